@@ -1,0 +1,130 @@
+package kit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Informers shares informers between the components of one process or role.
+type Informers struct {
+	source Source
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	ctx     context.Context // of the Run in progress; nil before it
+	stopped bool
+	shared  map[informerKey]*shared
+	running sync.WaitGroup
+}
+
+type informerKey struct {
+	gvr     schema.GroupVersionResource
+	options SourceOptions
+}
+
+// shared is one untyped informer with what makes it startable and indexable once.
+type shared struct {
+	cache.SharedIndexInformer
+	gvr     schema.GroupVersionResource
+	log     *slog.Logger
+	mu      sync.Mutex
+	indexes map[string]bool
+}
+
+// NewInformers returns an empty set over src. Informers are made by InformerFor
+// and Filtered, and start with Run.
+func NewInformers(src Source, log *slog.Logger) *Informers {
+	return &Informers{source: src, log: log, shared: map[informerKey]*shared{}}
+}
+
+// Source is what the informers read from.
+func (f *Informers) Source() Source { return f.source }
+
+// Run starts every informer, those asked for later too, and returns when ctx is
+// done and all of them have stopped. An Informers runs once.
+func (f *Informers) Run(ctx context.Context) error {
+	f.mu.Lock()
+	if f.ctx != nil || f.stopped {
+		f.mu.Unlock()
+		return errors.New("informers run already")
+	}
+	f.ctx = ctx
+	for _, s := range f.shared {
+		f.startLocked(s)
+	}
+	f.mu.Unlock()
+	<-ctx.Done()
+	f.mu.Lock()
+	f.stopped = true
+	f.mu.Unlock()
+	f.running.Wait()
+	return nil
+}
+
+func (f *Informers) startLocked(s *shared) {
+	ctx := f.ctx
+	f.running.Go(func() { s.RunWithContext(ctx) })
+}
+
+// get returns the informer of a key, made by mk the first time.
+func (f *Informers) get(k informerKey, example Object) *shared {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s, ok := f.shared[k]; ok {
+		return s
+	}
+	s := newShared(f.source, k, example, f.log)
+	f.shared[k] = s
+	if f.ctx != nil && !f.stopped {
+		f.startLocked(s)
+	}
+	return s
+}
+
+// has reports whether the informer of a key exists.
+func (f *Informers) has(k informerKey) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.shared[k]
+	return ok
+}
+
+func newShared(src Source, k informerKey, example Object, log *slog.Logger) *shared {
+	lw := asListerWatcher(src.ListerWatcher(k.gvr, k.options))
+	s := &shared{gvr: k.gvr, log: log, indexes: map[string]bool{cache.NamespaceIndex: true}}
+	o := cache.SharedIndexInformerOptions{
+		Indexers:          cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
+		ObjectDescription: k.gvr.String(),
+	}
+	if example == nil { // any type may come: metadata or the whole object
+		s.SharedIndexInformer = cache.NewSharedIndexInformerWithOptions(lw, nil, o)
+	} else {
+		s.SharedIndexInformer = cache.NewSharedIndexInformerWithOptions(lw, example, o)
+	}
+	// Fails only on an informer that runs already.
+	_ = s.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
+		if ctx.Err() == nil {
+			log.Debug("list or watch ended", "resource", k.gvr.String(), "err", err)
+		}
+	})
+	return s
+}
+
+// addIndex adds an index once; a second index of the same name is the same index.
+func (s *shared) addIndex(name string, fn cache.IndexFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.indexes[name] {
+		return
+	}
+	if err := s.AddIndexers(cache.Indexers{name: fn}); err != nil {
+		s.log.Error("cannot add index", "resource", s.gvr.String(), "index", name, "err", err)
+		return
+	}
+	s.indexes[name] = true
+}
