@@ -173,6 +173,9 @@ type Env interface {
 
 // TokenIssuer signs service-account tokens (KEP-1205 bound tokens).
 type TokenIssuer interface {
+	// Audiences are those of this API server: what a token is for when the
+	// request names none.
+	Audiences() []string
 	Issue(ctx context.Context, claims TokenClaims) (token string, expires time.Time, err error)
 }
 

@@ -56,6 +56,9 @@ type Info struct {
 	Name        string
 	// Rest is what follows the subresource: the path given to proxy.
 	Rest string
+	// FieldSelector and LabelSelector are the raw query values of list, watch
+	// and deletecollection; the Node authorizer needs the first one.
+	FieldSelector, LabelSelector string
 }
 
 // GVR of the request.
