@@ -1,0 +1,19 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"hyperkube/runtime"
+)
+
+func containerdCommand() *cobra.Command {
+	var config string
+	c := &cobra.Command{
+		Use:   "containerd",
+		Short: "Run containerd, the container runtime",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return runtime.Serve(c.Context(), config) },
+	}
+	c.Flags().StringVarP(&config, "config", "c", "/etc/containerd/config.toml", "path to the configuration file")
+	return c
+}

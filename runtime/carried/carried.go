@@ -1,0 +1,113 @@
+// Package carried holds the programs that travel inside the hyperkube binary,
+// because the kernel or containerd must exec them: runc, containerd's shim, our
+// CNI plugin and the pause program. They are compressed and unpacked on first
+// use into a folder named after their content, so that two versions of the
+// binary never overwrite each other's files and a running container keeps its own.
+//
+// `make` fills files/; a binary built without it says so when it is asked.
+package carried
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+//go:embed all:files
+var files embed.FS
+
+// The programs, by the name they get on disk.
+const (
+	Runc  = "runc"
+	Shim  = "containerd-shim-runc-v2"
+	CNI   = "hyperkube-cni"
+	Pause = "pause"
+)
+
+// ErrAbsent is returned by a binary that was built without its programs.
+var ErrAbsent = errors.New("this binary carries no container programs: build it with make, not with go build alone")
+
+// Unpack writes all programs below dir and returns the folder that holds them.
+// Programs that are there already are left alone.
+func Unpack(dir string) (string, error) {
+	names := []string{Runc, Shim, CNI, Pause}
+	sum := sha256.New()
+	packed := make([][]byte, len(names))
+	for i, n := range names {
+		b, err := files.ReadFile("files/" + n + ".zst")
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", ErrAbsent
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading carried %s: %w", n, err)
+		}
+		packed[i] = b
+		sum.Write(b)
+	}
+	out := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil))[:16])
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fmt.Errorf("unpacking carried programs: %w", err)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, len(names))
+	for i, n := range names {
+		wg.Go(func() { errs[i] = unpackOne(filepath.Join(out, n), packed[i]) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
+	return out, nil
+}
+
+// Program returns one program's bytes (the pause image is built from them).
+func Program(name string) ([]byte, error) {
+	b, err := files.ReadFile("files/" + name + ".zst")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrAbsent
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading carried %s: %w", name, err)
+	}
+	r, err := zstd.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking %s: %w", name, err)
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+func unpackOne(path string, packed []byte) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	r, err := zstd.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return fmt.Errorf("unpacking %s: %w", path, err)
+	}
+	defer r.Close()
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
+	if err != nil {
+		return fmt.Errorf("unpacking %s: %w", path, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = io.Copy(f, r)
+	err = errors.Join(err, f.Chmod(0o755), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("unpacking %s: %w", path, err)
+	}
+	return nil
+}

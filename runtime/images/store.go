@@ -1,0 +1,117 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+)
+
+// Store is the images of one containerd.
+type Store struct{ c *containerd.Client }
+
+const (
+	namespace   = "k8s.io"
+	snapshotter = "overlayfs"
+	// The CRI plugin keeps its hands off pinned images when it collects garbage.
+	pinnedLabel  = "io.cri-containerd.pinned"
+	managedLabel = "io.cri-containerd.image"
+	// BuildLabel marks our own images with the build they came from.
+	BuildLabel = "hyperkube.io/build"
+)
+
+// Open connects to containerd's socket.
+func Open(socket string) (*Store, error) {
+	c, err := containerd.New(socket, containerd.WithDefaultNamespace(namespace))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to containerd at %s: %w", socket, err)
+	}
+	return &Store{c}, nil
+}
+
+// Close ends the connection.
+func (s *Store) Close() error { return s.c.Close() }
+
+// ImportOptions mark what is imported.
+type ImportOptions struct {
+	Pinned bool
+	Build  string // value of BuildLabel
+}
+
+// Import reads a docker or OCI archive, unpacks its images and returns their names.
+func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) ([]string, error) {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	imported, err := s.c.Import(ctx, r, containerd.WithAllPlatforms(false))
+	if err != nil {
+		return nil, fmt.Errorf("importing the archive: %w", err)
+	}
+	if len(imported) == 0 {
+		return nil, fmt.Errorf("the archive names no image: save it with a name and a tag")
+	}
+	var names []string
+	for _, img := range imported {
+		if img, err = s.label(ctx, img, o); err != nil {
+			return names, fmt.Errorf("labelling %s: %w", img.Name, err)
+		}
+		if err := containerd.NewImage(s.c, img).Unpack(ctx, snapshotter); err != nil {
+			return names, fmt.Errorf("unpacking %s: %w", img.Name, err)
+		}
+		names = append(names, img.Name)
+	}
+	return names, nil
+}
+
+func (s *Store) label(ctx context.Context, img images.Image, o ImportOptions) (images.Image, error) {
+	if img.Labels == nil {
+		img.Labels = map[string]string{}
+	}
+	img.Labels[managedLabel] = "managed"
+	if o.Pinned {
+		img.Labels[pinnedLabel] = "pinned"
+	}
+	if o.Build != "" {
+		img.Labels[BuildLabel] = o.Build
+	}
+	return s.c.ImageService().Update(ctx, img, "labels")
+}
+
+// Build returns the build label of ref, or "" when the image is absent.
+func (s *Store) Build(ctx context.Context, ref string) (string, error) {
+	img, err := s.c.ImageService().Get(namespaces.WithNamespace(ctx, namespace), ref)
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for %s: %w", ref, err)
+	}
+	return img.Labels[BuildLabel], nil
+}
+
+// Listed is one image as `hyperkube image list` shows it.
+type Listed struct {
+	Name, Digest string
+	Size         int64 // bytes in the content store
+	Pinned       bool
+}
+
+// List returns the named images, sorted by name as containerd keeps them.
+func (s *Store) List(ctx context.Context) ([]Listed, error) {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	all, err := s.c.ListImages(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing images: %w", err)
+	}
+	var out []Listed
+	for _, img := range all {
+		size, err := img.Size(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("sizing %s: %w", img.Name(), err)
+		}
+		out = append(out, Listed{img.Name(), img.Target().Digest.String(), size, img.Labels()[pinnedLabel] == "pinned"})
+	}
+	return out, nil
+}

@@ -1,0 +1,210 @@
+// Package runtime is the container runtime of a node: containerd, linked into
+// this binary and run as a child process of it (the `containerd` role).
+//
+//	hyperkube up ── Runtime.Run ──▶ child: hyperkube containerd --config …
+//	                    │                └─▶ containerd-shim-runc-v2 ─▶ runc ─▶ containers
+//	                    └── restarts it when it dies; shims and containers live on
+//
+// Contract: New prepares files and never starts anything. Run starts the child,
+// waits for its socket, closes Ready, and keeps it running until ctx ends; then
+// it stops the child and returns when it is gone. Containers are never touched
+// by either: their shims are their parents. A child of an earlier run that was
+// killed with -9 is ended first, by the pid file.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"hyperkube/runtime/carried"
+)
+
+// Options of a Runtime. Config.Libexec is filled in from the carried programs.
+type Options struct {
+	Config     Config
+	ConfigPath string   // where config.toml is written
+	LibexecDir string   // where carried programs are unpacked
+	PIDFile    string   // of the child
+	LogFile    string   // the child's output
+	Command    []string // how the role is started, e.g. [/proc/self/exe containerd]
+	Env        []string // added to the child's environment
+	Logger     *slog.Logger
+}
+
+// Runtime supervises containerd.
+type Runtime struct {
+	o     Options
+	ready chan struct{}
+}
+
+// New unpacks what containerd execs and writes its configuration.
+func New(o Options) (*Runtime, error) {
+	dir, err := carried.Unpack(o.LibexecDir)
+	if err != nil {
+		return nil, err
+	}
+	o.Config.Libexec = dir
+	if o.Config.CNIBinDir == "" {
+		o.Config.CNIBinDir = dir
+	}
+	for _, d := range []string{filepath.Dir(o.Config.Socket), o.Config.CNIConfDir, filepath.Dir(o.LogFile), filepath.Dir(o.PIDFile)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("preparing the container runtime: %w", err)
+		}
+	}
+	if err := WriteConfig(o.Config, o.ConfigPath); err != nil {
+		return nil, err
+	}
+	return &Runtime{o: o, ready: make(chan struct{})}, nil
+}
+
+// Ready is closed when the socket first answers.
+func (r *Runtime) Ready() <-chan struct{} { return r.ready }
+
+// Socket is the path of the CRI socket.
+func (r *Runtime) Socket() string { return r.o.Config.Socket }
+
+// Libexec is the folder of the carried programs.
+func (r *Runtime) Libexec() string { return r.o.Config.Libexec }
+
+const (
+	stopTimeout  = 5 * time.Second
+	startTimeout = 20 * time.Second
+	maxBackoff   = 10 * time.Second
+)
+
+// Run keeps containerd running until ctx ends.
+func (r *Runtime) Run(ctx context.Context) error {
+	if err := r.endPredecessor(ctx); err != nil {
+		return err
+	}
+	backoff := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := r.runOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			backoff = 100 * time.Millisecond
+		}
+		r.o.Logger.Error("containerd ended, starting it again", "err", err, "in", backoff, "log", r.o.LogFile)
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+	return nil
+}
+
+func (r *Runtime) runOnce(ctx context.Context) error {
+	out, err := os.OpenFile(r.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening containerd's log: %w", err)
+	}
+	defer out.Close()
+	cmd := exec.CommandContext(ctx, r.o.Command[0], append(r.o.Command[1:], "--config", r.o.ConfigPath)...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), r.o.Env...)
+	// Its own session: a ^C at the terminal must not reach it before we end it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = stopTimeout
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting containerd: %w", err)
+	}
+	if err := os.WriteFile(r.o.PIDFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
+		return errors.Join(fmt.Errorf("writing containerd's pid: %w", err), cmd.Process.Kill(), cmd.Wait())
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	if err := r.awaitSocket(ctx, exited); err != nil {
+		cmd.Process.Kill()
+		return err
+	}
+	select {
+	case <-r.ready:
+	default:
+		close(r.ready)
+	}
+	err = <-exited
+	os.Remove(r.o.PIDFile)
+	return err
+}
+
+// awaitSocket returns when the socket accepts, or when the child is gone.
+func (r *Runtime) awaitSocket(ctx context.Context, exited <-chan error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := net.Dial("unix", r.o.Config.Socket); err == nil {
+			return c.Close()
+		}
+		select {
+		case err := <-exited:
+			return fmt.Errorf("containerd ended while starting (see %s): %w", r.o.LogFile, err)
+		case <-ctx.Done():
+			<-exited // the context's end stops the child too
+			return fmt.Errorf("waiting for containerd's socket %s: %w", r.o.Config.Socket, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// endPredecessor stops a containerd that a killed hyperkube left behind.
+func (r *Runtime) endPredecessor(ctx context.Context) error {
+	b, err := os.ReadFile(r.o.PIDFile)
+	if err != nil {
+		return nil
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || !isOurs(pid, r.o.ConfigPath) {
+		return os.Remove(r.o.PIDFile)
+	}
+	return EndProcess(ctx, pid, stopTimeout)
+}
+
+// isOurs guards against a reused pid: the command line must name our configuration.
+func isOurs(pid int, configPath string) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.Contains(string(b), configPath)
+}
+
+// EndProcess sends SIGTERM and, after grace, SIGKILL to a process that need not
+// be a child, and returns when it is gone.
+func EndProcess(ctx context.Context, pid int, grace time.Duration) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return nil
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		return nil // gone already
+	}
+	kill := time.NewTimer(grace)
+	defer kill.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for p.Signal(syscall.Signal(0)) == nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for process %d to end: %w", pid, ctx.Err())
+		case <-kill.C:
+			p.Signal(syscall.SIGKILL)
+		case <-tick.C:
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"slices"
+
+	"github.com/containerd/containerd/v2/cmd/containerd/server"
+	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/version"
+	"github.com/containerd/log"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+)
+
+// Serve is the containerd role: it runs containerd with the configuration at
+// path in this process until ctx ends. containerd keeps state in its packages,
+// so a process serves once.
+func Serve(ctx context.Context, path string) error {
+	cfg := &srvconfig.Config{Version: version.ConfigVersion}
+	all := registry.Graph(func(*plugin.Registration) bool { return false })
+	err := srvconfig.LoadConfigWithPlugins(ctx, path, func() iter.Seq[plugin.Registration] { return slices.Values(all) }, cfg)
+	if err != nil {
+		return fmt.Errorf("reading containerd's configuration: %w", err)
+	}
+	if cfg.Debug.Level != "" {
+		if err := log.SetLevel(cfg.Debug.Level); err != nil {
+			return fmt.Errorf("containerd's log level: %w", err)
+		}
+	}
+	if err := server.CreateTopLevelDirectories(cfg); err != nil {
+		return fmt.Errorf("making containerd's directories: %w", err)
+	}
+	if err := mount.SetTempMountLocation(filepath.Join(cfg.Root, "tmpmounts")); err != nil {
+		return fmt.Errorf("making containerd's mount directory: %w", err)
+	}
+	if _, err := mount.CleanupTempMounts(0); err != nil {
+		log.G(ctx).WithError(err).Warn("unmounting what an earlier run left")
+	}
+	srv, err := server.New(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("starting containerd: %w", err)
+	}
+	defer srv.Stop()
+	if err := srv.Start(ctx); err != nil {
+		return fmt.Errorf("starting containerd's sockets: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
