@@ -1,0 +1,90 @@
+package kit
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// expectationsLast is how long unseen creations and deletions hold a key back
+// before the controller believes its informer again.
+const expectationsLast = 5 * time.Minute
+
+// Expectations count the creations and deletions that a controller has asked for and not
+// yet seen through its informer, so that it does not ask twice. A key is Satisfied
+// when nothing is outstanding.
+type Expectations struct {
+	mu   sync.Mutex
+	keys map[Key]*expected
+}
+
+type expected struct {
+	creations int
+	deletions map[types.UID]struct{}
+	since     time.Time
+}
+
+// NewExpectations expects nothing.
+func NewExpectations() *Expectations { return &Expectations{keys: map[Key]*expected{}} }
+
+// Satisfied reports whether the key may be acted upon.
+func (e *Expectations) Satisfied(k Key) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x, ok := e.keys[k]
+	return !ok || x.creations <= 0 && len(x.deletions) == 0 || time.Since(x.since) > expectationsLast
+}
+
+// Creations expects n more objects to appear.
+func (e *Expectations) Creations(k Key, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x := e.getLocked(k)
+	x.creations = max(x.creations, 0) + n
+}
+
+// Deletions expects these objects to go.
+func (e *Expectations) Deletions(k Key, uids ...types.UID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x := e.getLocked(k)
+	for _, u := range uids {
+		x.deletions[u] = struct{}{}
+	}
+}
+
+func (e *Expectations) getLocked(k Key) *expected {
+	x, ok := e.keys[k]
+	if !ok || time.Since(x.since) > expectationsLast {
+		x = &expected{deletions: map[types.UID]struct{}{}}
+		e.keys[k] = x
+	}
+	x.since = time.Now()
+	return x
+}
+
+// Created tells of an object that appeared, or of a creation that failed.
+func (e *Expectations) Created(k Key) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x, ok := e.keys[k]; ok && x.creations > 0 {
+		x.creations--
+	}
+}
+
+// Deleted tells of an object that went or began to go, or of a deletion that failed.
+func (e *Expectations) Deleted(k Key, uid types.UID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x, ok := e.keys[k]; ok {
+		delete(x.deletions, uid)
+	}
+}
+
+// Forget drops a key whose object is gone.
+func (e *Expectations) Forget(k Key) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.keys, k)
+}
