@@ -1,0 +1,150 @@
+package core
+
+import (
+	"math"
+
+	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// ValidatePod judges a new pod.
+func ValidatePod(p *corev1.Pod) field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := ValidatePodSpec(&p.Spec, spec)
+	if len(p.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "cannot be set on create"))
+	}
+	if p.Spec.NodeName != "" && len(p.Spec.SchedulingGates) > 0 {
+		errs = append(errs, field.Forbidden(spec.Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
+	}
+	return errs
+}
+
+// ValidatePodTemplate judges the template inside a workload.
+func ValidatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
+	errs := ValidateLabels(t.Labels, path.Child("labels"))
+	if len(t.Annotations) > 0 {
+		errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, path.Child("annotations"))...)
+	}
+	errs = append(errs, ValidatePodSpec(&t.Spec, path.Child("spec"))...)
+	if len(t.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+	}
+	return errs
+}
+
+// ValidatePodSpec judges a pod spec wherever it stands.
+func ValidatePodSpec(s *corev1.PodSpec, path *field.Path) field.ErrorList {
+	pc := newPodContext(s)
+	errs := validateVolumes(s.Volumes, path.Child("volumes"))
+	errs = append(errs, validateResourceClaims(s.ResourceClaims, path.Child("resourceClaims"))...)
+	errs = append(errs, pc.containers(path.Child("containers"))...)
+	errs = append(errs, pc.initContainers(path.Child("initContainers"))...)
+	errs = append(errs, pc.ephemeral(path.Child("ephemeralContainers"))...)
+	errs = append(errs, validatePodLevelResources(s, path)...)
+	errs = requireOneOf(errs, s.RestartPolicy, path.Child("restartPolicy"), corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
+	errs = append(errs, ValidateLabels(s.NodeSelector, path.Child("nodeSelector"))...)
+	errs = append(errs, validatePodSecurity(s, path)...)
+	errs = append(errs, validateAffinity(s.Affinity, path.Child("affinity"))...)
+	errs = append(errs, validateSpread(s.TopologySpreadConstraints, path.Child("topologySpreadConstraints"))...)
+	errs = append(errs, validateTolerations(s.Tolerations, path.Child("tolerations"))...)
+	errs = append(errs, validateDNS(s, path)...)
+	errs = append(errs, validateGates(s, path)...)
+	errs = append(errs, validateHost(s, path)...)
+	return append(errs, validatePodReferences(s, path)...)
+}
+
+// validatePodReferences: names of other objects, and numbers with a range.
+func validatePodReferences(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
+	for _, r := range [...]struct{ field, name string }{
+		{"serviceAccountName", s.ServiceAccountName}, {"nodeName", s.NodeName}, {"priorityClassName", s.PriorityClassName}} {
+		if r.name != "" {
+			errs = checkSubdomain(errs, r.name, path.Child(r.field))
+		}
+	}
+	if s.RuntimeClassName != nil {
+		errs = checkSubdomain(errs, *s.RuntimeClassName, path.Child("runtimeClassName"))
+	}
+	if d := s.ActiveDeadlineSeconds; d != nil && (*d < 1 || *d > math.MaxInt32) {
+		errs = append(errs, field.Invalid(path.Child("activeDeadlineSeconds"), *d, validation.InclusiveRangeError(1, math.MaxInt32)))
+	}
+	if s.PreemptionPolicy != nil {
+		errs = oneOf(errs, *s.PreemptionPolicy, path.Child("preemptionPolicy"), corev1.PreemptLowerPriority, corev1.PreemptNever)
+	}
+	for name, q := range s.Overhead {
+		errs = checkContainerResource(errs, name, q, path.Child("overhead"))
+	}
+	if s.OS != nil {
+		errs = append(errs, validateOS(s, path)...)
+	}
+	return errs
+}
+
+func validateOS(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
+	if s.OS.Name == "" {
+		return field.ErrorList{field.Required(path.Child("os", "name"), "cannot be empty")}
+	}
+	errs = oneOf(errs, s.OS.Name, path.Child("os", "name"), corev1.Linux, corev1.Windows)
+	sc := s.SecurityContext
+	switch {
+	case s.OS.Name == corev1.Linux && sc != nil && sc.WindowsOptions != nil:
+		errs = append(errs, field.Forbidden(path.Child("securityContext", "windowsOptions"), "windows options cannot be set for a linux pod"))
+	case s.OS.Name == corev1.Windows:
+		for _, f := range []struct {
+			name string
+			set  bool
+		}{{"hostPID", s.HostPID}, {"hostIPC", s.HostIPC}, {"shareProcessNamespace", s.ShareProcessNamespace != nil && *s.ShareProcessNamespace}} {
+			if f.set {
+				errs = append(errs, field.Forbidden(path.Child(f.name), "cannot be set for a windows pod"))
+			}
+		}
+	}
+	return errs
+}
+
+func validateGates(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
+	for i, g := range s.ReadinessGates {
+		errs = checkQualified(errs, string(g.ConditionType), path.Child("readinessGates").Index(i).Child("conditionType"))
+	}
+	for i, g := range s.SchedulingGates {
+		at := path.Child("schedulingGates").Index(i)
+		errs = checkQualified(errs, g.Name, at)
+		for j := range s.SchedulingGates[:i] {
+			if s.SchedulingGates[j].Name == g.Name {
+				errs = append(errs, field.Duplicate(at, g.Name))
+				break
+			}
+		}
+	}
+	return errs
+}
+
+func validateResourceClaims(cs []corev1.PodResourceClaim, path *field.Path) (errs field.ErrorList) {
+	for i, c := range cs {
+		at := path.Index(i)
+		if c.Name == "" {
+			errs = append(errs, field.Required(at.Child("name"), ""))
+		} else {
+			errs = checkLabel(errs, c.Name, at.Child("name"))
+		}
+		for j := range cs[:i] {
+			if cs[j].Name == c.Name {
+				errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
+				break
+			}
+		}
+		switch {
+		case c.ResourceClaimName != nil && c.ResourceClaimTemplateName != nil:
+			errs = append(errs, field.Invalid(at, c, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"))
+		case c.ResourceClaimName == nil && c.ResourceClaimTemplateName == nil:
+			errs = append(errs, field.Invalid(at, c, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"))
+		case c.ResourceClaimName != nil:
+			errs = checkSubdomain(errs, *c.ResourceClaimName, at.Child("resourceClaimName"))
+		default:
+			errs = checkSubdomain(errs, *c.ResourceClaimTemplateName, at.Child("resourceClaimTemplateName"))
+		}
+	}
+	return errs
+}
