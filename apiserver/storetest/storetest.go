@@ -1,0 +1,264 @@
+// Package storetest is a store in memory for tests of those who read and write
+// collections (authorizers, admission, tokens): the contract of package store
+// without etcd, history or encodings. It keeps every write in one list, from
+// which watches are served, so it is not for production and grows for ever.
+package storetest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/watch"
+
+	"hyperkube/store"
+)
+
+// Store holds collections by group and resource.
+type Store struct {
+	mu    sync.Mutex
+	cols  map[string]*Collection
+	rev   int64
+	moved chan struct{} // closed and replaced with every write
+}
+
+var _ store.Reader = (*Store)(nil)
+
+// New makes a store with the given resources, named "pods" or "roles.rbac.authorization.k8s.io".
+func New(resources ...string) *Store {
+	s := &Store{cols: map[string]*Collection{}, moved: make(chan struct{}), rev: 1}
+	for _, r := range resources {
+		name, group, _ := strings.Cut(r, ".")
+		s.cols[group+"/"+name] = &Collection{s: s, res: store.Resource{Group: group, Name: name}, now: map[store.Key]*store.Entry{}}
+	}
+	return s
+}
+
+// Collection finds one of the resources given to New.
+func (s *Store) Collection(group, resource string) (store.Collection, bool) {
+	c, ok := s.cols[group+"/"+resource]
+	if !ok {
+		return nil, false
+	}
+	return c, true
+}
+
+// Put creates or replaces objects of the named resource. For tests' setup.
+func (s *Store) Put(resource string, objs ...store.Object) {
+	name, group, _ := strings.Cut(resource, ".")
+	c := s.cols[group+"/"+name]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range objs {
+		c.putLocked(o)
+	}
+}
+
+// Collection is one resource.
+type Collection struct {
+	s   *Store
+	res store.Resource
+	now map[store.Key]*store.Entry
+	log []change
+}
+
+type change struct {
+	rev      int64
+	old, new *store.Entry
+}
+
+var _ store.Collection = (*Collection)(nil)
+
+// Resource of the collection; Namespaced is not known here.
+func (c *Collection) Resource() *store.Resource { return &c.res }
+
+func (c *Collection) putLocked(o store.Object) *store.Entry {
+	c.s.rev++
+	o = o.DeepCopyObject().(store.Object)
+	o.SetResourceVersion(strconv.FormatInt(c.s.rev, 10))
+	e := store.NewEntry(o, c.s.rev)
+	c.recordLocked(change{rev: c.s.rev, old: c.now[e.Key], new: e})
+	c.now[e.Key] = e
+	return e
+}
+
+func (c *Collection) recordLocked(ch change) {
+	c.log = append(c.log, ch)
+	close(c.s.moved)
+	c.s.moved = make(chan struct{})
+}
+
+// Get an entry; freshness is always the latest.
+func (c *Collection) Get(_ context.Context, key store.Key, _ store.Freshness) (*store.Entry, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if e, ok := c.now[key]; ok {
+		return e, nil
+	}
+	return nil, store.ErrNotFound
+}
+
+// List in the order of keys; paging is not supported.
+func (c *Collection) List(_ context.Context, o store.ListOptions) (*store.List, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	var out []*store.Entry
+	for _, e := range c.now {
+		if c.matches(o.Filter, e) {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b *store.Entry) int {
+		return strings.Compare(a.Key.Namespace+"/"+a.Key.Name, b.Key.Namespace+"/"+b.Key.Name)
+	})
+	return &store.List{Revision: c.s.rev, Entries: slices.Values(out)}, nil
+}
+
+// Index declares an index, for filters that name it.
+func (s *Store) Index(resource string, i store.Index) {
+	name, group, _ := strings.Cut(resource, ".")
+	c := s.cols[group+"/"+name]
+	c.res.Indexes = append(c.res.Indexes, i)
+}
+
+func (c *Collection) matches(f store.Filter, e *store.Entry) bool {
+	if e == nil || f.Namespace != "" && f.Namespace != e.Key.Namespace || f.Name != "" && f.Name != e.Key.Name {
+		return false
+	}
+	for _, i := range c.res.Indexes {
+		if i.Name == f.IndexName && i.Value(e.Object) != f.IndexValue {
+			return false
+		}
+	}
+	return f.Match == nil || f.Match(e.Object)
+}
+
+// Create an object.
+func (c *Collection) Create(_ context.Context, obj store.Object) (*store.Entry, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if _, ok := c.now[store.Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}]; ok {
+		return nil, store.ErrExists
+	}
+	return c.putLocked(obj), nil
+}
+
+// Update an object.
+func (c *Collection) Update(_ context.Context, key store.Key, f func(*store.Entry) (store.Object, error)) (*store.Entry, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	e, ok := c.now[key]
+	if !ok {
+		return nil, store.ErrNotFound
+	}
+	o, err := f(e)
+	if err != nil {
+		return nil, err
+	}
+	if o == e.Object {
+		return e, nil
+	}
+	return c.putLocked(o), nil
+}
+
+// Delete an object.
+func (c *Collection) Delete(_ context.Context, key store.Key, allow func(*store.Entry) error) (*store.Entry, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	e, ok := c.now[key]
+	if !ok {
+		return nil, store.ErrNotFound
+	}
+	if allow != nil {
+		if err := allow(e); err != nil {
+			return nil, err
+		}
+	}
+	c.s.rev++
+	delete(c.now, key)
+	c.recordLocked(change{rev: c.s.rev, old: e})
+	return e, nil
+}
+
+// Watch from a revision, or with the present state first.
+func (c *Collection) Watch(_ context.Context, o store.WatchOptions) (store.Watcher, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	w := &watcher{c: c, o: o, from: o.From}
+	if o.From == 0 {
+		w.from = c.s.rev
+		if o.Initial {
+			for _, k := range slices.SortedFunc(maps.Keys(c.now), func(a, b store.Key) int {
+				return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+			}) {
+				if e := c.now[k]; c.matches(o.Filter, e) {
+					w.first = append(w.first, store.Event{Type: watch.Added, Entry: e, Revision: e.Revision})
+				}
+			}
+		}
+		if o.EndOfInitial {
+			w.first = append(w.first, store.Event{Type: watch.Bookmark, Revision: c.s.rev, InitialEventsEnd: true})
+		}
+	}
+	return w, nil
+}
+
+type watcher struct {
+	c     *Collection
+	o     store.WatchOptions
+	from  int64
+	first []store.Event
+}
+
+// Next returns what happened since the last call.
+func (w *watcher) Next(ctx context.Context) ([]store.Event, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if out := w.first; len(out) > 0 {
+			w.first = nil
+			return out, nil
+		}
+		out, moved := w.collect()
+		if len(out) > 0 {
+			return out, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (w *watcher) collect() ([]store.Event, <-chan struct{}) {
+	w.c.s.mu.Lock()
+	defer w.c.s.mu.Unlock()
+	var out []store.Event
+	for _, ch := range w.c.log {
+		if ch.rev <= w.from {
+			continue
+		}
+		was, is := w.c.matches(w.o.Filter, ch.old), w.c.matches(w.o.Filter, ch.new)
+		e := store.Event{Entry: ch.new, Revision: ch.rev}
+		switch {
+		case was && is:
+			e.Type = watch.Modified
+		case is:
+			e.Type = watch.Added
+		case was:
+			e.Type, e.Entry = watch.Deleted, ch.old
+		default:
+			continue
+		}
+		out = append(out, e)
+	}
+	w.from = w.c.s.rev
+	return out, w.c.s.moved
+}
+
+// Stop ends the watch.
+func (w *watcher) Stop() {}
