@@ -1,0 +1,95 @@
+# Everything is built and tested from here; `make help` lists the words.
+# The Go toolchain that go.mod names is fetched by the go command itself.
+export GOTOOLCHAIN := auto
+export CGO_ENABLED := 0
+export GOFLAGS := -buildvcs=false
+
+VERSION  ?= v1.37.2
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.buildMeta=hyperkube.$(REVISION) -X github.com/containerd/containerd/v2/version.Version=2.4.2
+FILES    := runtime/carried/files
+DATA_DIR ?= /var/lib/hyperkube
+
+.DEFAULT_GOAL := build
+.PHONY: help build deps up down reset test unit e2e conformance bench images fmt vet clean FORCE
+
+help: ## list the words
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+
+build: bin/hyperkube ## build bin/hyperkube with the programs it carries
+
+deps: ## install what the build needs (Debian packages, as root)
+	@tools/deps.sh
+
+up: deps build images ## build, start a one-node cluster and wait until it serves
+	bin/hyperkube up --data-dir $(DATA_DIR)
+	bin/hyperkube image --data-dir $(DATA_DIR) import build/images/nginx-v1.tar build/images/nginx-v2.tar build/images/busybox.tar
+	@tools/next-steps.sh $(DATA_DIR)
+
+down: ## stop the cluster; containers and data stay
+	bin/hyperkube down --data-dir $(DATA_DIR)
+
+reset: ## remove every trace of the cluster
+	bin/hyperkube reset --data-dir $(DATA_DIR) --yes
+
+test: deps build images unit e2e ## unit, scenario, conformance and end-to-end tests
+
+unit: vet ## tests that need no cluster
+	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /cmd/warm)
+
+e2e: build images ## journeys and conformance on real clusters in namespaces of their own
+	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images go test -timeout 60m -count=1 -v ./test/e2e/...
+
+conformance: build ## run the behaviours against KUBECONFIG and report what is covered
+	go test -timeout 60m -count=1 -v ./test/conformance/...
+
+bench: ## benchmarks of the hot paths, with allocations
+	go test -run '^$$' -bench . -benchmem ./store/... ./apiserver/... ./scheduler/... ./proxy/...
+
+images: build/images/.done ## test images from Debian packages
+
+fmt: ## format
+	gofmt -w $$(git ls-files '*.go')
+
+vet: $(FILES)/hyperkube-cni.zst ## static checks
+	go vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || (gofmt -l $$(git ls-files '*.go'); exit 1)
+
+clean: ## remove what was built
+	rm -rf bin build $(FILES)/*.zst
+
+# --- the binary -------------------------------------------------------------
+bin/hyperkube: $(FILES)/runc.zst $(FILES)/containerd-shim-runc-v2.zst $(FILES)/hyperkube-cni.zst $(FILES)/pause.zst FORCE
+	go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/hyperkube
+
+build/carry: tools/carry/main.go
+	go build -o $@ ./tools/carry
+
+$(FILES)/%.zst: build/% build/carry
+	build/carry $< $@
+
+build/runc: tools/runc/go.mod tools/runc/go.sum
+	@mkdir -p build
+	cd tools/runc && CGO_ENABLED=1 go build -tags 'seccomp netgo osusergo' -ldflags '-s -w -X main.version=1.5.2 -extldflags -static' -o ../../$@ github.com/opencontainers/runc
+
+build/containerd-shim-runc-v2: go.mod
+	@mkdir -p build
+	go build -tags no_grpc -ldflags '-s -w' -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+
+build/hyperkube-cni: go.mod FORCE
+	@mkdir -p build
+	@go build -ldflags '-s -w' -o $@.new ./cmd/hyperkube-cni && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+build/pause: tools/pause/pause.c
+	@mkdir -p build
+	gcc -Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -o $@ $<
+
+# --- test images --------------------------------------------------------------
+build/nettool: $(wildcard tools/nettool/*.go) go.mod
+	go build -ldflags '-s -w' -o $@ ./tools/nettool
+
+build/images/.done: build/nettool $(wildcard tools/testimages/*.go)
+	go run ./tools/testimages -nettool build/nettool -cache build/deb -o build/images
+	@touch $@
+
+FORCE:

@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// Options are what `hyperkube up` can be told. Fields that name things of the
+// cluster (networks, names, ports) are fixed at the first start and kept in the
+// data directory; a later start with other values is refused.
+type Options struct {
+	DataDir       string
+	NodeName      string
+	NodeIP        string // found from the default route when empty
+	BindAddress   string
+	APIPort       int
+	KubeletPort   int
+	ProxyPort     int // healthz of the proxy role
+	MetricsPort   int // of controller manager and scheduler, on loopback
+	PodCIDR       string
+	ServiceCIDR   string
+	ClusterDomain string
+	Bridge        string
+	NodePorts     string
+	EtcdServers   []string // an external etcd instead of the embedded one
+	Ephemeral     bool     // etcd lies in memory and is gone after a reboot
+	ExtraSANs     []string
+	LogLevel      string
+}
+
+// Default are the values that flags start from.
+func Default() Options {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		name = "node"
+	}
+	return Options{
+		DataDir: "/var/lib/hyperkube", NodeName: name, BindAddress: "0.0.0.0", APIPort: 6443, KubeletPort: 10250, ProxyPort: 10256, MetricsPort: 10257,
+		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/12", ClusterDomain: "cluster.local", Bridge: "cbr0", NodePorts: "30000-32767", LogLevel: "info",
+	}
+}
+
+// Paths of a cluster, all below the data directory but for Run, which must not
+// outlive a reboot.
+type Paths struct {
+	Data, PKI, Etcd, Containerd, Kubelet, PodLogs, CNIConf, CNIState, Libexec, Network string
+	Run                                                                                string // sockets, containerd's tasks
+	Lock, Identity, Log, PID, Kubeconfig, Socket, Audit, EncryptionConfig              string
+}
+
+// PathsOf lays out the cluster in dataDir.
+func PathsOf(dataDir string) Paths {
+	j := func(p ...string) string { return filepath.Join(append([]string{dataDir}, p...)...) }
+	run := filepath.Join("/run/hyperkube", shortID(dataDir))
+	return Paths{
+		Data: dataDir, PKI: j("pki"), Etcd: j("etcd"), Containerd: j("containerd"), Kubelet: j("kubelet"), PodLogs: j("log", "pods"),
+		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run,
+		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"),
+		Kubeconfig: j("admin.kubeconfig"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
+		EncryptionConfig: j("pki", "encryption.yaml"),
+	}
+}
+
+// shortID tells the things of one data directory on a host from another's.
+func shortID(dataDir string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(dataDir)))
+	return hex.EncodeToString(sum[:])[:8]
+}
+
+// CgroupRoot is the cgroup below which the cluster's pods live, and Table its
+// nftables table. Both carry the data directory's id.
+func (p Paths) CgroupRoot() string { return "/hyperkube-" + shortID(p.Data) }
+func (p Paths) Table() string      { return "hyperkube-" + shortID(p.Data) }
+
+// Identity is what a data directory remembers of its cluster.
+type Identity struct {
+	Created       time.Time `json:"created"`
+	NodeName      string    `json:"nodeName"`
+	NodeIP        string    `json:"nodeIP"`
+	APIPort       int       `json:"apiPort"`
+	KubeletPort   int       `json:"kubeletPort"`
+	ProxyPort     int       `json:"proxyPort"`
+	MetricsPort   int       `json:"metricsPort"`
+	PodCIDR       string    `json:"podCIDR"`
+	ServiceCIDR   string    `json:"serviceCIDR"`
+	ClusterDomain string    `json:"clusterDomain"`
+	Bridge        string    `json:"bridge"`
+	NodePorts     string    `json:"nodePorts"`
+	Ephemeral     bool      `json:"ephemeral,omitempty"`
+}
+
+// ReadIdentity returns os.ErrNotExist (wrapped) when dataDir holds no cluster.
+func ReadIdentity(dataDir string) (*Identity, error) {
+	path := PathsOf(dataDir).Identity
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the cluster's identity: %w", err)
+	}
+	var id Identity
+	if err := json.Unmarshal(b, &id); err != nil {
+		return nil, fmt.Errorf("%s is damaged (%w): restore it, or remove the cluster with `hyperkube reset --data-dir %s`", path, err, dataDir)
+	}
+	return &id, nil
+}
+
+func (o Options) identity() Identity {
+	return Identity{
+		Created: time.Now().UTC().Truncate(time.Second), NodeName: o.NodeName, NodeIP: o.NodeIP, APIPort: o.APIPort, KubeletPort: o.KubeletPort,
+		ProxyPort: o.ProxyPort, MetricsPort: o.MetricsPort, PodCIDR: o.PodCIDR, ServiceCIDR: o.ServiceCIDR, ClusterDomain: o.ClusterDomain,
+		Bridge: o.Bridge, NodePorts: o.NodePorts, Ephemeral: o.Ephemeral,
+	}
+}
+
+// claim writes the identity of a new data directory or compares it with an old
+// one. What may change between starts (ports, the node's address) is rewritten.
+func (o Options) claim() error {
+	want := o.identity()
+	have, err := ReadIdentity(o.DataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := refuseForeign(o.DataDir); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	} else {
+		for _, f := range []struct{ flag, have, want string }{
+			{"--node-name", have.NodeName, want.NodeName}, {"--pod-cidr", have.PodCIDR, want.PodCIDR},
+			{"--service-cidr", have.ServiceCIDR, want.ServiceCIDR}, {"--cluster-domain", have.ClusterDomain, want.ClusterDomain},
+			{"--bridge", have.Bridge, want.Bridge},
+		} {
+			if f.have != f.want {
+				return fmt.Errorf("%s holds a cluster with %s=%s, not %s: use another --data-dir, drop the flag, or remove that cluster with `hyperkube reset --data-dir %s`",
+					o.DataDir, f.flag, f.have, f.want, o.DataDir)
+			}
+		}
+		want.Created = have.Created
+	}
+	b, err := json.MarshalIndent(want, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the cluster's identity: %w", err)
+	}
+	path := PathsOf(o.DataDir).Identity
+	if err := os.WriteFile(path+".new", append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the cluster's identity: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// refuseForeign keeps hands off a folder that holds somebody else's files.
+func refuseForeign(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("reading the data directory: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "lock", "log", "run", "lost+found":
+		default:
+			return fmt.Errorf("%s holds files that are not a Hyperkube cluster's (%s): choose an empty --data-dir", dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// validate checks what can be checked without touching the host.
+func (o Options) validate() error {
+	pods, err := netip.ParsePrefix(o.PodCIDR)
+	if err != nil {
+		return fmt.Errorf("--pod-cidr: %w", err)
+	}
+	services, err := netip.ParsePrefix(o.ServiceCIDR)
+	if err != nil {
+		return fmt.Errorf("--service-cidr: %w", err)
+	}
+	if pods.Overlaps(services) {
+		return fmt.Errorf("--pod-cidr %s and --service-cidr %s overlap: choose separate networks", pods, services)
+	}
+	if !pods.Addr().Is4() || !services.Addr().Is4() {
+		return errors.New("--pod-cidr and --service-cidr must be IPv4: other families are not supported yet")
+	}
+	if pods.Bits() > 24 {
+		return fmt.Errorf("--pod-cidr %s is smaller than the /24 that one node gets", pods)
+	}
+	if services.Bits() > 28 {
+		return fmt.Errorf("--service-cidr %s is too small: DNS takes its tenth address", services)
+	}
+	if !filepath.IsAbs(o.DataDir) {
+		return fmt.Errorf("--data-dir %q: want an absolute path", o.DataDir)
+	}
+	return nil
+}
+
+// ServiceIP is the n-th address of the service network: 1 is the API server's, 10 DNS's.
+func ServiceIP(cidr string, n int) (string, error) {
+	p, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return "", fmt.Errorf("service network: %w", err)
+	}
+	a := p.Masked().Addr()
+	for range n {
+		a = a.Next()
+	}
+	return a.String(), nil
+}
