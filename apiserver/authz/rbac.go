@@ -62,6 +62,13 @@ func (a *RBAC) Run(ctx context.Context) error {
 	}
 }
 
+// Ready reports whether the index is complete, so that answers are fast.
+func (a *RBAC) Ready() bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.index != nil
+}
+
 // follow runs one watch for each resource and returns when one of them ends.
 func (a *RBAC) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
