@@ -22,6 +22,18 @@ func DefaultPod(p *corev1.Pod) {
 		portsOnHost(p.Spec.Containers)
 		portsOnHost(p.Spec.InitContainers)
 	}
+	defaultPodIPs(&p.Status)
+}
+
+// defaultPodIPs keeps the single address and the list of addresses in step; the
+// single one wins, as old kubelets know no other.
+func defaultPodIPs(s *corev1.PodStatus) {
+	switch {
+	case s.PodIP != "" && (len(s.PodIPs) == 0 || s.PodIPs[0].IP != s.PodIP):
+		s.PodIPs = []corev1.PodIP{{IP: s.PodIP}}
+	case s.PodIP == "" && len(s.PodIPs) > 0:
+		s.PodIP = s.PodIPs[0].IP
+	}
 }
 
 // DefaultPodTemplate completes the template inside a workload.
