@@ -39,6 +39,11 @@ type Changes struct {
 	setSpecs   map[string]*Set
 }
 
+// ElementChanges is a change of the elements of one set that is there already.
+func ElementChanges(s *Set, add, del []Element) *Changes {
+	return &Changes{AddElems: add, DelElems: del, setSpecs: map[string]*Set{s.Name: s}}
+}
+
 // Empty reports whether there is nothing to do.
 func (c *Changes) Empty() bool {
 	return !c.AddTable && len(c.AddSets)+len(c.AddChains)+len(c.DelElems)+len(c.AddElems)+

@@ -1,0 +1,128 @@
+package bridge
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/netns"
+)
+
+// PortPrefix begins the names of the node's ends of pods' links.
+const PortPrefix = "hkv"
+
+// PortName is the node's end of the link of a container's interface.
+func PortName(container, iface string) string {
+	sum := sha256.Sum256([]byte(container + "/" + iface))
+	return PortPrefix + hex.EncodeToString(sum[:6])
+}
+
+// Port is a pod's link to the bridge.
+type Port struct {
+	Name  string // of the node's end
+	Iface string // of the pod's end
+	MTU   int
+	Addrs []netip.Prefix // the pod's addresses with the length of their subnets
+	Gates []netip.Addr   // one gateway for each address
+}
+
+// Attach makes the link and configures the pod's end. It leaves nothing behind when it fails.
+func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, err error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.Flags = p.Name, p.MTU, net.FlagUp
+	if p.MTU == 0 {
+		attrs.MTU = br.Attrs().MTU
+	}
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: p.Iface, PeerMTU: uint32(attrs.MTU),
+		PeerNamespace: netlink.NsFd(ns.Fd()), PeerHardwareAddr: HardwareAddr(p.Addrs[0].Addr())}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return nil, nil, fmt.Errorf("making link %s: %w", p.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, Detach(p.Name))
+		}
+	}()
+	link, err := netlink.LinkByName(p.Name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding link %s: %w", p.Name, err)
+	}
+	if err := netlink.LinkSetMaster(link, br); err != nil {
+		return nil, nil, fmt.Errorf("joining %s to %s: %w", p.Name, br.Attrs().Name, err)
+	}
+	if err := netlink.LinkSetHairpin(link, true); err != nil {
+		return nil, nil, fmt.Errorf("setting hairpin mode of %s: %w", p.Name, err)
+	}
+	if err := ns.Do(func() error { return configure(p) }); err != nil {
+		return nil, nil, err
+	}
+	return link.Attrs().HardwareAddr, veth.PeerHardwareAddr, nil
+}
+
+// Detach removes a link by the name of the node's end; it is no error if it is gone.
+func Detach(name string) error {
+	link, err := netlink.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil
+	}
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("removing link %s: %w", name, err)
+	}
+	return nil
+}
+
+// configure runs in the pod's namespace.
+func configure(p Port) error {
+	if lo, err := netlink.LinkByName("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
+		return fmt.Errorf("setting lo up: %w", errors.Join(err))
+	}
+	link, err := netlink.LinkByName(p.Iface)
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", p.Iface, err)
+	}
+	for _, s := range []struct{ path, value string }{
+		{"net/ipv4/conf/" + p.Iface + "/arp_notify", "1"}, // announce the address when the link comes up
+		{"net/ipv4/conf/all/accept_redirects", "0"},       // there is no shorter way than the gateway
+		{"net/ipv4/conf/" + p.Iface + "/accept_redirects", "0"},
+	} {
+		if _, err := Sysctl(s.path, s.value); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.Addrs {
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())},
+			Flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_NODAD}
+		if err := netlink.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("adding address %s to %s: %w", a, p.Iface, err)
+		}
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("setting %s up: %w", p.Iface, err)
+	}
+	return addRoutes(link, p.Gates)
+}
+
+func addRoutes(link netlink.Link, gates []netip.Addr) error {
+	for _, g := range gates {
+		ip := net.IP(g.AsSlice())
+		direct := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK,
+			Dst: &net.IPNet{IP: ip, Mask: net.CIDRMask(g.BitLen(), g.BitLen())}}
+		if err := netlink.RouteAdd(direct); err != nil {
+			return fmt.Errorf("adding route to gateway %s: %w", g, err)
+		}
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: ip}); err != nil {
+			return fmt.Errorf("adding default route by %s: %w", g, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+// Package ipam hands out the addresses of a node's pod ranges and remembers them in
+// a directory.
+//
+//	<dir>/lock              taken (flock) for every operation
+//	<dir>/ips/<address>     a symbolic link whose target is "<container>/<interface>"
+//	<dir>/last/<subnet>     a symbolic link whose target is the address given last
+//
+// A symbolic link is made whole or not at all, so a process that is killed leaves no
+// half-written state and nothing needs to be synced: after a crash of the machine the
+// pods are gone with their addresses, and GC frees those. Addresses are given in turn
+// so that a freed one is not used again soon. The first address of a subnet is the
+// gateway and is never given.
+package ipam
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrFull says that a subnet has no free address.
+var ErrFull = errors.New("no free address")
+
+const lockTimeout = 10 * time.Second
+
+// Owner is who holds an address.
+type Owner struct{ Container, Interface string }
+
+func (o Owner) target() string { return o.Container + "/" + o.Interface }
+
+func parseOwner(target string) Owner {
+	c, i, _ := strings.Cut(target, "/")
+	return Owner{c, i}
+}
+
+// Pool is the state directory, locked. It must be closed.
+type Pool struct {
+	dir  string
+	lock *os.File
+}
+
+// Open makes the directory if need be and waits for its lock.
+func Open(dir string) (*Pool, error) {
+	for _, d := range []string{"ips", "last"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			return nil, fmt.Errorf("making address state: %w", err)
+		}
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening address lock: %w", err)
+	}
+	deadline := time.Now().Add(lockTimeout)
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return &Pool{dir: dir, lock: f}, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("locking address state: %w", err), f.Close())
+		}
+		time.Sleep(wait)
+	}
+}
+
+// Close lets the lock go.
+func (p *Pool) Close() error { return p.lock.Close() }
+
+func (p *Pool) ip(a netip.Addr) string { return filepath.Join(p.dir, "ips", a.String()) }
+
+func (p *Pool) last(n netip.Prefix) string {
+	return filepath.Join(p.dir, "last", strings.ReplaceAll(n.Masked().String(), "/", "_"))
+}
+
+// Gateway is the first address of a subnet.
+func Gateway(n netip.Prefix) netip.Addr { return n.Masked().Addr().Next() }
+
+// usable reports whether a pod may have the address.
+func usable(n netip.Prefix, a netip.Addr) bool {
+	if !n.Contains(a) || a == n.Masked().Addr() || a == Gateway(n) {
+		return false
+	}
+	return a.Is6() || n.Bits() > 30 || n.Contains(a.Next()) // not the broadcast address
+}
+
+// Allocate gives owner an address of the subnet.
+func (p *Pool) Allocate(n netip.Prefix, owner Owner) (netip.Addr, error) {
+	start := Gateway(n)
+	if t, err := os.Readlink(p.last(n)); err == nil {
+		if a, err := netip.ParseAddr(t); err == nil && n.Contains(a) {
+			start = a
+		}
+	}
+	for a, wrapped := start.Next(), false; ; a = a.Next() {
+		if !n.Contains(a) {
+			if wrapped {
+				return netip.Addr{}, fmt.Errorf("%w in %s", ErrFull, n)
+			}
+			a, wrapped = n.Masked().Addr(), true
+		}
+		if usable(n, a) {
+			err := os.Symlink(owner.target(), p.ip(a))
+			if err == nil {
+				return a, p.remember(n, a)
+			}
+			if !errors.Is(err, fs.ErrExist) {
+				return netip.Addr{}, fmt.Errorf("taking address %s: %w", a, err)
+			}
+		}
+		if wrapped && a == start {
+			return netip.Addr{}, fmt.Errorf("%w in %s", ErrFull, n)
+		}
+	}
+}
+
+func (p *Pool) remember(n netip.Prefix, a netip.Addr) error {
+	tmp := p.last(n) + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remembering address: %w", err)
+	}
+	if err := os.Symlink(a.String(), tmp); err != nil {
+		return fmt.Errorf("remembering address: %w", err)
+	}
+	if err := os.Rename(tmp, p.last(n)); err != nil {
+		return fmt.Errorf("remembering address: %w", err)
+	}
+	return nil
+}
+
+// Held returns every address that is taken and by whom.
+func (p *Pool) Held() (map[netip.Addr]Owner, error) {
+	entries, err := os.ReadDir(filepath.Join(p.dir, "ips"))
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	held := make(map[netip.Addr]Owner, len(entries))
+	for _, e := range entries {
+		a, err := netip.ParseAddr(e.Name())
+		if err != nil {
+			continue // not ours
+		}
+		target, err := os.Readlink(p.ip(a))
+		if err != nil && !errors.Is(err, unix.EINVAL) {
+			return nil, fmt.Errorf("reading owner of %s: %w", a, err)
+		}
+		held[a] = parseOwner(target)
+	}
+	return held, nil
+}
+
+// Of returns the addresses of one owner.
+func (p *Pool) Of(owner Owner) ([]netip.Addr, error) {
+	held, err := p.Held()
+	var out []netip.Addr
+	for a, o := range held {
+		if o == owner {
+			out = append(out, a)
+		}
+	}
+	return out, err
+}
+
+// Release frees addresses; it is no error if they are free.
+func (p *Pool) Release(addrs ...netip.Addr) error {
+	var errs error
+	for _, a := range addrs {
+		if err := os.Remove(p.ip(a)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = errors.Join(errs, fmt.Errorf("freeing address %s: %w", a, err))
+		}
+	}
+	return errs
+}
+
+// Keep frees every address whose owner keep does not know and returns the owners
+// that lost theirs.
+func (p *Pool) Keep(keep func(Owner) bool) ([]Owner, error) {
+	held, err := p.Held()
+	if err != nil {
+		return nil, err
+	}
+	var gone []Owner
+	var errs error
+	for a, o := range held {
+		if !keep(o) {
+			errs = errors.Join(errs, p.Release(a))
+			gone = append(gone, o)
+		}
+	}
+	return gone, errs
+}

@@ -1,0 +1,138 @@
+// Package rules says what the node's network keeps in nftables: source translation
+// for what pods send out of the cluster, and host ports of pods. It is pure.
+//
+//	prerouting, output  host port → pod address and port (two maps)
+//	postrouting         hairpin of host ports; masquerade of pods' traffic that leaves
+//	prerouting filter   nobody else reaches 127.0.0.0/8, which host ports open
+package rules
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/nft"
+)
+
+// Config is what the rules depend on.
+type Config struct {
+	Bridge   string
+	PodCIDRs []netip.Prefix // of this node
+	// NoMasquerade are destinations that see pods' own addresses: the cluster's pods.
+	NoMasquerade []netip.Prefix
+}
+
+// PortMapping is one host port.
+type PortMapping struct {
+	HostIP        string `json:"hostIP,omitempty"`
+	HostPort      uint16 `json:"hostPort"`
+	ContainerPort uint16 `json:"containerPort"`
+	Protocol      string `json:"protocol"`
+}
+
+// The maps that host ports are in.
+const (
+	anyAddress = "hostports"
+	oneAddress = "hostports-by-address"
+	hairpins   = "hairpin"
+)
+
+func sets() []nft.Set {
+	return []nft.Set{
+		{Name: anyAddress, Key: []nft.Type{nft.Proto, nft.Port}, Data: []nft.Type{nft.Addr, nft.Port}},
+		{Name: oneAddress, Key: []nft.Type{nft.Addr, nft.Proto, nft.Port}, Data: []nft.Type{nft.Addr, nft.Port}},
+		{Name: hairpins, Key: []nft.Type{nft.Addr, nft.Addr}},
+	}
+}
+
+// Base is everything but the host ports themselves, for one family.
+func Base(f nft.Family, c Config) *nft.Fragment {
+	hostports := []nft.Rule{
+		{nft.DNATByMap(oneAddress, nft.Daddr, nft.L4Proto, nft.Dport)},
+		{nft.ToHost(), nft.DNATByMap(anyAddress, nft.L4Proto, nft.Dport)},
+	}
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	post := []nft.Rule{{nft.InSet(hairpins, nft.Saddr, nft.Daddr), nft.WasDNATed(), nft.Masquerade()}}
+	fr := &nft.Fragment{Sets: sets()}
+	if f == nft.IPv4 {
+		post = append(post, nft.Rule{nft.FromNet(loopback), nft.WasDNATed(), nft.NotToLink("lo"), nft.Masquerade()})
+		fr.Chains = append(fr.Chains, nft.Chain{Name: "guard-loopback",
+			Hook:  &nft.Hook{Type: "filter", Num: unix.NF_INET_PRE_ROUTING, Priority: -90},
+			Rules: []nft.Rule{{nft.NotFromLink("lo"), nft.ToNet(loopback), nft.NotDNATed(), nft.DropPacket()}}})
+	}
+	var leave []nft.Rule
+	for _, p := range inFamily(f, append(append([]netip.Prefix{}, c.NoMasquerade...), c.PodCIDRs...)) {
+		leave = append(leave, nft.Rule{nft.ToNet(p), nft.Return()})
+	}
+	multicast := netip.MustParsePrefix("224.0.0.0/4")
+	if f == nft.IPv6 {
+		multicast = netip.MustParsePrefix("ff00::/8")
+	}
+	leave = append(leave, nft.Rule{nft.ToNet(multicast), nft.Return()}, nft.Rule{nft.Masquerade()})
+	for _, p := range inFamily(f, c.PodCIDRs) {
+		post = append(post, nft.Rule{nft.FromNet(p), nft.NotToLink(c.Bridge), nft.GoTo("leave-cluster")})
+	}
+	fr.Chains = append(fr.Chains,
+		nft.Chain{Name: "hostports", Rules: hostports},
+		nft.Chain{Name: "leave-cluster", Rules: leave},
+		natChain("nat-prerouting", unix.NF_INET_PRE_ROUTING, -100, nft.Rule{nft.JumpTo("hostports")}),
+		natChain("nat-output", unix.NF_INET_LOCAL_OUT, -100, nft.Rule{nft.JumpTo("hostports")}),
+		natChain("nat-postrouting", unix.NF_INET_POST_ROUTING, 100, post...),
+	)
+	return fr
+}
+
+func natChain(name string, hook uint32, priority int32, rules ...nft.Rule) nft.Chain {
+	return nft.Chain{Name: name, Hook: &nft.Hook{Type: "nat", Num: hook, Priority: priority}, Rules: rules}
+}
+
+func inFamily(f nft.Family, in []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	seen := map[netip.Prefix]bool{}
+	for _, p := range in {
+		if p.Addr().Is6() == (f == nft.IPv6) && !seen[p.Masked()] {
+			seen[p.Masked()] = true
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+// HostPorts are the elements of a pod's host ports.
+func HostPorts(f nft.Family, pod netip.Addr, ports []PortMapping) []nft.Element {
+	var out []nft.Element
+	for _, p := range ports {
+		proto, ok := protocols[p.Protocol]
+		if !ok || p.HostPort == 0 || p.ContainerPort == 0 {
+			continue
+		}
+		to := nft.Value{Data: nft.Key(netip.AddrPortFrom(pod, p.ContainerPort))}
+		host, err := netip.ParseAddr(p.HostIP)
+		switch {
+		case err != nil || host.IsUnspecified():
+			out = append(out, nft.Element{Set: anyAddress, Key: nft.Key(proto, p.HostPort), Value: to})
+		case host.Is6() == (f == nft.IPv6):
+			out = append(out, nft.Element{Set: oneAddress, Key: nft.Key(host, proto, p.HostPort), Value: to})
+		}
+	}
+	if len(out) > 0 {
+		out = append(out, nft.Element{Set: hairpins, Key: nft.Key(pod, pod)})
+	}
+	return out
+}
+
+// SetOf returns the description of a set that HostPorts uses.
+func SetOf(name string) *nft.Set {
+	for _, s := range sets() {
+		if s.Name == name {
+			return &s
+		}
+	}
+	return nil
+}
+
+var protocols = map[string]uint8{
+	"tcp": unix.IPPROTO_TCP, "TCP": unix.IPPROTO_TCP, "": unix.IPPROTO_TCP,
+	"udp": unix.IPPROTO_UDP, "UDP": unix.IPPROTO_UDP,
+	"sctp": unix.IPPROTO_SCTP, "SCTP": unix.IPPROTO_SCTP,
+}
