@@ -1,0 +1,100 @@
+// Package filters is what every request passes before a verb sees it: one
+// ordered list, in Chain, outermost first.
+//
+// A filter wraps the handler after it, answers itself when it refuses, and
+// leaves what it learned in the request's context (package request). Requests
+// from inside the process enter with their user already known and skip the
+// filters marked as network.
+package filters
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"hyperkube/apiserver/request"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config of the list. Authenticator and Authorizer may be nil: then nobody is
+// known, respectively nobody but system:masters may do anything.
+type Config struct {
+	Log           *slog.Logger
+	Registry      prometheus.Registerer
+	Authenticator request.Authenticator
+	Authorizer    request.Authorizer
+	// MaxReads and MaxWrites bound the requests under way; 0 means 400 and 200.
+	MaxReads, MaxWrites int64
+	// Timeout of requests that are not long-running; 0 means 60 s.
+	Timeout time.Duration
+	Audit   *AuditLog // nil: no audit
+}
+
+// filter is one line of the list.
+type filter struct {
+	name    string
+	network bool // only for requests from a socket
+	wrap    func(http.Handler) http.Handler
+}
+
+func list(c Config) []filter {
+	m := newMetrics(c.Registry)
+	return []filter{
+		{"recover", false, recovery(c.Log)},                      // a panic ends one request, not the server
+		{"identify", false, identify},                            // Audit-Id
+		{"info", false, requestInfo},                             // what is asked for
+		{"inflight", true, inflight(c.MaxReads, c.MaxWrites, m)}, // 429 before work piles up
+		{"timeout", true, timeout(c.Timeout)},                    // 504
+		{"authn", true, authenticate(c.Authenticator, m)},        // 401
+		{"impersonate", false, impersonate(c.Authorizer)},        // acts as somebody else
+		{"audit", false, c.Audit.wrap},                           // what was done, refusals included
+		{"authz", false, authorize(c.Authorizer, c.Log)},         // 403
+		{"metrics", false, m.wrap},                               // counts and latencies
+	}
+}
+
+// Chain puts the list before last. The first handler is for requests from the
+// network, the second for those from inside the process.
+func Chain(c Config, last http.Handler) (network, inside http.Handler) {
+	if c.MaxReads == 0 {
+		c.MaxReads = 400
+	}
+	if c.MaxWrites == 0 {
+		c.MaxWrites = 200
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+	network, inside = last, last
+	all := list(c)
+	for i := len(all) - 1; i >= 0; i-- {
+		network = all[i].wrap(network)
+		if !all[i].network {
+			inside = all[i].wrap(inside)
+		}
+	}
+	return network, inside
+}
+
+// Names lists the filters in order, for the log and for tests.
+func Names() []string {
+	var names []string
+	for _, f := range list(Config{}) {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// LongRunning requests have no timeout and no place in the limit: watches,
+// streams and proxied connections.
+func LongRunning(i *request.Info) bool {
+	if i.Verb == "watch" {
+		return true
+	}
+	switch i.Subresource {
+	case "exec", "attach", "log", "portforward", "proxy":
+		return true
+	}
+	return false
+}

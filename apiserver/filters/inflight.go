@@ -1,0 +1,71 @@
+package filters
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"hyperkube/apiserver/codec"
+	"hyperkube/apiserver/request"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// inflight refuses with 429 what would exceed the limits.
+func inflight(reads, writes int64, m *metrics) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			info := request.InfoFrom(r.Context())
+			if LongRunning(info) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			now, limit := &m.reads, reads
+			if !readOnly(info.Verb) {
+				now, limit = &m.writes, writes
+			}
+			if now.Add(1) > limit {
+				now.Add(-1)
+				m.refuse(info)
+				codec.WriteError(w, r, apierrors.NewTooManyRequests("Too many requests, please try again later.", 1))
+				return
+			}
+			defer now.Add(-1)
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func readOnly(verb string) bool {
+	return verb == "get" || verb == "list" || verb == "watch" || verb == "head"
+}
+
+// timeout ends what takes too long; a client may ask for less with ?timeout=.
+func timeout(most time.Duration) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if LongRunning(request.InfoFrom(r.Context())) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			d := most
+			if strings.Contains(r.URL.RawQuery, "timeout=") {
+				if asked := r.URL.Query().Get("timeout"); asked != "" {
+					want, err := time.ParseDuration(asked)
+					if err != nil || want < 0 {
+						codec.WriteError(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL: %q", asked)))
+						return
+					}
+					if want > 0 && want < d {
+						d = want
+					}
+				}
+			}
+			ctx, cancel := context.WithTimeout(r.Context(), d)
+			defer cancel()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package verbs
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/request"
+	"hyperkube/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+func (c *call) create() error {
+	if c.ep.names.Namespaced && c.key.Namespace == "" {
+		return c.unsupported()
+	}
+	o, err := c.writeOptions("")
+	if err != nil {
+		return err
+	}
+	served := c.ep.newServed()
+	if err := c.decode(served, c.ep.names.GVK(), o.validation); err != nil {
+		return err
+	}
+	obj, err := c.ep.stored(served)
+	if err != nil {
+		return err
+	}
+	if c.ep.kind.IsVirtual {
+		return c.review(obj, o)
+	}
+	e, err := c.insert(obj, o)
+	if err != nil {
+		return err
+	}
+	return c.sendEntry(http.StatusCreated, e)
+}
+
+// review answers a kind that is never stored.
+func (c *call) review(obj store.Object, o writeOptions) error {
+	if err := c.checkNames(obj); err != nil {
+		return err
+	}
+	k := c.ep.kind
+	k.Default(obj)
+	if errs := k.Validate(obj); len(errs) > 0 {
+		return apierrors.NewInvalid(k.GVK().GroupKind(), obj.GetName(), errs)
+	}
+	a := c.attributes(admission.Create, o.dryRun)
+	a.Object = obj
+	if err := c.admit(a); err != nil {
+		return err
+	}
+	result, err := k.Virtual(c.ctx, c.Env, obj)
+	if err != nil {
+		return err
+	}
+	return c.sendObject(http.StatusCreated, result, k.GVK())
+}
+
+// Generated names are the prefix and five characters; a clash is tried again.
+const (
+	generatedPrefix = 58
+	generatedSuffix = 5
+	generatedTries  = 8
+)
+
+// insert stores a new object, inventing its name when the client wants that.
+func (c *call) insert(obj store.Object, o writeOptions) (*store.Entry, error) {
+	if err := c.checkNames(obj); err != nil {
+		return nil, err
+	}
+	if obj.GetResourceVersion() != "" && obj.GetResourceVersion() != "0" {
+		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure,
+			Code: http.StatusInternalServerError, Message: "resourceVersion should not be set on objects to be created"}}
+	}
+	if obj.GetName() != "" || obj.GetGenerateName() == "" {
+		return c.insertNamed(obj, o)
+	}
+	for try := 1; ; try++ {
+		named := obj
+		if try < generatedTries {
+			named = obj.DeepCopyObject().(store.Object)
+		}
+		base := named.GetGenerateName()
+		if len(base) > generatedPrefix {
+			base = base[:generatedPrefix]
+		}
+		named.SetName(base + rand.String(generatedSuffix))
+		e, err := c.insertNamed(named, o)
+		if !apierrors.IsAlreadyExists(err) || try == generatedTries {
+			return e, err
+		}
+	}
+}
+
+// insertNamed is the write pipeline of a new object.
+func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, err error) {
+	k := c.ep.kind
+	c.freshMeta(obj)
+	k.Default(obj)
+	a := c.attributes(admission.Create, o.dryRun)
+	a.Object = obj
+	if err := c.mutators(a); err != nil {
+		return nil, err
+	}
+	obj = a.Object
+	k.PrepareCreate(c.ctx, obj)
+	obj.SetGeneration(0)
+	if k.HasGeneration {
+		obj.SetGeneration(1)
+	}
+	done, err := k.BeforeCreate(c.ctx, c.Env, obj, o.dryRun)
+	if err != nil {
+		return nil, err
+	}
+	if !o.dryRun {
+		defer func() { done(err == nil) }()
+	}
+	errs := validation.ValidateObjectMetaAccessor(obj, k.Namespaced, k.ValidateName, field.NewPath("metadata"))
+	if errs = append(errs, k.Validate(obj)...); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
+	}
+	for _, warning := range k.Warnings(obj, nil) {
+		request.Warn(c.ctx, warning)
+	}
+	if err := admission.Validate(c.ctx, c.Admission, a); err != nil {
+		return nil, err
+	}
+	if c.Applier != nil && !o.applied {
+		c.Applier.Record(k, "", nil, obj, o.manager, c.Env.Now())
+	}
+	return c.store(obj, o)
+}
+
+func (c *call) store(obj store.Object, o writeOptions) (*store.Entry, error) {
+	name := obj.GetName()
+	if !o.dryRun {
+		e, err := c.ep.coll.Create(c.ctx, obj)
+		return e, c.explain(err, name)
+	}
+	_, err := c.ep.coll.Get(c.ctx, store.Key{Namespace: obj.GetNamespace(), Name: name}, store.Freshness{})
+	if err == nil {
+		return nil, apierrors.NewAlreadyExists(c.ep.gr, name)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	return store.NewEntry(obj, 0), nil
+}
+
+// freshMeta sets what only the server may set on a new object.
+func (c *call) freshMeta(obj store.Object) {
+	obj.SetUID(types.UID(uuid.NewUUID()))
+	obj.SetCreationTimestamp(metav1.Time{Time: c.Env.Now().Truncate(time.Second)})
+	obj.SetDeletionTimestamp(nil)
+	obj.SetDeletionGracePeriodSeconds(nil)
+	obj.SetSelfLink("")
+	obj.SetResourceVersion("")
+}
+
+// attributes describe this write to admission.
+func (c *call) attributes(op admission.Operation, dryRun bool) *admission.Attributes {
+	return &admission.Attributes{Kind: c.ep.kind, Info: c.info, User: c.user, Operation: op,
+		Subresource: c.info.Subresource, DryRun: dryRun}
+}
+
+// mutators runs the plugins that change an object and fills in defaults for
+// what they added.
+func (c *call) mutators(a *admission.Attributes) error {
+	if len(c.Admission) == 0 {
+		return nil
+	}
+	if err := admission.Admit(c.ctx, c.Admission, a); err != nil {
+		return err
+	}
+	c.ep.kind.Default(a.Object)
+	return nil
+}
+
+// admit runs all plugins where nothing happens between the two kinds.
+func (c *call) admit(a *admission.Attributes) error {
+	if err := admission.Admit(c.ctx, c.Admission, a); err != nil {
+		return err
+	}
+	return admission.Validate(c.ctx, c.Admission, a)
+}

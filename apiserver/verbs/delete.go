@@ -1,0 +1,246 @@
+package verbs
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/codec"
+	"hyperkube/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func (c *call) delete() error {
+	o, err := c.deleteOptions()
+	if err != nil {
+		return err
+	}
+	e, removed, err := c.remove(c.key, o)
+	if err != nil {
+		return err
+	}
+	if removed {
+		return c.sendSuccess(e.Object)
+	}
+	code := http.StatusOK
+	if o.OrphanDependents != nil && !*o.OrphanDependents {
+		code = http.StatusAccepted
+	}
+	return c.sendEntry(code, e)
+}
+
+// deleteOptions reads them from the body, or from the query when there is none.
+func (c *call) deleteOptions() (*metav1.DeleteOptions, error) {
+	o := &metav1.DeleteOptions{}
+	body, err := c.bodies.Read(c.r)
+	if err != nil {
+		return nil, err
+	}
+	defer c.bodies.Put(body)
+	switch {
+	case body.Len() > 0:
+		if err := c.decodeDeleteOptions(body.Bytes(), o); err != nil {
+			return nil, err
+		}
+	case c.query != nil:
+		if err := metav1.Convert_url_Values_To_v1_DeleteOptions(&c.query, o, nil); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+	}
+	if len(o.DryRun) == 0 {
+		o.DryRun = c.query["dryRun"]
+	}
+	if errs := validation.ValidateDeleteOptions(o); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
+	}
+	return o, nil
+}
+
+// decodeDeleteOptions takes them in any group-version, as clients send them.
+func (c *call) decodeDeleteOptions(body []byte, o *metav1.DeleteOptions) error {
+	wire, err := codec.MediaOf(c.r.Header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	return codec.DecodeOptions(wire, body, o, "DeleteOptions")
+}
+
+// errKeep: the object must be marked instead of removed.
+var errKeep = errors.New("the object stays for now")
+
+// remove deletes the object at key or marks it as being deleted, and says which.
+func (c *call) remove(key store.Key, o *metav1.DeleteOptions) (e *store.Entry, removed bool, err error) {
+	for {
+		e, err = c.removeNow(key, o)
+		if !errors.Is(err, errKeep) {
+			return e, err == nil, c.explain(err, key.Name)
+		}
+		e, err = c.mark(key, o)
+		if !errors.Is(err, errChanged) {
+			return e, false, c.explain(err, key.Name)
+		}
+	}
+}
+
+func (c *call) removeNow(key store.Key, o *metav1.DeleteOptions) (*store.Entry, error) {
+	allow := func(live *store.Entry) error {
+		next, err := c.planned(live.Object, o)
+		if err == nil && next != nil {
+			err = errKeep
+		}
+		return err
+	}
+	if len(o.DryRun) == 0 {
+		e, err := c.ep.coll.Delete(c.ctx, key, allow)
+		if err == nil {
+			c.ep.kind.AfterDelete(c.ctx, c.Env, e.Object)
+		}
+		return e, err
+	}
+	live, err := c.ep.coll.Get(c.ctx, key, store.Freshness{})
+	if err != nil {
+		return nil, err
+	}
+	return live, allow(live)
+}
+
+func (c *call) mark(key store.Key, o *metav1.DeleteOptions) (*store.Entry, error) {
+	change := func(live *store.Entry) (store.Object, error) {
+		next, err := c.planned(live.Object, o)
+		if err == nil && next == nil {
+			err = errChanged // nothing holds it any more
+		}
+		return next, err
+	}
+	if len(o.DryRun) == 0 {
+		return c.ep.coll.Update(c.ctx, key, change)
+	}
+	live, err := c.ep.coll.Get(c.ctx, key, store.Freshness{})
+	if err != nil {
+		return nil, err
+	}
+	next, err := change(live)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewEntry(next, live.Revision), nil
+}
+
+// planned checks preconditions and admission, then plans.
+func (c *call) planned(live store.Object, o *metav1.DeleteOptions) (store.Object, error) {
+	if err := c.preconditions(live, o.Preconditions); err != nil {
+		return nil, err
+	}
+	if len(c.Admission) > 0 {
+		a := c.attributes(admission.Delete, len(o.DryRun) > 0)
+		a.Old = live
+		if err := c.admit(a); err != nil {
+			return nil, err
+		}
+	}
+	graceful := func(obj store.Object, opts *metav1.DeleteOptions) bool {
+		return c.ep.kind.GracefulDelete(c.ctx, obj, opts)
+	}
+	return planDelete(live, o.DeepCopy(), graceful, c.Env.Now()), nil
+}
+
+func (c *call) preconditions(live store.Object, p *metav1.Preconditions) error {
+	if p == nil {
+		return nil
+	}
+	if p.UID != nil && *p.UID != live.GetUID() {
+		return apierrors.NewConflict(c.ep.gr, live.GetName(),
+			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, live.GetUID()))
+	}
+	if p.ResourceVersion != nil && *p.ResourceVersion != live.GetResourceVersion() {
+		return apierrors.NewConflict(c.ep.gr, live.GetName(),
+			fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v",
+				*p.ResourceVersion, live.GetResourceVersion()))
+	}
+	return nil
+}
+
+// planDelete says what a DELETE does to live: nil to remove it, live itself when
+// nothing is left to do but wait, or the object marked as being deleted. Pure;
+// o may be changed.
+func planDelete(live store.Object, o *metav1.DeleteOptions, graceful func(store.Object, *metav1.DeleteOptions) bool, now time.Time) store.Object {
+	next := live.DeepCopyObject().(store.Object)
+	next.SetFinalizers(finalizersAfter(live.GetFinalizers(), o))
+	if live.GetDeletionTimestamp() != nil {
+		return replanDelete(live, next, o)
+	}
+	soft := graceful(next, o)
+	if !soft && len(next.GetFinalizers()) == 0 {
+		return nil
+	}
+	grace := int64(0)
+	if soft && o.GracePeriodSeconds != nil {
+		grace = *o.GracePeriodSeconds
+	}
+	if grace == 0 && len(next.GetFinalizers()) == 0 {
+		return nil
+	}
+	at := metav1.Time{Time: now.Add(time.Duration(grace) * time.Second).Truncate(time.Second)}
+	next.SetDeletionTimestamp(&at)
+	next.SetDeletionGracePeriodSeconds(&grace)
+	if next.GetGeneration() > 0 {
+		next.SetGeneration(next.GetGeneration() + 1)
+	}
+	return next
+}
+
+// replanDelete: an object that is being deleted may only be deleted sooner.
+func replanDelete(live, next store.Object, o *metav1.DeleteOptions) store.Object {
+	left := int64(0)
+	if g := live.GetDeletionGracePeriodSeconds(); g != nil {
+		left = *g
+	}
+	if want := o.GracePeriodSeconds; want != nil && *want < left {
+		at := metav1.Time{Time: live.GetDeletionTimestamp().Add(time.Duration(*want-left) * time.Second)}
+		left = *want
+		next.SetDeletionTimestamp(&at)
+		next.SetDeletionGracePeriodSeconds(&left)
+	} else if slices.Equal(next.GetFinalizers(), live.GetFinalizers()) && (left > 0 || len(live.GetFinalizers()) > 0) {
+		return live
+	}
+	if left == 0 && len(next.GetFinalizers()) == 0 {
+		return nil
+	}
+	return next
+}
+
+// finalizersAfter puts the propagation policy into the finalizers that the
+// garbage collector obeys.
+func finalizersAfter(have []string, o *metav1.DeleteOptions) []string {
+	orphan, foreground := slices.Contains(have, metav1.FinalizerOrphanDependents), slices.Contains(have, metav1.FinalizerDeleteDependents)
+	switch {
+	case o.OrphanDependents != nil:
+		orphan, foreground = *o.OrphanDependents, false
+	case o.PropagationPolicy != nil:
+		orphan = *o.PropagationPolicy == metav1.DeletePropagationOrphan
+		foreground = *o.PropagationPolicy == metav1.DeletePropagationForeground
+	}
+	out := make([]string, 0, len(have)+1)
+	for _, f := range have {
+		if f != metav1.FinalizerOrphanDependents && f != metav1.FinalizerDeleteDependents {
+			out = append(out, f)
+		}
+	}
+	if orphan {
+		out = append(out, metav1.FinalizerOrphanDependents)
+	}
+	if foreground {
+		out = append(out, metav1.FinalizerDeleteDependents)
+	}
+	if slices.Equal(out, have) || len(out) == 0 && len(have) == 0 {
+		return have
+	}
+	return out
+}

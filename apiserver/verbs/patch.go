@@ -1,0 +1,201 @@
+package verbs
+
+import (
+	"bytes"
+	"fmt"
+	"mime"
+	"net/http"
+
+	"hyperkube/apiserver/codec"
+	"hyperkube/store"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	kjson "sigs.k8s.io/json"
+)
+
+// maxJSONPatchOps bounds the work of one JSON patch.
+const maxJSONPatchOps = 10000
+
+// patchType reads the Content-Type; apply is known only where there is an Applier.
+func (c *call) patchType() (types.PatchType, error) {
+	known := "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+	if c.Applier != nil {
+		known += ", application/apply-patch+yaml"
+	}
+	base, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	if err == nil {
+		switch t := types.PatchType(base); t {
+		case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType:
+			return t, nil
+		case types.ApplyYAMLPatchType:
+			if c.Applier != nil {
+				return t, nil
+			}
+		}
+	}
+	return "", codec.UnsupportedMedia(known)
+}
+
+func (c *call) patch(r rules) error {
+	t, body, o, err := c.readPatch()
+	if err != nil {
+		return err
+	}
+	if t == types.ApplyYAMLPatchType {
+		return c.apply(body, o, r)
+	}
+	p := patcher{kind: t, body: body, want: c.ep.names.GVK(), blank: c.ep.newServed}
+	e, err := c.write(o, r, func(live *store.Entry) (store.Object, error) {
+		served, err := c.ep.view.Served(live.Object)
+		if err != nil {
+			return nil, err
+		}
+		compact := func() ([]byte, error) { return c.ep.view.WholeJSON(live) }
+		out, complaints, err := p.patched(served, compact)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.complain(complaints, p.want, o.validation); err != nil {
+			return nil, err
+		}
+		return c.ep.stored(out)
+	})
+	if err != nil {
+		return err
+	}
+	return c.sendEntry(http.StatusOK, e)
+}
+
+func (c *call) readPatch() (types.PatchType, []byte, writeOptions, error) {
+	t, err := c.patchType()
+	if err != nil {
+		return "", nil, writeOptions{}, err
+	}
+	o, err := c.writeOptions(t)
+	if err != nil {
+		return "", nil, o, err
+	}
+	buf, err := c.bodies.Read(c.r)
+	if err != nil {
+		return "", nil, o, err
+	}
+	defer c.bodies.Put(buf)
+	return t, bytes.Clone(buf.Bytes()), o, nil
+}
+
+// apply is server-side apply; it creates what does not exist.
+func (c *call) apply(body []byte, o writeOptions, r rules) error {
+	o.applied = true
+	force := o.force != nil && *o.force
+	k := c.ep.kind
+	e, err := c.write(o, r, func(live *store.Entry) (store.Object, error) {
+		return c.Applier.Apply(k, r.sub, live.Object, body, o.manager, force)
+	})
+	if r.sub == "" && apierrors.IsNotFound(err) {
+		obj, err := c.Applier.Apply(k, r.sub, nil, body, o.manager, force)
+		if err != nil {
+			return err
+		}
+		if e, err = c.insert(obj, o); err == nil {
+			return c.sendEntry(http.StatusCreated, e)
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return c.sendEntry(http.StatusOK, e)
+}
+
+// patcher applies one patch to live objects. Pure.
+type patcher struct {
+	kind  types.PatchType
+	body  []byte
+	want  schema.GroupVersionKind
+	blank func() runtime.Object
+}
+
+// patched returns a new object; live is left alone. compact yields live as JSON
+// with its kind.
+func (p *patcher) patched(live runtime.Object, compact func() ([]byte, error)) (runtime.Object, []error, error) {
+	out := p.blank()
+	if p.kind == types.StrategicMergePatchType {
+		complaints, err := p.strategic(live, out)
+		return out, complaints, err
+	}
+	before, err := compact()
+	if err != nil {
+		return nil, nil, err
+	}
+	after, complaints, err := p.merge(before)
+	if err != nil {
+		return nil, nil, err
+	}
+	more, err := codec.Decode(codec.JSON, after, out, p.want, true)
+	return out, append(complaints, more...), err
+}
+
+func (p *patcher) merge(before []byte) (after []byte, complaints []error, err error) {
+	if p.kind == types.MergePatchType {
+		var m map[string]any
+		if complaints, err = kjson.UnmarshalStrict(p.body, &m); err != nil {
+			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+		}
+		if after, err = jsonpatch.MergePatch(before, p.body); err != nil {
+			return nil, nil, apierrors.NewBadRequest(err.Error())
+		}
+		return after, complaints, nil
+	}
+	ops, err := jsonpatch.DecodePatch(p.body)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	if len(ops) > maxJSONPatchOps {
+		return nil, nil, apierrors.NewRequestEntityTooLargeError(
+			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxJSONPatchOps, len(ops)))
+	}
+	if after, err = ops.Apply(before); err != nil {
+		return nil, nil, unreadable(err)
+	}
+	return after, nil, nil
+}
+
+func (p *patcher) strategic(live, out runtime.Object) ([]error, error) {
+	var patch map[string]any
+	complaints, err := kjson.UnmarshalStrict(p.body, &patch)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+	}
+	before, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
+	if err != nil {
+		return nil, err
+	}
+	before["kind"], before["apiVersion"] = p.want.Kind, p.want.GroupVersion().String()
+	after, err := strategicpatch.StrategicMergeMapPatch(before, patch, out)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after, out, true)
+	if strict, ok := runtime.AsStrictDecodingError(err); ok {
+		complaints, err = append(complaints, strict.Errors()...), nil
+	}
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	got := out.GetObjectKind().GroupVersionKind()
+	out.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	if got != p.want {
+		return nil, apierrors.NewBadRequest("a patch may not change kind or apiVersion")
+	}
+	return complaints, nil
+}
+
+// unreadable is the answer when the merged object does not fit its type.
+func unreadable(err error) error {
+	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+}

@@ -1,0 +1,88 @@
+package verbs
+
+import (
+	"fmt"
+	"slices"
+
+	"hyperkube/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+)
+
+// filter turns selectors into what the store understands: names, namespaces and
+// indexed fields narrow the search, the rest is asked of every object.
+func (e *endpoint) filter(namespace string, o *metav1.ListOptions) (store.Filter, error) {
+	f := store.Filter{Namespace: namespace}
+	label, err := labels.Parse(o.LabelSelector)
+	if err != nil {
+		return f, apierrors.NewBadRequest(err.Error())
+	}
+	field, err := fields.ParseSelector(o.FieldSelector)
+	if err != nil {
+		return f, apierrors.NewBadRequest(err.Error())
+	}
+	var rest []fields.Requirement
+	for _, r := range field.Requirements() {
+		if !slices.Contains(e.kind.FieldPaths, r.Field) {
+			return f, apierrors.NewBadRequest(e.unknownField(r.Field))
+		}
+		if !e.narrow(&f, r) {
+			rest = append(rest, r)
+		}
+	}
+	f.Match = e.matcher(label, rest)
+	return f, nil
+}
+
+func (e *endpoint) unknownField(path string) string {
+	if len(e.kind.FieldPaths) <= 2 {
+		return fmt.Sprintf(`%q is not a known field selector: only "metadata.name", "metadata.namespace"`, path)
+	}
+	return "field label not supported: " + path
+}
+
+// narrow puts one requirement into the filter's own fields when it fits.
+func (e *endpoint) narrow(f *store.Filter, r fields.Requirement) bool {
+	if r.Operator != selection.Equals && r.Operator != selection.DoubleEquals || r.Value == "" {
+		return false
+	}
+	switch {
+	case r.Field == "metadata.name" && f.Name == "":
+		f.Name = r.Value
+		return true
+	case r.Field == "metadata.namespace" && f.Namespace == "":
+		f.Namespace = r.Value
+		return true
+	case f.IndexName != "":
+		return false
+	}
+	for _, ix := range e.kind.Resource.Indexes {
+		if ix.Name == r.Field {
+			f.IndexName, f.IndexValue = r.Field, r.Value
+			return true
+		}
+	}
+	return false
+}
+
+func (e *endpoint) matcher(label labels.Selector, rest []fields.Requirement) func(store.Object) bool {
+	if label.Empty() && len(rest) == 0 {
+		return nil
+	}
+	return func(o store.Object) bool {
+		if !label.Matches(labels.Set(o.GetLabels())) {
+			return false
+		}
+		for _, r := range rest {
+			v, _ := e.kind.Field(o, r.Field)
+			if (v == r.Value) == (r.Operator == selection.NotEquals) {
+				return false
+			}
+		}
+		return true
+	}
+}

@@ -1,0 +1,39 @@
+package verbs
+
+import (
+	"net/http"
+
+	"hyperkube/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+func (c *call) update(r rules) error {
+	o, err := c.writeOptions("")
+	if err != nil {
+		return err
+	}
+	served := c.ep.newServed()
+	if err := c.decode(served, c.ep.names.GVK(), o.validation); err != nil {
+		return err
+	}
+	obj, err := c.ep.stored(served)
+	if err != nil {
+		return err
+	}
+	if err := c.checkNames(obj); err != nil {
+		return err
+	}
+	e, err := c.write(o, r, func(*store.Entry) (store.Object, error) {
+		return obj.DeepCopyObject().(store.Object), nil // the pipeline changes it, and may run again
+	})
+	if r.sub == "" && c.ep.kind.AllowCreateOnUpdate && apierrors.IsNotFound(err) && obj.GetResourceVersion() == "" && obj.GetUID() == "" {
+		if e, err = c.insert(obj, o); err == nil {
+			return c.sendEntry(http.StatusCreated, e)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return c.sendEntry(http.StatusOK, e)
+}

@@ -1,0 +1,228 @@
+// Package verbs carries out resource requests, one file a verb.
+//
+//	filters ─▶ ServeHTTP ─▶ endpoint ─▶ get | list | watch          ─▶ store (reads)
+//	                            │
+//	                            └─────▶ create | update | patch | delete
+//	                                      decode ▸ default ▸ admit ▸ prepare ▸ validate ▸ store
+//
+// The write pipeline is in write.go and is the same for every way to write:
+// PUT, the three patches, apply, scale, status and other subresources differ only
+// in how the next object is made from the live one and in the rules it obeys.
+//
+// Objects that come from the store are shared and read-only; a writer works on
+// the object it decoded or on a DeepCopy.
+package verbs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/codec"
+	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/request"
+	"hyperkube/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Applier is server-side apply: *apply.Manager.
+type Applier interface {
+	// Apply merges a patch into live (nil when the object does not exist).
+	Apply(k *kind.Kind, sub string, live store.Object, patch []byte, manager string, force bool) (store.Object, error)
+	// Record updates obj's managedFields for a write that is not an apply.
+	Record(k *kind.Kind, sub string, live, obj store.Object, manager string, now time.Time)
+}
+
+// Options of a Handler. Applier, Connect and Admission may be left out: apply is
+// then refused with 415 and connections with 503.
+type Options struct {
+	Kinds     []*kind.Kind
+	Scheme    *runtime.Scheme
+	Env       kind.Env
+	Admission []admission.Plugin
+	Applier   Applier
+	Connect   http.Handler
+	// Stopping ends all watches when it is done.
+	Stopping context.Context
+	Log      *slog.Logger
+}
+
+// Handler serves every resource of its kinds.
+type Handler struct {
+	Options
+	endpoints map[schema.GroupVersionResource]*endpoint
+	bodies    codec.Bodies
+	buffers   sync.Pool // *[]byte: scratch for answers
+}
+
+// endpoint is a resource in one of its group-versions.
+type endpoint struct {
+	kind    *kind.Kind
+	version *kind.Version // nil for the stored one
+	names   kind.Names    // of this group-version
+	view    *codec.View
+	coll    store.Collection // nil for virtual kinds
+	gr      schema.GroupResource
+	subs    map[string]*kind.Subresource
+}
+
+// New prepares the endpoints. Every stored kind must be known to the Env's store.
+func New(o Options) (*Handler, error) {
+	h := &Handler{Options: o, endpoints: map[schema.GroupVersionResource]*endpoint{}}
+	if h.Stopping == nil {
+		h.Stopping = context.Background()
+	}
+	for _, k := range o.Kinds {
+		if err := h.add(k); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func (h *Handler) add(k *kind.Kind) error {
+	stored := &endpoint{kind: k, names: k.Names, gr: k.GVR().GroupResource(), subs: map[string]*kind.Subresource{}}
+	for i := range k.Subresources {
+		stored.subs[k.Subresources[i].Name] = &k.Subresources[i]
+	}
+	if !k.IsVirtual {
+		coll, ok := h.Env.Collection(k.Group, k.Plural)
+		if !ok {
+			return fmt.Errorf("%s is not registered with the store", k.GVR())
+		}
+		stored.coll = coll
+	}
+	var err error
+	if stored.view, err = codec.StoredView(k, h.Scheme); err != nil {
+		return err
+	}
+	h.endpoints[k.GVR()] = stored
+	for i := range k.Versions {
+		e := *stored
+		e.version = &k.Versions[i]
+		e.names = e.version.Names
+		e.gr = e.names.GVR().GroupResource()
+		if e.view, err = codec.VersionView(k, i, h.Scheme); err != nil {
+			return err
+		}
+		h.endpoints[e.names.GVR()] = &e
+	}
+	return nil
+}
+
+// Serves reports whether the resource exists here.
+func (h *Handler) Serves(gvr schema.GroupVersionResource) bool { return h.endpoints[gvr] != nil }
+
+// newServed makes an empty object of the endpoint's version.
+func (e *endpoint) newServed() runtime.Object {
+	if e.version != nil {
+		return e.version.New()
+	}
+	return e.kind.New()
+}
+
+// stored turns a served object into the stored type.
+func (e *endpoint) stored(o runtime.Object) (store.Object, error) {
+	if e.version != nil {
+		return e.version.From(o)
+	}
+	return o.(store.Object), nil
+}
+
+// call is one request on its way.
+type call struct {
+	*Handler
+	ctx   context.Context
+	w     http.ResponseWriter
+	r     *http.Request
+	info  *request.Info
+	user  *request.User
+	ep    *endpoint
+	media codec.Media
+	query url.Values // nil when there is none
+	key   store.Key
+}
+
+// ServeHTTP finds the endpoint and the verb. The context must carry an Info.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	info := request.InfoFrom(ctx)
+	if info == nil || !info.IsResource {
+		http.NotFound(w, r)
+		return
+	}
+	ep := h.endpoints[info.GVR()]
+	if ep == nil || !placed(ep, info) {
+		http.NotFound(w, r)
+		return
+	}
+	c := call{Handler: h, ctx: ctx, w: w, r: r, info: info, user: request.UserFrom(ctx), ep: ep}
+	c.key.Name = info.Name
+	if ep.names.Namespaced {
+		c.key.Namespace = info.Namespace
+	}
+	if r.URL.RawQuery != "" {
+		c.query = r.URL.Query()
+	}
+	if err := c.serve(); err != nil {
+		codec.WriteError(w, r, err)
+	}
+}
+
+// placed checks that the path names the resource where its scope allows it.
+func placed(ep *endpoint, info *request.Info) bool {
+	named := info.Name != "" && info.Verb != "list" && info.Verb != "watch" && info.Verb != "deletecollection"
+	if ep.names.Namespaced {
+		return info.Namespace != "" || !named
+	}
+	return info.Namespace == "" || (info.Resource == "namespaces" && info.Group == "")
+}
+
+func (c *call) serve() error {
+	if c.info.Subresource != "" {
+		return c.subresource()
+	}
+	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) {
+		return c.unsupported()
+	}
+	offer := codec.Objects
+	if c.info.Verb == "list" || c.info.Verb == "deletecollection" {
+		offer = codec.Lists
+	}
+	var err error
+	if c.media, err = codec.Negotiate(c.r, offer); err != nil {
+		return err
+	}
+	switch c.info.Verb {
+	case "get":
+		return c.get()
+	case "list":
+		return c.list()
+	case "watch":
+		return c.watch()
+	case "create":
+		return c.create()
+	case "update":
+		return c.update(c.mainRules())
+	case "patch":
+		return c.patch(c.mainRules())
+	case "delete":
+		return c.delete()
+	case "deletecollection":
+		return c.deleteCollection()
+	}
+	return c.unsupported()
+}
+
+func (c *call) unsupported() error {
+	return apierrors.NewMethodNotSupported(c.ep.gr, c.info.Verb)
+}

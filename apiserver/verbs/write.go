@@ -1,0 +1,190 @@
+package verbs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/request"
+	"hyperkube/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// rules are what a write obeys: those of the main resource or of a subresource.
+type rules struct {
+	sub      string
+	prepare  func(ctx context.Context, obj, old store.Object)
+	validate func(obj, old store.Object) field.ErrorList
+	hooks    bool // BeforeUpdate runs, the generation may rise
+}
+
+func (c *call) mainRules() rules {
+	k := c.ep.kind
+	return rules{prepare: k.PrepareUpdate, validate: k.ValidateUpdate, hooks: true}
+}
+
+// removal tells that an update took away the last reason to keep an object.
+type removal struct {
+	object   store.Object
+	revision int64
+}
+
+func (*removal) Error() string { return "the last finalizer is gone" }
+
+var errChanged = errors.New("the object changed before it was removed")
+
+// write changes the object at c.key in one transaction. next makes the wanted
+// object from the live one, which it must not touch; it may be called again.
+func (c *call) write(o writeOptions, r rules, next func(live *store.Entry) (store.Object, error)) (*store.Entry, error) {
+	for {
+		e, err := c.tryWrite(o, r, next)
+		var rm *removal
+		if !errors.As(err, &rm) {
+			return e, c.explain(err, c.key.Name)
+		}
+		e, err = c.ep.coll.Delete(c.ctx, c.key, func(p *store.Entry) error {
+			if p.Revision != rm.revision {
+				return errChanged
+			}
+			return nil
+		})
+		if errors.Is(err, errChanged) {
+			continue
+		}
+		if err != nil {
+			return nil, c.explain(err, c.key.Name)
+		}
+		c.ep.kind.AfterDelete(c.ctx, c.Env, e.Object)
+		rm.object.SetResourceVersion(e.Object.GetResourceVersion())
+		return store.NewEntry(rm.object, e.Revision), nil
+	}
+}
+
+func (c *call) tryWrite(o writeOptions, r rules, next func(live *store.Entry) (store.Object, error)) (e *store.Entry, err error) {
+	done := func(bool) {}
+	defer func() { done(err == nil) }()
+	change := func(live *store.Entry) (store.Object, error) {
+		done(false) // of an attempt before this one
+		done = func(bool) {}
+		obj, err := next(live)
+		if err != nil {
+			return nil, err
+		}
+		finish, obj, err := c.settle(obj, live.Object, o, r)
+		if err != nil {
+			return nil, err
+		}
+		if !o.dryRun {
+			done = finish
+			if finished(obj) {
+				return nil, &removal{object: obj, revision: live.Revision}
+			}
+		}
+		return obj, nil
+	}
+	if !o.dryRun {
+		return c.ep.coll.Update(c.ctx, c.key, change)
+	}
+	live, err := c.ep.coll.Get(c.ctx, c.key, store.Freshness{})
+	if err != nil {
+		return nil, err
+	}
+	obj, err := change(live)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewEntry(obj, live.Revision), nil
+}
+
+// finished: the object is being deleted and nothing holds it any more.
+func finished(o store.Object) bool {
+	grace := o.GetDeletionGracePeriodSeconds()
+	return o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
+}
+
+// settle is the write pipeline of a changed object.
+func (c *call) settle(obj, live store.Object, o writeOptions, r rules) (done func(bool), _ store.Object, err error) {
+	k := c.ep.kind
+	done = func(bool) {}
+	if err := c.keepMeta(obj, live); err != nil {
+		return done, nil, err
+	}
+	k.Default(obj)
+	a := c.attributes(admission.Update, o.dryRun)
+	a.Object, a.Old = obj, live
+	if err := c.mutators(a); err != nil {
+		return done, nil, err
+	}
+	obj = a.Object
+	r.prepare(c.ctx, obj, live)
+	obj.SetGeneration(live.GetGeneration())
+	if r.hooks {
+		if k.HasGeneration && k.Generation(obj, live) {
+			obj.SetGeneration(live.GetGeneration() + 1)
+		}
+		if done, err = k.BeforeUpdate(c.ctx, c.Env, obj, live, o.dryRun); err != nil {
+			return func(bool) {}, nil, err
+		}
+	}
+	if err := c.judge(a, obj, live, r); err != nil {
+		if !o.dryRun {
+			done(false)
+		}
+		return func(bool) {}, nil, err
+	}
+	if c.Applier != nil && !o.applied {
+		c.Applier.Record(k, r.sub, live, obj, o.manager, c.Env.Now())
+	}
+	return done, obj, nil
+}
+
+// judge validates, then asks the plugins that may refuse.
+func (c *call) judge(a *admission.Attributes, obj, live store.Object, r rules) error {
+	errs := validation.ValidateObjectMetaAccessorUpdate(obj, live, field.NewPath("metadata"))
+	if errs = append(errs, r.validate(obj, live)...); len(errs) > 0 {
+		return apierrors.NewInvalid(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
+	}
+	if r.hooks {
+		for _, warning := range c.ep.kind.Warnings(obj, live) {
+			request.Warn(c.ctx, warning)
+		}
+	}
+	return admission.Validate(c.ctx, c.Admission, a)
+}
+
+// keepMeta checks what the client believes of the live object and carries over
+// the metadata that only the server sets.
+func (c *call) keepMeta(obj, live store.Object) error {
+	if err := c.checkNames(obj); err != nil {
+		return err
+	}
+	if uid := obj.GetUID(); uid != "" && uid != live.GetUID() {
+		return apierrors.NewConflict(c.ep.gr, live.GetName(),
+			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, live.GetUID()))
+	}
+	rv := obj.GetResourceVersion()
+	switch {
+	case rv == "" || rv == "0":
+		if c.ep.kind.DenyUnconditionalUpdate && c.info.Verb == "update" {
+			return apierrors.NewInvalid(c.ep.names.GVK().GroupKind(), live.GetName(), field.ErrorList{
+				field.Invalid(field.NewPath("metadata", "resourceVersion"), rv, "must be specified for an update")})
+		}
+	case rv != live.GetResourceVersion():
+		return c.stale(live.GetName())
+	}
+	obj.SetUID(live.GetUID())
+	obj.SetResourceVersion(live.GetResourceVersion())
+	obj.SetCreationTimestamp(live.GetCreationTimestamp())
+	obj.SetDeletionTimestamp(live.GetDeletionTimestamp())
+	obj.SetDeletionGracePeriodSeconds(live.GetDeletionGracePeriodSeconds())
+	obj.SetGeneration(live.GetGeneration())
+	obj.SetSelfLink("")
+	if obj.GetGenerateName() == "" {
+		obj.SetGenerateName(live.GetGenerateName())
+	}
+	return nil
+}
