@@ -54,6 +54,7 @@ type Entry struct {
 	Revision int64  // etcd mod revision, equal to Object's resourceVersion
 	Object   Object // read-only
 	encoded  [Formats]atomic.Pointer[[]byte]
+	sum      uint64 // hash of the stored bytes: a first look for writes that change nothing
 }
 
 // Encoded returns the entry's bytes in slot f, calling encode at most a few
@@ -175,6 +176,7 @@ var (
 	ErrFuture   = errors.New("revision is not there yet")    // 504 "Too large resource version"
 	ErrSlow     = errors.New("watcher did not keep up")
 	ErrClosed   = errors.New("store is closed")
+	ErrBadToken = errors.New("continue token is not valid") // 400
 )
 
 // Collection is the store's face towards verbs, kinds, authorizers and admission.

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidwall/btree"
+
+	"hyperkube/store/envelope"
+	"hyperkube/store/seal"
+)
+
+// collection is one resource: its snapshot, its recent changes, its watchers.
+type collection struct {
+	store  *Store
+	res    Resource
+	prefix string // "/registry/pods/"
+	codec  *envelope.Codec
+	keys   *seal.Keyring // nil: values are plain
+	m      resourceMetrics
+
+	snap atomic.Pointer[snapshot]
+
+	mu       sync.Mutex // guards ring and watchers; held while a batch is published
+	ring     ring
+	watchers index
+
+	// The rest belongs to the loop.
+	tree   *btree.BTreeG[*Entry]
+	loaded int64 // changes up to here came with the load
+	batch  []*change
+	doneBy []*pending // writers to wake, parallel to batch
+	woken  []*watcher
+}
+
+var _ Collection = (*collection)(nil)
+
+func (s *Store) newCollection(r Resource) (*collection, error) {
+	if r.Name == "" || r.New == nil || r.GVK.Kind == "" {
+		return nil, errors.New("name, kind and constructor are needed")
+	}
+	if r.Prefix == "" || strings.Trim(r.Prefix, "/") != r.Prefix {
+		return nil, fmt.Errorf("bad prefix %q", r.Prefix)
+	}
+	c := &collection{
+		store: s, res: r, prefix: s.prefix + r.Prefix + "/",
+		codec: envelope.NewCodec(r.GVK), tree: newTree(),
+		keys: s.opts.Keys.For(r.Group, r.Name),
+	}
+	if r.Encrypted && c.keys == nil && !s.opts.AllowPlain {
+		return nil, errors.New("its values must be encrypted and there is no key for them")
+	}
+	c.m = s.metrics.of(&c.res)
+	c.watchers.init()
+	c.snap.Store(&snapshot{tree: c.tree.Copy()})
+	return c, nil
+}
+
+// Resource implements Collection.
+func (c *collection) Resource() *Resource { return &c.res }
+
+func (c *collection) path(k Key) string {
+	if c.res.Namespaced {
+		return c.prefix + k.Namespace + "/" + k.Name
+	}
+	return c.prefix + k.Name
+}
+
+// key reads the key out of an etcd key of this collection.
+func (c *collection) key(path []byte) (Key, bool) {
+	rest := path[len(c.prefix):]
+	if !c.res.Namespaced {
+		return Key{Name: string(rest)}, len(rest) > 0 && bytes.IndexByte(rest, '/') < 0
+	}
+	i := bytes.IndexByte(rest, '/')
+	if i <= 0 || i == len(rest)-1 || bytes.IndexByte(rest[i+1:], '/') >= 0 {
+		return Key{}, false
+	}
+	s := string(rest)
+	return Key{Namespace: s[:i], Name: s[i+1:]}, true
+}
+
+// index finds a declared index by name.
+func (c *collection) index(name string) (func(Object) string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	for i := range c.res.Indexes {
+		if c.res.Indexes[i].Name == name {
+			return c.res.Indexes[i].Value, nil
+		}
+	}
+	return nil, fmt.Errorf("store: %s has no index %q", c.res.Name, name)
+}
+
+// present is the entry of the newest snapshot, or nil.
+func (c *collection) present(k Key) *Entry { return c.snap.Load().get(&c.store.pivots, k) }
+
+// Get implements Collection.
+func (c *collection) Get(ctx context.Context, k Key, f Freshness) (*Entry, error) {
+	if err := c.store.fresh(ctx, f); err != nil {
+		return nil, err
+	}
+	var e *Entry
+	if f.Exact > 0 {
+		s, err := c.snapshotAt(ctx, f.Exact)
+		if err != nil {
+			return nil, err
+		}
+		e = s.get(&c.store.pivots, k)
+	} else {
+		e = c.present(k)
+	}
+	if e == nil {
+		return nil, ErrNotFound
+	}
+	return e, nil
+}
+
+// decode makes the object of a stored value. sum is the hash of its plain form.
+func (c *collection) decode(path, value []byte) (obj Object, sum uint64, err error) {
+	if c.keys != nil {
+		if value, err = c.keys.Open(value, path); err != nil {
+			return nil, 0, err
+		}
+	}
+	obj = c.res.New()
+	if err := c.codec.Decode(value, obj); err != nil {
+		return nil, 0, err
+	}
+	return obj, c.store.hash(value), nil
+}
+
+// encode makes the plain stored form of an object whose resourceVersion is empty.
+func (c *collection) encode(obj Object) ([]byte, error) { return c.codec.Encode(nil, obj) }
+
+// sealed is what goes to etcd for a plain value.
+func (c *collection) sealed(path string, plain []byte) ([]byte, error) {
+	if c.keys == nil {
+		return plain, nil
+	}
+	return c.keys.Seal(plain, []byte(path))
+}

@@ -1,0 +1,67 @@
+package etcd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// identity is the file that says to which cluster a data directory belongs.
+const identity = "cluster"
+
+// prepareDir makes the directory and refuses one that is in use or belongs
+// elsewhere, before etcd touches it.
+func prepareDir(dir, cluster string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := checkLock(dir, filepath.Join(dir, "member", "snap", "db")); err != nil {
+		return err
+	}
+	owner, err := os.ReadFile(filepath.Join(dir, identity))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if got := strings.TrimSpace(string(owner)); cluster != "" && got != cluster {
+		return fmt.Errorf("data directory %s belongs to cluster %s, not to %s: choose another directory or reset it", dir, got, cluster)
+	}
+	return nil
+}
+
+// claimDir writes the identity once the directory is known to work.
+func claimDir(dir, cluster string) error {
+	path := filepath.Join(dir, identity)
+	if cluster == "" || exists(path) {
+		return nil
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, []byte(cluster+"\n"), 0o600); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return os.Rename(tmp, path)
+}
+
+// checkLock tries etcd's own lock on the database, because etcd itself would
+// wait for it forever.
+func checkLock(dir, db string) error {
+	f, err := os.OpenFile(db, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("data directory %s is in use by another process: stop it or choose another directory", dir)
+	}
+	return err // closing the file gives the lock back
+}

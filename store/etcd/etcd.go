@@ -1,0 +1,245 @@
+// Package etcd runs the embedded etcd member on which a cluster's state lies,
+// and the etcd role with its standard flags.
+//
+//	Start ──check directory──▶ etcd server ──ready──▶ *Server ──Stop──▶ all goroutines gone
+//
+// Contract:
+//   - With no listen URLs nothing is open: only this process can reach the data.
+//   - Start returns when the member has a leader and answers, or with one line
+//     that says why it cannot (directory in use, other cluster, newer version).
+//   - An Ephemeral member never calls fsync: the data is lost with the machine.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver"
+)
+
+// TLS names the files of one TLS identity. A set CAFile makes client
+// certificates mandatory.
+type TLS struct{ CertFile, KeyFile, CAFile string }
+
+func (t TLS) info() transport.TLSInfo {
+	return transport.TLSInfo{
+		CertFile: t.CertFile, KeyFile: t.KeyFile,
+		TrustedCAFile: t.CAFile, ClientCertAuth: t.CAFile != "",
+	}
+}
+
+// Config describes a member. Only Dir is needed.
+type Config struct {
+	Dir  string // data directory, made 0700
+	Name string // member name, "default" when empty
+
+	// Cluster is the identity of the cluster that the directory belongs to,
+	// for instance the fingerprint of its CA. A directory that was started
+	// with another one is refused; empty checks nothing.
+	Cluster string
+
+	// ListenClient and ListenPeer are URLs (https://127.0.0.1:2379,
+	// unix:///run/hyperkube/etcd.sock). Plain http is refused.
+	ListenClient, ListenPeer       []string
+	AdvertiseClient, AdvertisePeer []string // default: the listen URLs
+	InitialCluster                 string   // name=peerURL,…; default: this member alone
+	Join                           bool     // the cluster exists already
+	ClientTLS, PeerTLS             TLS
+
+	Ephemeral bool          // no fsync
+	Quota     int64         // bytes, default 8 GiB
+	Retention time.Duration // history kept by automatic compaction, default 5 minutes
+
+	Log *slog.Logger
+}
+
+// Server is a running member.
+type Server struct {
+	member *embed.Etcd
+	closed bool // nothing listens: the process is the only writer
+	sole   bool // the cluster has no other member
+}
+
+// single-member timing: an election takes at most ten ticks, so a short tick
+// makes a start quick. With peers the usual figures apply.
+const (
+	soleTickMs, soleElectionMs = 20, 100
+	peerTickMs, peerElectionMs = 100, 1000
+)
+
+// Start runs a member until Stop. ctx bounds the start only.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg, err := c.embed()
+	if err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
+	if err := prepareDir(c.Dir, c.Cluster); err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
+	member, err := start(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
+	if err := claimDir(c.Dir, c.Cluster); err != nil {
+		member.Close()
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
+	sole := len(c.ListenPeer) == 0
+	return &Server{member: member, closed: sole && len(c.ListenClient) == 0, sole: sole}, nil
+}
+
+// start turns the panics with which etcd meets unusable data into errors.
+func start(ctx context.Context, cfg *embed.Config) (member *embed.Etcd, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			member, err = nil, fmt.Errorf("data directory %s cannot be used: %v", cfg.Dir, p)
+		}
+	}()
+	member, err = embed.StartEtcd(cfg)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-member.Server.ReadyNotify():
+		return member, nil
+	case err = <-member.Err():
+	case <-member.Server.StopNotify():
+		err = errors.New("member stopped while starting")
+	case <-ctx.Done():
+		err = fmt.Errorf("member is not ready: %w", ctx.Err())
+	}
+	member.Close()
+	return nil, err
+}
+
+func (c Config) embed() (*embed.Config, error) {
+	if c.Dir == "" {
+		return nil, errors.New("no data directory given")
+	}
+	cfg := embed.NewConfig()
+	cfg.Dir = c.Dir
+	if c.Name != "" {
+		cfg.Name = c.Name
+	}
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(bridge(c.Log))
+	cfg.EnableGRPCGateway = false
+	cfg.UnsafeNoFsync = c.Ephemeral
+	// Few raft entries are kept in memory: a single member has nobody to catch up.
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 2000, 200
+	cfg.BackendFreelistType = "map"
+	cfg.BackendBatchInterval = 200 * time.Millisecond
+	cfg.QuotaBackendBytes = 8 << 30
+	if c.Quota > 0 {
+		cfg.QuotaBackendBytes = c.Quota
+	}
+	retention := 5 * time.Minute
+	if c.Retention > 0 {
+		retention = c.Retention
+	}
+	cfg.AutoCompactionMode = embed.CompactorModePeriodic
+	cfg.AutoCompactionRetention = retention.String()
+	cfg.TickMs, cfg.ElectionMs = soleTickMs, soleElectionMs
+	if len(c.ListenPeer) > 0 {
+		cfg.TickMs, cfg.ElectionMs = peerTickMs, peerElectionMs
+		cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 5000, 2000
+	}
+	cfg.ClientTLSInfo, cfg.PeerTLSInfo = c.ClientTLS.info(), c.PeerTLS.info()
+	if c.Join {
+		cfg.ClusterState = embed.ClusterStateFlagExisting
+	}
+	return cfg, c.urls(cfg)
+}
+
+func (c Config) urls(cfg *embed.Config) error {
+	var err error
+	if cfg.ListenClientUrls, err = parseURLs(c.ListenClient); err != nil {
+		return err
+	}
+	if cfg.ListenPeerUrls, err = parseURLs(c.ListenPeer); err != nil {
+		return err
+	}
+	cfg.AdvertiseClientUrls = cfg.ListenClientUrls
+	if len(c.AdvertiseClient) > 0 {
+		if cfg.AdvertiseClientUrls, err = parseURLs(c.AdvertiseClient); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(c.AdvertisePeer) > 0:
+		if cfg.AdvertisePeerUrls, err = parseURLs(c.AdvertisePeer); err != nil {
+			return err
+		}
+	case len(c.ListenPeer) > 0:
+		cfg.AdvertisePeerUrls = cfg.ListenPeerUrls
+	default: // a name for the member's own record; nothing listens there
+		cfg.AdvertisePeerUrls = []url.URL{{Scheme: "https", Host: "127.0.0.1:2380"}}
+	}
+	cfg.InitialCluster = c.InitialCluster
+	if cfg.InitialCluster == "" {
+		cfg.InitialCluster = cfg.Name + "=" + cfg.AdvertisePeerUrls[0].String()
+	}
+	return nil
+}
+
+func parseURLs(in []string) ([]url.URL, error) {
+	out := make([]url.URL, 0, len(in))
+	for _, s := range in {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("url %q: %w", s, err)
+		}
+		if u.Scheme != "https" && u.Scheme != "unix" && u.Scheme != "unixs" {
+			return nil, fmt.Errorf("url %q: only https and unix are served, nothing in plain", s)
+		}
+		out = append(out, *u)
+	}
+	return out, nil
+}
+
+// Etcd is the server inside, for the store's direct backend.
+func (s *Server) Etcd() *etcdserver.EtcdServer { return s.member.Server }
+
+// Exclusive says that no other process can write to this member.
+func (s *Server) Exclusive() bool { return s.closed }
+
+// Sole says that the member is the only one of its cluster and stays so.
+func (s *Server) Sole() bool { return s.sole }
+
+// Err delivers the error that ended a listener of the member.
+func (s *Server) Err() <-chan error { return s.member.Err() }
+
+// Done is closed when the member has stopped, by itself or by Stop.
+func (s *Server) Done() <-chan struct{} { return s.member.Server.StopNotify() }
+
+// Stop ends the member and waits for its goroutines.
+func (s *Server) Stop() { s.member.Close() }
+
+// Size is the size of the database file and the part of it in use.
+func (s *Server) Size() (total, used int64) {
+	b := s.member.Server.Backend()
+	return b.Size(), b.SizeInUse()
+}
+
+// ClusterID is the identity etcd computed for its cluster, in hex.
+func (s *Server) ClusterID() string {
+	return strconv.FormatUint(uint64(s.member.Server.Cluster().ID()), 16)
+}
+
+// Defragment gives free pages back to the file system. Writes wait meanwhile.
+func (s *Server) Defragment() error { return s.member.Server.Backend().Defrag() }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

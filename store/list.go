@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"hyperkube/store/backend"
+)
+
+// List implements Collection.
+func (c *collection) List(ctx context.Context, o ListOptions) (*List, error) {
+	value, err := c.index(o.IndexName)
+	if err != nil {
+		return nil, err
+	}
+	q := query{filter: o.Filter, value: value, limit: o.Limit, from: Key{Namespace: o.Namespace}}
+	exact := o.Exact
+	if o.Continue != "" {
+		t, err := parseToken(o.Continue)
+		if err != nil {
+			return nil, err
+		}
+		if q.from, err = t.start(c.res.Namespaced, o.Namespace); err != nil {
+			return nil, err
+		}
+		q.after, exact = true, t.Revision
+		o.Freshness = Freshness{Exact: exact}
+		if exact == restartRevision {
+			exact, o.Freshness = 0, Freshness{}
+		}
+	}
+	if err := c.store.fresh(ctx, o.Freshness); err != nil {
+		return nil, err
+	}
+	if exact > 0 {
+		s, err := c.snapshotAt(ctx, exact)
+		if err != nil {
+			return nil, expired(err, q.from)
+		}
+		return c.answer(s, exact, q), nil
+	}
+	rev := c.store.applied.Load() // before the snapshot, which then has everything up to rev
+	s := c.snap.Load()
+	return c.answer(s, max(rev, s.rev), q), nil
+}
+
+// query is what a list asks of one snapshot.
+type query struct {
+	filter Filter
+	value  func(Object) string
+	limit  int64
+	from   Key
+	after  bool // from itself was on the page before
+}
+
+func (c *collection) answer(s *snapshot, rev int64, q query) *List {
+	if q.limit <= 0 {
+		return &List{Revision: rev, Entries: q.all(s)}
+	}
+	page := make([]*Entry, 0, min(q.limit, int64(s.tree.Len())))
+	more, rest := false, int64(0)
+	whole := q.filter.whole()
+	q.each(s, func(e *Entry) bool {
+		if int64(len(page)) < q.limit {
+			page = append(page, e)
+			return true
+		}
+		more = true
+		rest++
+		return whole // only then the rest is counted
+	})
+	l := &List{Revision: rev, Entries: func(yield func(*Entry) bool) {
+		for _, e := range page {
+			if !yield(e) {
+				return
+			}
+		}
+	}}
+	if !more {
+		return l
+	}
+	if whole {
+		l.Remaining = &rest
+	}
+	l.Continue = token{Revision: rev, Start: page[len(page)-1].Key.path() + "\x00"}.String()
+	c.store.kept.put(c, rev, s)
+	return l
+}
+
+// each visits the entries of s that the query takes.
+func (q *query) each(s *snapshot, visit func(*Entry) bool) {
+	if q.filter.Name != "" && (q.filter.Namespace != "" || !q.namespaced(s)) && !q.after {
+		if e, ok := s.tree.Get(&Entry{Key: Key{q.filter.Namespace, q.filter.Name}}); ok && q.filter.takes(e, q.value) {
+			visit(e)
+		}
+		return
+	}
+	s.ascend(q.from, q.filter.Namespace, func(e *Entry) bool {
+		if q.after && e.Key == q.from {
+			return true
+		}
+		if !q.filter.takes(e, q.value) {
+			return true
+		}
+		return visit(e)
+	})
+}
+
+// namespaced looks at the first entry: all are of one scope.
+func (q *query) namespaced(s *snapshot) bool {
+	e, ok := s.tree.Min()
+	return ok && e.Key.Namespace != ""
+}
+
+func (q *query) all(s *snapshot) iter.Seq[*Entry] {
+	return func(yield func(*Entry) bool) { q.each(s, yield) }
+}
+
+// snapshotAt is the collection's state at a revision not newer than the
+// snapshots: the present one if nothing changed since, one that was kept for
+// paging, one wound back with the ring, or one read from etcd.
+func (c *collection) snapshotAt(ctx context.Context, rev int64) (*snapshot, error) {
+	if s := c.snap.Load(); s.rev <= rev {
+		return s, nil
+	}
+	if s := c.store.kept.get(c, rev); s != nil {
+		return s, nil
+	}
+	if s := c.rewound(rev); s != nil {
+		return s, nil
+	}
+	tree, _, err := c.read(ctx, rev)
+	if errors.Is(err, backend.ErrCompacted) {
+		return nil, fmt.Errorf("%w: %d", ErrExpired, rev)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: reading %s at %d: %w", c.res.Name, rev, err)
+	}
+	return &snapshot{rev: rev, tree: tree}, nil
+}
+
+// rewound undoes what the ring says happened after rev, newest first, on a
+// copy; nil if the ring does not reach back so far.
+func (c *collection) rewound(rev int64) *snapshot {
+	c.mu.Lock()
+	changes, ok := c.ring.since(rev)
+	if !ok {
+		c.mu.Unlock()
+		return nil
+	}
+	tree := c.snap.Load().tree.Copy()
+	c.mu.Unlock()
+	for i := len(changes) - 1; i >= 0; i-- {
+		if prev := changes[i].prev; prev != nil {
+			tree.Set(prev)
+		} else {
+			tree.Delete(changes[i].entry)
+		}
+	}
+	return &snapshot{rev: rev, tree: tree}
+}

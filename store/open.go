@@ -1,0 +1,278 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hyperkube/store/backend"
+	"hyperkube/store/etcd"
+	"hyperkube/store/seal"
+)
+
+// Options says where the objects lie. Exactly one of Etcd and Servers is needed.
+type Options struct {
+	// Etcd is the member in this process; it outlives the store.
+	Etcd *etcd.Server
+	// Servers are the URLs of an etcd elsewhere, TLS what to reach it with.
+	Servers []string
+	TLS     *tls.Config
+	// Prefix is what all keys begin with, "/registry" when empty.
+	Prefix string
+
+	// Keys seal the values of encrypted resources. Without keys a resource
+	// that wants encryption cannot be registered, unless AllowPlain is set.
+	Keys       *seal.Config
+	AllowPlain bool
+
+	// DetectMutation makes the store check that nobody changed a shared
+	// object, when the object is replaced and on Close; it panics if so.
+	DetectMutation bool
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+
+	backend backend.Backend // tests
+}
+
+// Store is all collections over one etcd.
+type Store struct {
+	opts      Options
+	log       *slog.Logger
+	prefix    string // with a slash at the end
+	backend   backend.Backend
+	exclusive bool // nobody else writes to etcd: the snapshots are never behind
+	seed      maphash.Seed
+	began     time.Time
+	metrics   *metrics
+
+	pivots   pivots
+	pendings pendings
+	leases   leases
+	kept     kept
+	flight   flight
+	waiters  waiters
+	applied  atomic.Int64 // every change up to here is in the snapshots
+
+	mu       sync.RWMutex // guards the two below
+	byName   map[name]*collection
+	byPrefix map[string]*collection
+	depth    int // segments of the longest prefix
+
+	started  atomic.Bool
+	ready    chan struct{}
+	requests chan func(context.Context)
+	watching atomic.Pointer[backend.Watch]
+	stop     context.CancelFunc
+	closed   chan struct{}
+	done     chan struct{}
+	touched  []*collection // the loop's scratch
+}
+
+type name struct{ group, resource string }
+
+var _ Reader = (*Store)(nil)
+
+// Open connects to etcd. Register the resources next, then Start.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Prefix == "" {
+		o.Prefix = "/registry"
+	}
+	b, err := connect(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	s := &Store{
+		opts: o, log: o.Log.With("component", "store"), backend: b,
+		prefix: strings.TrimSuffix(o.Prefix, "/") + "/",
+		seed:   maphash.MakeSeed(), began: time.Now(),
+		byName: map[name]*collection{}, byPrefix: map[string]*collection{},
+		ready: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{}),
+		requests: make(chan func(context.Context), 16),
+	}
+	rev, local := b.Current()
+	s.exclusive = local && rev == 0
+	s.pendings.byKey = map[string]*pending{}
+	if s.metrics, err = newMetrics(s, o.Registerer); err != nil {
+		return nil, fmt.Errorf("store: metrics: %w", err)
+	}
+	return s, nil
+}
+
+func connect(ctx context.Context, o Options) (backend.Backend, error) {
+	switch {
+	case o.backend != nil:
+		return o.backend, nil
+	case o.Etcd != nil && len(o.Servers) > 0:
+		return nil, errors.New("both an embedded etcd and etcd servers given")
+	case o.Etcd != nil:
+		return backend.NewEmbedded(o.Etcd.Etcd(), o.Etcd.Exclusive(), o.Etcd.Sole()), nil
+	case len(o.Servers) > 0:
+		return backend.Dial(ctx, backend.DialOptions{Servers: o.Servers, TLS: o.TLS, Log: o.Log})
+	}
+	return nil, errors.New("neither an embedded etcd nor etcd servers given")
+}
+
+// Register adds a resource. After Start it loads what etcd holds of it before
+// it returns.
+func (s *Store) Register(r Resource) error {
+	c, err := s.newCollection(r)
+	if err != nil {
+		return fmt.Errorf("store: registering %s: %w", r.Name, err)
+	}
+	if err := s.list(c); err != nil {
+		return fmt.Errorf("store: registering %s: %w", r.Name, err)
+	}
+	if !s.started.Load() {
+		return nil
+	}
+	if err := s.loadLate(c); err != nil {
+		return fmt.Errorf("store: registering %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// loadLate has the loop load a collection between two batches. Progress makes
+// the watch answer, so that an idle loop looks.
+func (s *Store) loadLate(c *collection) error {
+	result := make(chan error, 1)
+	select {
+	case s.requests <- func(ctx context.Context) {
+		_, err := c.load(ctx, 0)
+		result <- err
+	}:
+	case <-s.done:
+		return ErrClosed
+	}
+	again := time.NewTicker(progressEvery)
+	defer again.Stop()
+	for {
+		s.progress(context.Background())
+		select {
+		case err := <-result:
+			return err
+		case <-again.C:
+		case <-s.done:
+			return ErrClosed
+		}
+	}
+}
+
+// list makes a collection known by name and prefix.
+func (s *Store) list(c *collection) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := name{c.res.Group, c.res.Name}
+	if s.byName[n] != nil || s.byPrefix[c.res.Prefix] != nil {
+		return errors.New("name or prefix is taken")
+	}
+	s.byName[n], s.byPrefix[c.res.Prefix] = c, c
+	s.depth = max(s.depth, strings.Count(c.res.Prefix, "/")+1)
+	return nil
+}
+
+// Start loads every registered resource and follows etcd until Close. It
+// returns when the snapshots are complete.
+func (s *Store) Start(ctx context.Context) error {
+	if !s.started.CompareAndSwap(false, true) {
+		return errors.New("store: started already")
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	first := make(chan error, 1)
+	go func() {
+		defer close(s.done)
+		s.run(run, first)
+	}()
+	select {
+	case err := <-first:
+		if err != nil {
+			stop()
+			<-s.done
+			return fmt.Errorf("store: loading: %w", err)
+		}
+		close(s.ready)
+		return nil
+	case <-ctx.Done():
+		stop()
+		<-s.done
+		return fmt.Errorf("store: loading: %w", ctx.Err())
+	}
+}
+
+// Ready waits until Start has loaded everything.
+func (s *Store) Ready(ctx context.Context) error {
+	select {
+	case <-s.ready:
+		return nil
+	case <-s.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Collection finds a registered resource.
+func (s *Store) Collection(group, resource string) (Collection, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c, ok := s.byName[name{group, resource}]
+	if !ok {
+		return nil, false
+	}
+	return c, true
+}
+
+// Revision is the revision up to which the snapshots hold everything.
+func (s *Store) Revision() int64 { return s.applied.Load() }
+
+// Close ends all watchers with ErrClosed and stops following etcd.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.closed:
+		s.mu.Unlock()
+		<-s.done
+		return nil
+	default:
+		close(s.closed)
+	}
+	s.mu.Unlock()
+	if s.started.Load() {
+		s.stop()
+		<-s.done
+	} else {
+		close(s.done)
+	}
+	for _, c := range s.collections() {
+		c.endWatchers(ErrClosed)
+		if s.opts.DetectMutation {
+			c.verifyAll()
+		}
+	}
+	s.kept.clear()
+	s.metrics.unregister()
+	return s.backend.Close()
+}
+
+func (s *Store) collections() []*collection {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*collection, 0, len(s.byName))
+	for _, c := range s.byName {
+		out = append(out, c)
+	}
+	return out
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// change is one event of a collection before any filter.
+type change struct {
+	rev   int64
+	entry *Entry // nil for a deletion
+	prev  *Entry // nil for a creation
+	last  atomic.Pointer[Entry]
+}
+
+// gone is prev as it leaves: the last state with the revision of this change.
+// Computed once and shared by all watchers.
+func (c *change) gone() *Entry {
+	if e := c.last.Load(); e != nil {
+		return e
+	}
+	e := c.prev.at(c.rev)
+	if !c.last.CompareAndSwap(nil, e) {
+		return c.last.Load()
+	}
+	return e
+}
+
+// event is the change as a filter sees it, ok false if it does not.
+func (c *change) event(f *Filter, value func(Object) string) (ev Event, ok bool) {
+	now := c.entry != nil && f.takes(c.entry, value)
+	before := c.prev != nil && f.takes(c.prev, value)
+	switch {
+	case now && before:
+		return Event{Type: watch.Modified, Entry: c.entry, Revision: c.rev}, true
+	case now:
+		return Event{Type: watch.Added, Entry: c.entry, Revision: c.rev}, true
+	case before:
+		return Event{Type: watch.Deleted, Entry: c.gone(), Revision: c.rev}, true
+	}
+	return Event{}, false
+}
+
+const (
+	ringMin = 64
+	ringMax = 10_000
+	// ringSpan is how far back a watcher should be able to resume while the
+	// number of events allows it: a little more than the bookmark interval.
+	ringSpan = 75 * time.Second
+)
+
+// ring holds the recent changes of a collection, oldest first.
+type ring struct {
+	buf   []slot
+	start int
+	n     int
+	lost  int64 // every change after this revision is in the ring
+}
+
+type slot struct {
+	c    *change
+	when int64 // nanoseconds since the store began
+}
+
+func (r *ring) reset(rev int64) { *r = ring{lost: rev} }
+
+// push appends a change; when the ring is full it grows if the oldest change
+// is still young, and forgets the oldest otherwise.
+func (r *ring) push(c *change, now int64) {
+	if r.n == len(r.buf) {
+		r.fit(now)
+	}
+	if r.n == len(r.buf) {
+		r.lost = r.buf[r.start].c.rev
+		r.buf[r.start] = slot{}
+		r.start = (r.start + 1) % len(r.buf)
+		r.n--
+	}
+	r.buf[(r.start+r.n)%len(r.buf)] = slot{c, now}
+	r.n++
+}
+
+// fit chooses a size by the age of what is held.
+func (r *ring) fit(now int64) {
+	size := max(len(r.buf), ringMin)
+	old := now - int64(ringSpan)
+	switch {
+	case r.n > 0 && r.at(0).when > old:
+		size = min(2*size, ringMax)
+	case r.n > ringMin && r.at(r.n-r.n/4).when <= old:
+		size = max(size/2, ringMin)
+	}
+	if size != len(r.buf) {
+		r.resize(size)
+	}
+}
+
+func (r *ring) at(i int) slot { return r.buf[(r.start+i)%len(r.buf)] }
+
+func (r *ring) resize(size int) {
+	keep := min(r.n, size)
+	if keep < r.n {
+		r.lost = r.at(r.n - keep - 1).c.rev
+	}
+	buf := make([]slot, size)
+	for i := range keep {
+		buf[i] = r.at(r.n - keep + i)
+	}
+	r.buf, r.start, r.n = buf, 0, keep
+}
+
+// since returns the changes after rev, or false if some of them are lost.
+func (r *ring) since(rev int64) ([]*change, bool) {
+	if rev < r.lost {
+		return nil, false
+	}
+	lo, hi := 0, r.n
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if r.at(mid).c.rev > rev {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	out := make([]*change, 0, r.n-lo)
+	for i := lo; i < r.n; i++ {
+		out = append(out, r.at(i).c)
+	}
+	return out, true
+}

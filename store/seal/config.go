@@ -1,0 +1,177 @@
+package seal
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// file is the standard configuration file.
+type file struct {
+	APIVersion string     `json:"apiVersion"`
+	Kind       string     `json:"kind"`
+	Resources  []resource `json:"resources"`
+}
+
+type resource struct {
+	Resources []string   `json:"resources"`
+	Providers []provider `json:"providers"`
+}
+
+type provider struct {
+	AESGCM    *keys     `json:"aesgcm,omitempty"`
+	Secretbox *keys     `json:"secretbox,omitempty"`
+	Identity  *struct{} `json:"identity,omitempty"`
+}
+
+type keys struct {
+	Keys []key `json:"keys"`
+}
+
+type key struct {
+	Name   string `json:"name"`
+	Secret string `json:"secret"`
+}
+
+const (
+	fileVersion = "apiserver.config.k8s.io/v1"
+	fileKind    = "EncryptionConfiguration"
+)
+
+// Config says which keyring belongs to which resource. A nil Config has none.
+type Config struct{ rules []rule }
+
+type rule struct {
+	names []string
+	ring  *Keyring
+}
+
+// For finds the keyring of a resource, the first rule that names it; nil if none does.
+func (c *Config) For(group, name string) *Keyring {
+	if c == nil {
+		return nil
+	}
+	full := name
+	if group != "" {
+		full += "." + group
+	}
+	for _, r := range c.rules {
+		for _, n := range r.names {
+			if n == full || n == "*.*" || n == "*."+group {
+				return r.ring
+			}
+		}
+	}
+	return nil
+}
+
+// Parse reads a configuration file's content.
+func Parse(data []byte) (*Config, error) {
+	var f file
+	if err := yaml.UnmarshalStrict(data, &f); err != nil {
+		return nil, fmt.Errorf("encryption configuration: %w", err)
+	}
+	if f.APIVersion != fileVersion || f.Kind != fileKind {
+		return nil, fmt.Errorf("encryption configuration: want %s %s, got %s %s", fileVersion, fileKind, f.APIVersion, f.Kind)
+	}
+	c := &Config{}
+	for i, r := range f.Resources {
+		ring, err := r.ring()
+		if err != nil {
+			return nil, fmt.Errorf("encryption configuration: resources[%d]: %w", i, err)
+		}
+		c.rules = append(c.rules, rule{r.Resources, ring})
+	}
+	return c, nil
+}
+
+func (r resource) ring() (*Keyring, error) {
+	var all []Key
+	for _, p := range r.Providers {
+		kind, list := Identity, []key{{}}
+		switch {
+		case p.AESGCM != nil:
+			kind, list = AESGCM, p.AESGCM.Keys
+		case p.Secretbox != nil:
+			kind, list = Secretbox, p.Secretbox.Keys
+		case p.Identity == nil:
+			return nil, errors.New("provider is none of aesgcm, secretbox, identity")
+		}
+		for _, k := range list {
+			secret, err := base64.StdEncoding.DecodeString(k.Secret)
+			if err != nil {
+				return nil, fmt.Errorf("key %q: secret is not base64", k.Name)
+			}
+			if kind != Identity && (k.Name == "" || strings.Contains(k.Name, ":")) {
+				return nil, fmt.Errorf("bad key name %q", k.Name)
+			}
+			made, err := NewKey(kind, k.Name, secret)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, made)
+		}
+	}
+	return NewKeyring(all...)
+}
+
+// Load reads a configuration file.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("encryption configuration: %w", err)
+	}
+	return Parse(data)
+}
+
+// LoadOrCreate reads a configuration file, and writes one with a new key for
+// the resources, readable by the owner only, if there is none.
+func LoadOrCreate(path string, resources ...string) (*Config, error) {
+	c, err := Load(path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return c, err
+	}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, fmt.Errorf("encryption configuration: %w", err)
+	}
+	data, err := yaml.Marshal(file{
+		APIVersion: fileVersion, Kind: fileKind,
+		Resources: []resource{{Resources: resources, Providers: []provider{
+			{AESGCM: &keys{Keys: []key{{Name: "key1", Secret: base64.StdEncoding.EncodeToString(secret)}}}},
+			{Identity: &struct{}{}},
+		}}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encryption configuration: %w", err)
+	}
+	if err := writeNew(path, data); err != nil {
+		return nil, fmt.Errorf("encryption configuration: %w", err)
+	}
+	return Load(path)
+}
+
+// writeNew makes the file appear whole or not at all, and keeps one that
+// another process was quicker to write.
+func writeNew(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".encryption-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}

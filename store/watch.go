@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const (
+	// queueMax is how many events may wait for a watcher before it is ended.
+	queueMax = 8192
+	// initialChunk is how many objects of the present state are delivered at a time.
+	initialChunk = 500
+	// queueIdle is the capacity above which an emptied queue is given back.
+	queueIdle = 256
+
+	bookmarkEvery = time.Minute
+	// bookmarkAhead is how long before its deadline a watcher gets a last bookmark.
+	bookmarkAhead = 2 * time.Second
+)
+
+// watcher is one watch. What it must deliver first (initial state or changes
+// it resumes over) is worked off by its own goroutine; what happens after its
+// registration is queued by the loop.
+type watcher struct {
+	c      *collection
+	filter Filter
+	value  func(Object) string
+	from   int64 // changes up to here are known to the watcher
+
+	// worked off by Next, before the queue
+	state   *snapshot
+	pivot   Key
+	marker  bool // EndOfInitial still to come
+	backlog []*change
+
+	mu     sync.Mutex
+	queue  []Event
+	err    error
+	timer  *time.Timer
+	wake   chan struct{}
+	spare  []Event // the slice Next returned last
+	ending time.Time
+}
+
+// Watch implements Collection.
+func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error) {
+	value, err := c.index(o.IndexName)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.store.fresh(ctx, Freshness{Any: !o.Latest || o.From > 0}); err != nil {
+		return nil, err
+	}
+	w := &watcher{c: c, filter: o.Filter, value: value, wake: make(chan struct{}, 1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.store.closed:
+		return nil, ErrClosed
+	default:
+	}
+	now := max(c.store.applied.Load(), c.snap.Load().rev)
+	switch {
+	case o.From > 0:
+		changes, ok := c.ring.since(o.From)
+		if !ok {
+			return nil, ErrExpired
+		}
+		w.backlog, w.from = changes, max(o.From, now)
+		if o.From > now { // a revision this server has not seen yet: nothing up to there is news
+			w.from = o.From
+		}
+	default:
+		w.from = now
+		if o.Initial {
+			w.state, w.pivot = c.snap.Load(), Key{Namespace: o.Namespace}
+		}
+		w.marker = o.EndOfInitial
+	}
+	c.watchers.add(w)
+	c.m.watchers.Inc()
+	if o.Bookmarks {
+		w.schedule(ctx)
+	}
+	return w, nil
+}
+
+// Next implements Watcher.
+func (w *watcher) Next(ctx context.Context) ([]Event, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if evs := w.first(); len(evs) > 0 {
+			return evs, nil
+		}
+		evs, err := w.swap()
+		if len(evs) > 0 || err != nil {
+			return evs, err
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// first delivers what came before the registration, some at a time.
+func (w *watcher) first() []Event {
+	if w.state == nil && len(w.backlog) == 0 && !w.marker {
+		return nil
+	}
+	if w.failed() {
+		return nil
+	}
+	out := w.spare[:0]
+	switch {
+	case w.state != nil:
+		out = w.initial(out)
+	case len(w.backlog) > 0:
+		n := min(len(w.backlog), initialChunk)
+		for _, ch := range w.backlog[:n] {
+			if ev, ok := ch.event(&w.filter, w.value); ok {
+				out = append(out, ev)
+			}
+		}
+		w.backlog = w.backlog[n:]
+		if len(w.backlog) == 0 {
+			w.backlog = nil
+		} else if len(out) == 0 {
+			return w.first()
+		}
+	}
+	if w.state == nil && w.marker {
+		w.marker = false
+		out = append(out, Event{Type: watch.Bookmark, Revision: w.from, InitialEventsEnd: true})
+	}
+	w.spare = out
+	return out
+}
+
+func (w *watcher) initial(out []Event) []Event {
+	q := query{filter: w.filter, value: w.value, from: w.pivot, after: w.pivot.Name != ""}
+	last := (*Entry)(nil)
+	q.each(w.state, func(e *Entry) bool {
+		out = append(out, Event{Type: watch.Added, Entry: e, Revision: e.Revision})
+		last = e
+		return len(out) < initialChunk
+	})
+	if len(out) < initialChunk {
+		w.state = nil
+	} else {
+		w.pivot = last.Key
+	}
+	return out
+}
+
+func (w *watcher) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
+// swap takes the queue and leaves the slice of the last round in its place.
+func (w *watcher) swap() ([]Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return nil, w.err
+	}
+	if len(w.queue) == 0 {
+		return nil, nil
+	}
+	evs := w.queue
+	spare := w.spare
+	if cap(spare) > queueIdle {
+		spare = nil
+	}
+	clear(spare)
+	w.queue, w.spare = spare[:0], evs
+	return evs, nil
+}
+
+// push queues an event; ok is false when there are too many, first says that
+// the watcher has to be woken.
+func (w *watcher) push(ev Event) (first, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) >= queueMax {
+		return false, false
+	}
+	w.queue = append(w.queue, ev)
+	return len(w.queue) == 1, true
+}
+
+func (w *watcher) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end makes Next fail with err. Holding the collection's lock is not needed.
+func (w *watcher) end(err error) {
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+		w.queue = nil
+		if w.timer != nil {
+			w.timer.Stop()
+		}
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+// Stop implements Watcher.
+func (w *watcher) Stop() {
+	w.c.mu.Lock()
+	if w.c.watchers.remove(w) {
+		w.c.m.watchers.Dec()
+	}
+	w.c.mu.Unlock()
+	w.end(ErrClosed)
+}
+
+// schedule sets the timer of the bookmarks; a watch whose context has a
+// deadline gets a last one shortly before.
+func (w *watcher) schedule(ctx context.Context) {
+	if d, ok := ctx.Deadline(); ok {
+		w.ending = d
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.untilBookmark(), w.bookmark)
+}
+
+func (w *watcher) untilBookmark() time.Duration {
+	if w.ending.IsZero() {
+		return bookmarkEvery
+	}
+	last := time.Until(w.ending) - bookmarkAhead
+	if last > 0 && last < bookmarkEvery+bookmarkAhead {
+		return last
+	}
+	return bookmarkEvery
+}
+
+// bookmark queues the revision up to which the watcher has everything.
+func (w *watcher) bookmark() {
+	w.c.mu.Lock()
+	rev := max(w.c.store.applied.Load(), w.c.snap.Load().rev, w.from)
+	w.push(Event{Type: watch.Bookmark, Revision: rev})
+	w.c.mu.Unlock()
+	w.signal()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.timer.Reset(w.untilBookmark())
+	}
+}
