@@ -1,0 +1,70 @@
+package framework
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corehelpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+)
+
+// Pod is a pod with what scheduling needs worked out once.
+type Pod struct {
+	*corev1.Pod
+	Request  Resource
+	Ports    []Port
+	Required nodeaffinity.RequiredNodeAffinity
+	// Owner is the controller's uid, empty for a bare pod: replicas of one owner are spread.
+	Owner types.UID
+	// Affinity terms, nil slices when the pod has none.
+	Affinity, AntiAffinity                   []Term
+	PreferredAffinity, PreferredAntiAffinity []WeightedTerm
+	// Node is where the pod is, or is assumed to be; nil while pending.
+	Node *Node
+}
+
+// Port is a host port that a pod claims on its node.
+type Port struct {
+	IP, Protocol string // IP "" is all addresses
+	Number       int32
+}
+
+// Compile works out a pod. namespaceLabels resolves namespace selectors; it may be nil.
+func Compile(p *corev1.Pod, namespaces NamespaceSelector) (*Pod, error) {
+	c := &Pod{Pod: p, Request: requestOf(p), Ports: portsOf(p), Required: nodeaffinity.GetRequiredNodeAffinity(p)}
+	if o := metav1.GetControllerOfNoCopy(p); o != nil {
+		c.Owner = o.UID
+	}
+	return c, c.compileAffinity(namespaces)
+}
+
+// Priority of the pod, 0 when admission set none.
+func (p *Pod) Priority() int32 { return corehelpers.PodPriority(p.Pod) }
+
+func portsOf(p *corev1.Pod) []Port {
+	var out []Port
+	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for _, c := range list {
+			for _, port := range c.Ports {
+				if port.HostPort == 0 {
+					continue
+				}
+				ip := port.HostIP
+				if ip == "0.0.0.0" || ip == "::" {
+					ip = ""
+				}
+				proto := string(port.Protocol)
+				if proto == "" {
+					proto = "TCP"
+				}
+				out = append(out, Port{ip, proto, port.HostPort})
+			}
+		}
+	}
+	return out
+}
+
+// Conflicts reports whether two claims cannot live on one node.
+func (a Port) Conflicts(b Port) bool {
+	return a.Number == b.Number && a.Protocol == b.Protocol && (a.IP == b.IP || a.IP == "" || b.IP == "")
+}

@@ -1,0 +1,85 @@
+package framework
+
+import (
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	resourcehelper "k8s.io/component-helpers/resource"
+)
+
+// Resource is an amount of what nodes have and pods ask for.
+type Resource struct {
+	MilliCPU  int64
+	Memory    int64 // bytes
+	Ephemeral int64 // bytes
+	Pods      int64
+	Other     map[corev1.ResourceName]int64 // extended resources and huge pages
+}
+
+// ResourceOf converts a list, as of a node's allocatable.
+func ResourceOf(l corev1.ResourceList) Resource {
+	var r Resource
+	for name, q := range l {
+		switch name {
+		case corev1.ResourceCPU:
+			r.MilliCPU = q.MilliValue()
+		case corev1.ResourceMemory:
+			r.Memory = q.Value()
+		case corev1.ResourceEphemeralStorage:
+			r.Ephemeral = q.Value()
+		case corev1.ResourcePods:
+			r.Pods = q.Value()
+		default:
+			if r.Other == nil {
+				r.Other = map[corev1.ResourceName]int64{}
+			}
+			r.Other[name] = q.Value()
+		}
+	}
+	return r
+}
+
+// requestOf is what a pod needs: the sum of its containers or the largest step
+// of its start, with sidecars and overhead (KEP-753, KEP-688).
+func requestOf(p *corev1.Pod) Resource {
+	r := ResourceOf(resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{UseStatusResources: true}))
+	r.Pods = 1
+	return r
+}
+
+// Add and Sub change r by o.
+func (r *Resource) Add(o Resource) { r.change(o, 1) }
+func (r *Resource) Sub(o Resource) { r.change(o, -1) }
+
+func (r *Resource) change(o Resource, sign int64) {
+	r.MilliCPU += sign * o.MilliCPU
+	r.Memory += sign * o.Memory
+	r.Ephemeral += sign * o.Ephemeral
+	r.Pods += sign * o.Pods
+	for name, v := range o.Other {
+		if r.Other == nil {
+			r.Other = map[corev1.ResourceName]int64{}
+		}
+		r.Other[name] += sign * v
+	}
+}
+
+// Clone returns a copy that shares nothing.
+func (r Resource) Clone() Resource {
+	r.Other = maps.Clone(r.Other)
+	return r
+}
+
+// What a pod that requests nothing is taken to use when nodes are compared.
+const (
+	DefaultMilliCPU = 100
+	DefaultMemory   = 200 << 20
+)
+
+// Free is the share of capacity that is left, 0 to MaxScore.
+func Free(used, capacity int64) int64 {
+	if capacity == 0 || used > capacity {
+		return 0
+	}
+	return (capacity - used) * MaxScore / capacity
+}
