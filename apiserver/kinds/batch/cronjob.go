@@ -1,0 +1,34 @@
+package batch
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	rules "hyperkube/api/batch"
+	"hyperkube/apiserver/kind"
+)
+
+func cronJob() *kind.Kind {
+	return kind.New(kind.Spec[*batchv1.CronJob]{
+		Names: kind.Names{
+			Group: "batch", Version: "v1", Kind: "CronJob", Plural: "cronjobs", Singular: "cronjob",
+			ShortNames: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
+		},
+		New:            func() *batchv1.CronJob { return &batchv1.CronJob{} },
+		NewList:        func() runtime.Object { return &batchv1.CronJobList{} },
+		Default:        rules.DefaultCronJob,
+		PrepareCreate:  func(_ context.Context, o *batchv1.CronJob) { o.Status = batchv1.CronJobStatus{} },
+		PrepareUpdate:  func(_ context.Context, o, old *batchv1.CronJob) { o.Status = old.Status },
+		Generation:     func(o, old *batchv1.CronJob) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
+		Validate:       rules.ValidateCronJob,
+		ValidateUpdate: rules.ValidateCronJobUpdate,
+		Columns:        rules.CronJobColumns(),
+		Row:            rules.CronJobRow,
+		Status: &kind.SubRules[*batchv1.CronJob]{
+			Prepare: func(_ context.Context, o, old *batchv1.CronJob) { o.Spec = old.Spec },
+		},
+	})
+}

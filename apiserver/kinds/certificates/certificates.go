@@ -1,0 +1,13 @@
+// Package certificates declares the kinds of certificates.k8s.io/v1. A new kind
+// is one file with its descriptor and one line in Kinds; its rules are in
+// api/certificates.
+package certificates
+
+import "hyperkube/apiserver/kind"
+
+// Kinds of the group, in the order discovery shows them.
+func Kinds() []*kind.Kind {
+	return []*kind.Kind{
+		certificateSigningRequest(),
+	}
+}

@@ -1,0 +1,25 @@
+package resource
+
+import (
+	"time"
+
+	resourcev1 "k8s.io/api/resource/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	rules "hyperkube/api/resource"
+	"hyperkube/apiserver/kind"
+)
+
+func deviceClass() *kind.Kind {
+	return kind.New(kind.Spec[*resourcev1.DeviceClass]{
+		Names: kind.Names{
+			Group: "resource.k8s.io", Version: "v1", Kind: "DeviceClass", Plural: "deviceclasses", Singular: "deviceclass",
+		},
+		New:        func() *resourcev1.DeviceClass { return &resourcev1.DeviceClass{} },
+		NewList:    func() runtime.Object { return &resourcev1.DeviceClassList{} },
+		Generation: func(o, old *resourcev1.DeviceClass) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
+		Columns:    rules.PlainColumns(),
+		Row:        func(o *resourcev1.DeviceClass, now time.Time) []any { return rules.PlainRow(o, now) },
+	})
+}

@@ -1,0 +1,15 @@
+// Package resource declares the kinds of resource.k8s.io/v1. A new kind is one file with its
+// descriptor and one line in Kinds; its rules are in api/resource.
+package resource
+
+import "hyperkube/apiserver/kind"
+
+// Kinds of the group, in the order discovery shows them.
+func Kinds() []*kind.Kind {
+	return []*kind.Kind{
+		deviceClass(),
+		resourceClaim(),
+		resourceClaimTemplate(),
+		resourceSlice(),
+	}
+}

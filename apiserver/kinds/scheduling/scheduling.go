@@ -1,0 +1,12 @@
+// Package scheduling declares the kinds of scheduling.k8s.io/v1. A new kind is one file with its
+// descriptor and one line in Kinds; its rules are in api/scheduling.
+package scheduling
+
+import "hyperkube/apiserver/kind"
+
+// Kinds of the group, in the order discovery shows them.
+func Kinds() []*kind.Kind {
+	return []*kind.Kind{
+		priorityClass(),
+	}
+}

@@ -1,0 +1,25 @@
+package storage
+
+import (
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	rules "hyperkube/api/storage"
+	"hyperkube/apiserver/kind"
+)
+
+func storageClass() *kind.Kind {
+	return kind.New(kind.Spec[*storagev1.StorageClass]{
+		Names: kind.Names{
+			Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass", Plural: "storageclasses", Singular: "storageclass",
+			ShortNames: []string{"sc"},
+		},
+		New:            func() *storagev1.StorageClass { return &storagev1.StorageClass{} },
+		NewList:        func() runtime.Object { return &storagev1.StorageClassList{} },
+		Default:        rules.DefaultStorageClass,
+		Validate:       rules.ValidateStorageClass,
+		ValidateUpdate: rules.ValidateStorageClassUpdate,
+		Columns:        rules.StorageClassColumns(),
+		Row:            rules.StorageClassRow,
+	})
+}
