@@ -1,0 +1,39 @@
+package controllers
+
+import (
+	"hyperkube/controllers/deployment"
+	"hyperkube/controllers/endpointslice"
+	"hyperkube/controllers/env"
+	"hyperkube/controllers/namespace"
+	"hyperkube/controllers/nodeipam"
+	"hyperkube/controllers/replicaset"
+	"hyperkube/controllers/rootca"
+	"hyperkube/controllers/serviceaccount"
+)
+
+// Descriptor declares a controller.
+type Descriptor struct {
+	Name string // as in --controllers
+	New  func(*env.Env) (env.Runner, error)
+	// Off keeps it from running unless it is named: "*" does not include it.
+	Off bool
+}
+
+// All is the list of controllers. A new one is a folder and a line here. The order is that in
+// which they start: first what other components wait for.
+func All() []Descriptor {
+	return []Descriptor{
+		// What every pod needs: a service account, the CA, a node with addresses.
+		{Name: "serviceaccount-controller", New: serviceaccount.New},
+		{Name: "root-ca-certificate-publisher-controller", New: rootca.New},
+		{Name: "node-ipam-controller", New: nodeipam.New},
+		// Workloads.
+		{Name: "deployment-controller", New: deployment.New},
+		{Name: "replicaset-controller", New: replicaset.New},
+		{Name: "replicationcontroller-controller", New: replicaset.NewForReplicationControllers},
+		// Services.
+		{Name: "endpointslice-controller", New: endpointslice.New},
+		// What goes away.
+		{Name: "namespace-controller", New: namespace.New},
+	}
+}

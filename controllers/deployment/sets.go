@@ -1,0 +1,116 @@
+package deployment
+
+import (
+	"cmp"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+func replicasOf(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
+}
+
+func sizeOf(set *appsv1.ReplicaSet) int32 {
+	if set == nil {
+		return 0
+	}
+	if set.Spec.Replicas == nil {
+		return 1
+	}
+	return *set.Spec.Replicas
+}
+
+func rolling(d *appsv1.Deployment) bool {
+	return d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType
+}
+
+// bounds resolves maxSurge (rounded up) and maxUnavailable (rounded down). Were both zero no step
+// could be taken, so one pod may then be unavailable.
+func bounds(d *appsv1.Deployment) (surge, unavailable int32) {
+	if !rolling(d) {
+		return 0, 0
+	}
+	r := d.Spec.Strategy.RollingUpdate
+	if r == nil {
+		r = &appsv1.RollingUpdateDeployment{}
+	}
+	resolve := func(v *intstr.IntOrString, up bool) int32 {
+		def := intstr.FromString("25%")
+		if v == nil {
+			v = &def
+		}
+		n, err := intstr.GetScaledValueFromIntOrPercent(v, int(replicasOf(d)), up)
+		if err != nil {
+			return 0
+		}
+		return int32(max(n, 0))
+	}
+	surge, unavailable = resolve(r.MaxSurge, true), resolve(r.MaxUnavailable, false)
+	if surge == 0 && unavailable == 0 {
+		unavailable = 1
+	}
+	return surge, min(unavailable, replicasOf(d))
+}
+
+func maxSurge(d *appsv1.Deployment) int32 {
+	s, _ := bounds(d)
+	return s
+}
+
+func total(sets []*appsv1.ReplicaSet, of func(*appsv1.ReplicaSet) int32) int32 {
+	var n int32
+	for _, s := range sets {
+		if s != nil {
+			n += of(s)
+		}
+	}
+	return n
+}
+
+func available(s *appsv1.ReplicaSet) int32 { return s.Status.AvailableReplicas }
+func actual(s *appsv1.ReplicaSet) int32    { return s.Status.Replicas }
+func ready(s *appsv1.ReplicaSet) int32     { return s.Status.ReadyReplicas }
+
+func active(sets []*appsv1.ReplicaSet) []*appsv1.ReplicaSet {
+	var out []*appsv1.ReplicaSet
+	for _, s := range sets {
+		if s != nil && sizeOf(s) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// byAge sorts the oldest first; sets of one moment by name.
+func byAge(a, b *appsv1.ReplicaSet) int {
+	if a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return cmp.Compare(a.Name, b.Name)
+	}
+	if a.CreationTimestamp.Before(&b.CreationTimestamp) {
+		return -1
+	}
+	return 1
+}
+
+// split finds the set with the deployment's template: the oldest, when several have it.
+func split(d *appsv1.Deployment, sets []*appsv1.ReplicaSet) (current *appsv1.ReplicaSet, old []*appsv1.ReplicaSet) {
+	sorted := slices.SortedFunc(slices.Values(sets), byAge)
+	for _, s := range sorted {
+		if current == nil && sameTemplate(&s.Spec.Template, &d.Spec.Template) {
+			current = s
+			continue
+		}
+		old = append(old, s)
+	}
+	return current, old
+}
+
+func ownerRef(d *appsv1.Deployment) metav1.OwnerReference {
+	return *metav1.NewControllerRef(d, gvk)
+}

@@ -1,0 +1,30 @@
+package env
+
+import "context"
+
+// Idle is the runner of a controller that its settings leave nothing to do.
+type Idle struct{}
+
+// Run waits for ctx.
+func (Idle) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Group runs several loops as one controller.
+type Group []Runner
+
+// Run runs all of them and returns when the last has ended, with the first error.
+func (g Group) Run(ctx context.Context) error {
+	errs := make(chan error, len(g))
+	for _, r := range g {
+		go func() { errs <- r.Run(ctx) }()
+	}
+	var first error
+	for range g {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
