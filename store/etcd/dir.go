@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,5 +65,21 @@ func checkLock(dir, db string) error {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("data directory %s is in use by another process: stop it or choose another directory", dir)
 	}
-	return err // closing the file gives the lock back
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return checkDatabase(dir, db)
+}
+
+// checkDatabase opens the database once, because etcd would panic over a
+// broken one in a goroutine of its own.
+func checkDatabase(dir, db string) error {
+	b, err := bbolt.Open(db, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return fmt.Errorf("database in %s is damaged (%w): restore a snapshot or reset it", dir, err)
+	}
+	return b.Close()
 }

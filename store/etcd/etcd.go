@@ -136,7 +136,7 @@ func (c Config) embed() (*embed.Config, error) {
 	cfg.EnableGRPCGateway = false
 	cfg.UnsafeNoFsync = c.Ephemeral
 	// Few raft entries are kept in memory: a single member has nobody to catch up.
-	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 2000, 200
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = 4000, 200
 	cfg.BackendFreelistType = "map"
 	cfg.BackendBatchInterval = 200 * time.Millisecond
 	cfg.QuotaBackendBytes = 8 << 30
