@@ -19,8 +19,8 @@ import (
 )
 
 func (c *call) create() error {
-	if c.ep.names.Namespaced && c.key.Namespace == "" {
-		return c.unsupported()
+	if c.key.Name != "" || c.ep.names.Namespaced && c.key.Namespace == "" {
+		return c.unsupported() // only a collection takes new objects
 	}
 	o, err := c.writeOptions("")
 	if err != nil {

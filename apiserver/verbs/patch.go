@@ -11,6 +11,7 @@ import (
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -195,7 +196,9 @@ func (p *patcher) strategic(live, out runtime.Object) ([]error, error) {
 	return complaints, nil
 }
 
-// unreadable is the answer when the merged object does not fit its type.
+// unreadable is the answer when a patch does not fit the object; the cause says why.
 func unreadable(err error) error {
-	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+	st := apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", "", 0, false)
+	st.ErrStatus.Details.Causes = []metav1.StatusCause{{Message: err.Error()}}
+	return st
 }
