@@ -34,12 +34,23 @@ func (c *call) list() error {
 	return c.sendList(l)
 }
 
+// explainList also knows the errors of continue tokens. A client that does not
+// mind a list of two revisions may go on with the token in the Status.
 func (c *call) explainList(err error, lo store.ListOptions) error {
-	if errors.Is(err, store.ErrExpired) && lo.Continue != "" {
-		return apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
-			"You must start a new list without the continue parameter.")
+	if errors.Is(err, store.ErrBadToken) {
+		return apierrors.NewBadRequest(err.Error())
 	}
-	return c.explain(err, "")
+	if lo.Continue == "" || !errors.Is(err, store.ErrExpired) {
+		return c.explain(err, "")
+	}
+	st := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
+		"You can start a new list without the continue parameter, or use the continue token in this response " +
+		"to retrieve the remainder of the results; those may be inconsistent with the ones you have.")
+	var expired *store.ExpiredTokenError
+	if errors.As(err, &expired) {
+		st.ErrStatus.Continue = expired.Continue
+	}
+	return st
 }
 
 // listOptions reads and checks the query of list, watch and deletecollection.
