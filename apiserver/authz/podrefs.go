@@ -189,3 +189,39 @@ func hasSecret(pv *corev1.PersistentVolume, secret store.Key) bool {
 	}
 	return false
 }
+
+// Refers says what kind of API object the pod uses besides its service account,
+// or "" for none. Mirror pods may use none.
+func Refers(p *corev1.Pod) string {
+	var what string
+	visit := func(resource, name string) {
+		if what == "" {
+			what = resource
+		}
+	}
+	for _, s := range p.Spec.ImagePullSecrets {
+		visit("secrets", s.Name)
+	}
+	for i := range p.Spec.Volumes {
+		v := &p.Spec.Volumes[i]
+		visitVolume(v, visit)
+		if claimOf(p, v) != "" {
+			visit("persistentvolumeclaims", "")
+		}
+		if v.Projected != nil {
+			for _, s := range v.Projected.Sources {
+				if s.ServiceAccountToken != nil {
+					visit("serviceaccount tokens", "")
+				}
+				if s.ClusterTrustBundle != nil {
+					visit("clustertrustbundles", "")
+				}
+			}
+		}
+	}
+	visitContainers(p, visit)
+	if len(p.Spec.ResourceClaims) > 0 {
+		visit("resourceclaims", "")
+	}
+	return what
+}

@@ -1,0 +1,69 @@
+// Package plugins is the one list of admission plugins. A plugin is one folder
+// beside this one and one line here.
+package plugins
+
+import (
+	"log/slog"
+	"slices"
+
+	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/admission/defaultingressclass"
+	"hyperkube/apiserver/admission/defaultstorageclass"
+	"hyperkube/apiserver/admission/defaulttolerationseconds"
+	"hyperkube/apiserver/admission/limitranger"
+	"hyperkube/apiserver/admission/namespacelifecycle"
+	"hyperkube/apiserver/admission/noderestriction"
+	"hyperkube/apiserver/admission/persistentvolumeclaimresize"
+	"hyperkube/apiserver/admission/priority"
+	"hyperkube/apiserver/admission/rbacescalation"
+	"hyperkube/apiserver/admission/runtimeclass"
+	"hyperkube/apiserver/admission/serviceaccount"
+	"hyperkube/apiserver/admission/storageobjectinuseprotection"
+	"hyperkube/apiserver/admission/taintnodesbycondition"
+	"hyperkube/apiserver/authz"
+	"hyperkube/apiserver/request"
+	"hyperkube/store"
+)
+
+// Deps of the plugins.
+type Deps struct {
+	Reader     store.Reader
+	Authorizer request.Authorizer
+	RBAC       *authz.RBAC // nil without RBAC: nothing can be escalated then
+	Log        *slog.Logger
+	// Disabled names plugins to leave out (--disable-admission-plugins).
+	Disabled []string
+	// Seconds of the default tolerations; 0: 300.
+	NotReadySeconds, UnreachableSeconds int64
+}
+
+// Default is the list in the order in which the standard server asks: what looks
+// things up for others comes first, what counts comes last.
+func Default(d Deps) []admission.Plugin {
+	list := []admission.Plugin{
+		namespacelifecycle.New(d.Reader),
+		limitranger.New(d.Reader),
+		serviceaccount.New(d.Reader),
+		noderestriction.New(d.Reader),
+		taintnodesbycondition.New(),
+		priority.New(d.Reader),
+		defaulttolerationseconds.New(orDefault(d.NotReadySeconds), orDefault(d.UnreachableSeconds)),
+		defaultstorageclass.New(d.Reader),
+		storageobjectinuseprotection.New(),
+		persistentvolumeclaimresize.New(d.Reader),
+		runtimeclass.New(d.Reader),
+		defaultingressclass.New(d.Reader),
+	}
+	list = slices.DeleteFunc(list, func(p admission.Plugin) bool { return slices.Contains(d.Disabled, p.Name()) })
+	if d.RBAC != nil {
+		list = append(list, rbacescalation.New(d.Reader, d.RBAC, d.Authorizer))
+	}
+	return list
+}
+
+func orDefault(seconds int64) int64 {
+	if seconds == 0 {
+		return defaulttolerationseconds.Seconds
+	}
+	return seconds
+}
