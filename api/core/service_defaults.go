@@ -184,3 +184,38 @@ func dropLeftovers(s, old *corev1.Service) {
 		s.Status.LoadBalancer = corev1.LoadBalancerStatus{}
 	}
 }
+
+// ServiceIPs are the addresses that the service holds.
+func ServiceIPs(s *corev1.Service) (out []string) {
+	if !HasClusterIP(s) {
+		return nil
+	}
+	for _, ip := range s.Spec.ClusterIPs {
+		if ip != "" && ip != corev1.ClusterIPNone {
+			out = append(out, ip)
+		}
+	}
+	if len(out) == 0 && s.Spec.ClusterIP != "" {
+		out = append(out, s.Spec.ClusterIP)
+	}
+	return out
+}
+
+// ServiceNodePorts are the node ports that the service holds, each once.
+func ServiceNodePorts(s *corev1.Service) (out []int32) {
+	add := func(port int32) {
+		for _, p := range out {
+			if p == port {
+				return
+			}
+		}
+		if port != 0 {
+			out = append(out, port)
+		}
+	}
+	for i := range s.Spec.Ports {
+		add(s.Spec.Ports[i].NodePort)
+	}
+	add(s.Spec.HealthCheckNodePort)
+	return out
+}

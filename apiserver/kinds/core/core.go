@@ -20,7 +20,22 @@ import (
 // versions under which events are served (events.k8s.io/v1).
 func Kinds(events ...kind.Version) []*kind.Kind {
 	return []*kind.Kind{
-		pods(), services(), nodes(), namespaces(), configMaps(), secrets(), serviceAccounts(), eventsKind(events),
+		bindings(),
+		configMaps(),
+		endpoints(),
+		eventsKind(events),
+		limitRanges(),
+		namespaces(),
+		nodes(),
+		persistentVolumeClaims(),
+		persistentVolumes(),
+		pods(),
+		podTemplates(),
+		replicationControllers(),
+		resourceQuotas(),
+		secrets(),
+		serviceAccounts(),
+		services(),
 	}
 }
 

@@ -1,0 +1,22 @@
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	rules "hyperkube/api/core"
+	"hyperkube/apiserver/kind"
+)
+
+func podTemplates() *kind.Kind {
+	return kind.New(kind.Spec[*corev1.PodTemplate]{
+		Names:      names("PodTemplate", "podtemplates", "podtemplate", true),
+		New:        func() *corev1.PodTemplate { return &corev1.PodTemplate{} },
+		NewList:    func() runtime.Object { return &corev1.PodTemplateList{} },
+		Default:    rules.DefaultPodTemplateObject,
+		Generation: rules.PodTemplateChanged,
+		Validate:   rules.ValidatePodTemplateObject,
+		Columns:    rules.PodTemplateColumns(),
+		Row:        rules.PodTemplateRow,
+	})
+}
