@@ -19,7 +19,7 @@ type rules struct {
 	sub      string
 	prepare  func(ctx context.Context, obj, old store.Object)
 	validate func(obj, old store.Object) field.ErrorList
-	hooks    bool // BeforeUpdate runs, the generation may rise
+	hooks    bool // BeforeUpdate runs
 }
 
 func (c *call) mainRules() rules {
@@ -80,7 +80,7 @@ func (c *call) tryWrite(o writeOptions, r rules, next func(live *store.Entry) (s
 		}
 		if !o.dryRun {
 			done = finish
-			if finished(obj) {
+			if c.finished(obj) {
 				return nil, &removal{object: obj, revision: live.Revision}
 			}
 		}
@@ -101,9 +101,9 @@ func (c *call) tryWrite(o writeOptions, r rules, next func(live *store.Entry) (s
 }
 
 // finished: the object is being deleted and nothing holds it any more.
-func finished(o store.Object) bool {
+func (c *call) finished(o store.Object) bool {
 	grace := o.GetDeletionGracePeriodSeconds()
-	return o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) == 0 && (grace == nil || *grace == 0)
+	return o.GetDeletionTimestamp() != nil && !c.ep.kind.Held(o) && (grace == nil || *grace == 0)
 }
 
 // settle is the write pipeline of a changed object.
@@ -122,10 +122,10 @@ func (c *call) settle(obj, live store.Object, o writeOptions, r rules) (done fun
 	obj = a.Object
 	r.prepare(c.ctx, obj, live)
 	obj.SetGeneration(live.GetGeneration())
+	if r.sub != "status" && k.HasGeneration && k.Generation(obj, live) {
+		obj.SetGeneration(live.GetGeneration() + 1)
+	}
 	if r.hooks {
-		if k.HasGeneration && k.Generation(obj, live) {
-			obj.SetGeneration(live.GetGeneration() + 1)
-		}
 		if done, err = k.BeforeUpdate(c.ctx, c.Env, obj, live, o.dryRun); err != nil {
 			return func(bool) {}, nil, err
 		}
