@@ -40,6 +40,7 @@ type Kind struct {
 	Field          func(obj store.Object, path string) (value string, known bool)
 	Row            func(obj store.Object, now time.Time) []any
 	GracefulDelete func(ctx context.Context, obj store.Object, o *metav1.DeleteOptions) bool
+	Held           func(store.Object) bool // metadata.finalizers included
 	Status         *AnyRules
 	ScaleGet       func(store.Object) (spec, status int32, selector string)
 	ScaleSet       func(obj store.Object, replicas int32)

@@ -86,7 +86,10 @@ type Spec[T store.Object] struct {
 	// false to remove at once. A true answer keeps the object with
 	// deletionTimestamp and deletionGracePeriodSeconds set (pods). nil: at once.
 	GracefulDelete func(ctx context.Context, obj T, o *metav1.DeleteOptions) bool
-	Hooks          Hooks[T]
+	// Held reports whether something besides metadata.finalizers keeps an object that is
+	// being deleted (a namespace's spec.finalizers).
+	Held  func(obj T) bool
+	Hooks Hooks[T]
 
 	TTLSeconds int64 // 0: forever. Events: 3600.
 	Encrypted  bool  // sealed in etcd (secrets)

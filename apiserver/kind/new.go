@@ -93,6 +93,9 @@ func eraseRules[T store.Object](k *Kind, s Spec[T]) {
 	k.GracefulDelete = func(ctx context.Context, o store.Object, opts *metav1.DeleteOptions) bool {
 		return s.GracefulDelete != nil && s.GracefulDelete(ctx, o.(T), opts)
 	}
+	k.Held = func(o store.Object) bool {
+		return len(o.GetFinalizers()) > 0 || s.Held != nil && s.Held(o.(T))
+	}
 	if s.Status != nil {
 		k.Status = RulesOf(*s.Status)
 	}

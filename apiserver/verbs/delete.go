@@ -148,7 +148,7 @@ func (c *call) planned(live store.Object, o *metav1.DeleteOptions) (store.Object
 	graceful := func(obj store.Object, opts *metav1.DeleteOptions) bool {
 		return c.ep.kind.GracefulDelete(c.ctx, obj, opts)
 	}
-	return planDelete(live, o.DeepCopy(), graceful, c.Env.Now()), nil
+	return planDelete(live, o.DeepCopy(), graceful, c.ep.kind.Held, c.Env.Now()), nil
 }
 
 func (c *call) preconditions(live store.Object, p *metav1.Preconditions) error {
@@ -170,21 +170,22 @@ func (c *call) preconditions(live store.Object, p *metav1.Preconditions) error {
 // planDelete says what a DELETE does to live: nil to remove it, live itself when
 // nothing is left to do but wait, or the object marked as being deleted. Pure;
 // o may be changed.
-func planDelete(live store.Object, o *metav1.DeleteOptions, graceful func(store.Object, *metav1.DeleteOptions) bool, now time.Time) store.Object {
+func planDelete(live store.Object, o *metav1.DeleteOptions, graceful func(store.Object, *metav1.DeleteOptions) bool,
+	held func(store.Object) bool, now time.Time) store.Object {
 	next := live.DeepCopyObject().(store.Object)
 	next.SetFinalizers(finalizersAfter(live.GetFinalizers(), o))
 	if live.GetDeletionTimestamp() != nil {
-		return replanDelete(live, next, o)
+		return replanDelete(live, next, o, held)
 	}
 	soft := graceful(next, o)
-	if !soft && len(next.GetFinalizers()) == 0 {
+	if !soft && !held(next) {
 		return nil
 	}
 	grace := int64(0)
 	if soft && o.GracePeriodSeconds != nil {
 		grace = *o.GracePeriodSeconds
 	}
-	if grace == 0 && len(next.GetFinalizers()) == 0 {
+	if grace == 0 && !held(next) {
 		return nil
 	}
 	at := metav1.Time{Time: now.Add(time.Duration(grace) * time.Second).Truncate(time.Second)}
@@ -197,7 +198,7 @@ func planDelete(live store.Object, o *metav1.DeleteOptions, graceful func(store.
 }
 
 // replanDelete: an object that is being deleted may only be deleted sooner.
-func replanDelete(live, next store.Object, o *metav1.DeleteOptions) store.Object {
+func replanDelete(live, next store.Object, o *metav1.DeleteOptions, held func(store.Object) bool) store.Object {
 	left := int64(0)
 	if g := live.GetDeletionGracePeriodSeconds(); g != nil {
 		left = *g
@@ -207,10 +208,10 @@ func replanDelete(live, next store.Object, o *metav1.DeleteOptions) store.Object
 		left = *want
 		next.SetDeletionTimestamp(&at)
 		next.SetDeletionGracePeriodSeconds(&left)
-	} else if slices.Equal(next.GetFinalizers(), live.GetFinalizers()) && (left > 0 || len(live.GetFinalizers()) > 0) {
+	} else if slices.Equal(next.GetFinalizers(), live.GetFinalizers()) && (left > 0 || held(live)) {
 		return live
 	}
-	if left == 0 && len(next.GetFinalizers()) == 0 {
+	if left == 0 && !held(next) {
 		return nil
 	}
 	return next

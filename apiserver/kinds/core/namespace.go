@@ -1,7 +1,10 @@
 package core
 
 import (
+	"context"
+
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/core"
@@ -22,6 +25,13 @@ func namespaces() *kind.Kind {
 		}),
 		Validate:     rules.ValidateNamespace,
 		ValidateName: kind.DNSLabel,
+		GracefulDelete: func(_ context.Context, n *corev1.Namespace, o *metav1.DeleteOptions) bool {
+			now := int64(0)
+			o.GracePeriodSeconds = &now
+			n.Status.Phase = corev1.NamespaceTerminating
+			return true
+		},
+		Held: func(n *corev1.Namespace) bool { return len(n.Spec.Finalizers) > 0 },
 		Fields: []kind.Field[*corev1.Namespace]{
 			{Path: "status.phase", Value: func(n *corev1.Namespace) string { return string(n.Status.Phase) }},
 		},
