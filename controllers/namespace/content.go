@@ -33,6 +33,9 @@ func (c *content) remove(ctx context.Context, namespace string) *outcome {
 	o := newOutcome()
 	kinds := c.kinds(ctx, o)
 	at := slices.IndexFunc(kinds, func(d deletable) bool { return d.gvr.Group == "" && d.gvr.Resource == "pods" })
+	if at < 0 && o.discovery == nil { // an empty answer must not pass for an empty namespace
+		o.discovery = errors.New("discovery names no pods")
+	}
 	if at >= 0 {
 		c.removeKind(ctx, namespace, kinds[at], o)
 		if len(o.remaining) > 0 || len(o.failed) > 0 {

@@ -1,0 +1,188 @@
+// Package controllers_test runs the controller manager against the real API
+// server over a store in memory, with the part of the kubelet and the scheduler
+// that controllers wait for played by the test.
+package controllers_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+
+	"hyperkube/apiserver"
+	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/request"
+	"hyperkube/apiserver/storetest"
+	"hyperkube/controllers"
+	"hyperkube/controllers/env"
+	"hyperkube/kit"
+)
+
+// patience is how long a test waits for what must happen at once.
+const patience = 20 * time.Second
+
+type cluster struct {
+	t         *testing.T
+	ctx       context.Context
+	kube      kubernetes.Interface
+	informers *kit.Informers
+}
+
+// newCluster starts an API server and the named controllers (all when none are).
+func newCluster(t *testing.T, names ...string) *cluster {
+	t.Helper()
+	level := slog.LevelWarn
+	if os.Getenv("VERBOSE") != "" {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	all := kinds.All()
+	var stored []string
+	for _, k := range all {
+		if k.Virtual == nil {
+			stored = append(stored, schema.GroupResource{Group: k.Group, Resource: k.Plural}.String())
+		}
+	}
+	admin := &request.User{Name: "system:admin", Groups: []string{"system:masters"}}
+	server, err := apiserver.New(apiserver.Options{Store: storetest.New(stored...), Kinds: all, Log: log, Network: oneAddress{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := server.ClientConfig(admin)
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	informers := kit.NewInformers(server.Source(admin), log)
+	m, err := controllers.New(controllers.Options{
+		Kube: kube, Metadata: meta, Discovery: discoveryOf(all),
+		Informers: informers, Log: log, Controllers: names,
+		Config: env.Config{
+			RootCA: []byte("-----BEGIN CERTIFICATE-----\n"), AllocateNodeCIDRs: true,
+			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("controllers: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("controllers did not stop")
+		}
+	})
+	c := &cluster{t: t, ctx: ctx, kube: kube, informers: informers}
+	c.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	return c
+}
+
+func (c *cluster) create(ns *corev1.Namespace) {
+	c.t.Helper()
+	if _, err := c.kube.CoreV1().Namespaces().Create(c.ctx, ns, metav1.CreateOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// until waits, woken by every change of the informer, until ok says so.
+func until[T kit.Object](c *cluster, i *kit.Informer[T], what string, ok func() bool) {
+	c.t.Helper()
+	changed := make(chan struct{}, 1)
+	i.OnChange(kit.Any(func(T) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}))
+	deadline := time.After(patience)
+	for !ok() {
+		select {
+		case <-changed:
+		case <-deadline:
+			for _, o := range i.List() {
+				c.t.Logf("have %s/%s", o.GetNamespace(), o.GetName())
+			}
+			c.t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
+
+func informer[T kit.Object](c *cluster, gv schema.GroupVersion, resource string) *kit.Informer[T] {
+	i := kit.InformerFor[T](c.informers, gv.WithResource(resource))
+	if err := i.WaitSynced(c.ctx); err != nil {
+		c.t.Fatal(err)
+	}
+	return i
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// runPods plays the kubelet: every pod gets a node, an address and becomes ready; a pod
+// that is being deleted goes.
+func (c *cluster) runPods() {
+	pods := informer[*corev1.Pod](c, corev1.SchemeGroupVersion, "pods")
+	next := 0
+	todo := make(chan *corev1.Pod, 10000)
+	see := func(p *corev1.Pod) {
+		select {
+		case todo <- p:
+		default:
+			c.t.Error("too many pods at once")
+		}
+	}
+	pods.OnChange(kit.Handler[*corev1.Pod]{
+		Add: func(p *corev1.Pod, _ bool) { see(p) }, Update: func(_, p *corev1.Pod) { see(p) },
+	})
+	go func() {
+		for {
+			select {
+			case <-c.ctx.Done():
+				return
+			case p := <-todo:
+				if p.DeletionTimestamp != nil {
+					zero := int64(0)
+					_ = c.kube.CoreV1().Pods(p.Namespace).Delete(c.ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
+					continue
+				}
+				if p.Status.PodIP != "" {
+					continue
+				}
+				next++
+				out := p.DeepCopy()
+				ip := netip.AddrFrom4([4]byte{10, 244, byte(next >> 8), byte(next)}).String()
+				out.Status.Phase, out.Status.PodIP, out.Status.PodIPs = corev1.PodRunning, ip, []corev1.PodIP{{IP: ip}}
+				out.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
+				if _, err := c.kube.CoreV1().Pods(p.Namespace).UpdateStatus(c.ctx, out, metav1.UpdateOptions{}); err != nil {
+					c.t.Logf("kubelet: %v", err)
+				}
+			}
+		}
+	}()
+}
