@@ -10,20 +10,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch calls changed, possibly often, when somebody other than k changes k's table,
-// and when notifications may have been lost. It returns when ctx is done.
-func (k *Kernel) Watch(ctx context.Context, changed func()) error {
+// Watcher hears of changes to a table from the moment it is made.
+type Watcher struct {
+	kernel *Kernel
+	sock   *socket
+}
+
+// NewWatcher begins to listen, in the namespace of the calling thread.
+func (k *Kernel) NewWatcher() (*Watcher, error) {
 	s, err := openSocket(unix.NFNLGRP_NFTABLES)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return &Watcher{k, s}, nil
+}
+
+// Close ends a watcher that was not run.
+func (w *Watcher) Close() error { return w.sock.file.Close() }
+
+// Run calls changed, possibly often, when somebody other than w's Kernel changes its
+// table, and when notifications may have been lost. It returns when ctx is done and
+// closes the watcher.
+func (w *Watcher) Run(ctx context.Context, changed func()) error {
+	s := w.sock
 	defer s.file.Close()
 	stop := context.AfterFunc(ctx, func() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for {
 		foreign := false
 		err := s.receive(func(m message) error {
-			foreign = foreign || k.isForeign(m)
+			foreign = foreign || w.kernel.isForeign(m)
 			return nil
 		})
 		switch {

@@ -1,0 +1,209 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	corev1 "k8s.io/api/core/v1"
+
+	"hyperkube/kit"
+)
+
+const shutdownTime = 2 * time.Second
+
+// health answers for the proxy and, on their health check node ports, for services
+// with external traffic policy Local: does this node have an endpoint?
+type health struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	last time.Time
+	want map[kit.Key]localService
+	open map[kit.Key]*http.Server
+	bell chan struct{}
+}
+
+type localService struct {
+	port      int32
+	endpoints int
+}
+
+func newHealth(log *slog.Logger) *health {
+	return &health{log: log, want: map[kit.Key]localService{}, open: map[kit.Key]*http.Server{}, bell: make(chan struct{}, 1)}
+}
+
+func (h *health) healthy(at time.Time) {
+	h.mu.Lock()
+	h.last = at
+	h.mu.Unlock()
+}
+
+func (h *health) lastSync() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+// published collects the services with a health check node port.
+type published struct{ changed map[kit.Key]localService }
+
+func (p *published) update(k kit.Key, svc *corev1.Service, ports []Port) {
+	if p.changed == nil {
+		p.changed = map[kit.Key]localService{}
+	}
+	s := localService{}
+	if svc != nil && svc.Spec.HealthCheckNodePort != 0 && len(ports) > 0 {
+		s.port = svc.Spec.HealthCheckNodePort
+		for i := range ports {
+			s.endpoints = max(s.endpoints, len(ports[i].Local))
+		}
+	}
+	p.changed[k] = s
+}
+
+func (p *published) apply(h *health) {
+	h.mu.Lock()
+	for k, s := range p.changed {
+		if s.port == 0 {
+			delete(h.want, k)
+		} else {
+			h.want[k] = s
+		}
+	}
+	clear(p.changed)
+	h.mu.Unlock()
+	select {
+	case h.bell <- struct{}{}:
+	default:
+	}
+}
+
+// run opens and closes the health check node ports.
+func (h *health) run(ctx context.Context) error {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer h.closeAll()
+	for {
+		h.adjust(ctx, &serving)
+		select {
+		case <-h.bell:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (h *health) adjust(ctx context.Context, serving *sync.WaitGroup) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for k, srv := range h.open {
+		if w, ok := h.want[k]; !ok || srv.Addr != portAddr(w.port) {
+			_ = srv.Close()
+			delete(h.open, k)
+		}
+	}
+	for k, w := range h.want {
+		if h.open[k] != nil {
+			continue
+		}
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", portAddr(w.port))
+		if err != nil {
+			h.log.Error("cannot open health check node port", "service", k, "port", w.port, "err", err)
+			continue
+		}
+		srv := &http.Server{Addr: portAddr(w.port), Handler: h.forService(k), ReadHeaderTimeout: 5 * time.Second}
+		h.open[k] = srv
+		serving.Go(func() { _ = srv.Serve(l) })
+	}
+}
+
+func (h *health) closeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for k, srv := range h.open {
+		_ = srv.Close()
+		delete(h.open, k)
+	}
+}
+
+func portAddr(p int32) string { return ":" + strconv.Itoa(int(p)) }
+
+func (h *health) forService(k kit.Key) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h.mu.Lock()
+		n := h.want[k].endpoints
+		h.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("X-Load-Balancing-Endpoint-Weight", strconv.Itoa(n))
+		if n == 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintf(w, `{"service":{"namespace":%q,"name":%q},"localEndpoints":%d,"serviceProxyHealthy":true}`, k.Namespace, k.Name, n)
+	})
+}
+
+// server is one of the proxy's own ports.
+type server struct {
+	listener net.Listener
+	handler  http.Handler
+}
+
+// listen takes the proxy's own ports.
+func (p *Proxy) listen() error {
+	healthz, metrics := http.NewServeMux(), http.NewServeMux()
+	healthz.HandleFunc("/healthz", p.healthz)
+	healthz.HandleFunc("/livez", p.healthz)
+	metrics.HandleFunc("/healthz", p.healthz)
+	metrics.HandleFunc("/proxyMode", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "nftables") })
+	metrics.Handle("/metrics", promhttp.HandlerFor(p.o.Metrics, promhttp.HandlerOpts{}))
+	for _, a := range []struct {
+		address, fallback string
+		handler           http.Handler
+	}{{p.o.HealthzAddress, "0.0.0.0:10256", healthz}, {p.o.MetricsAddress, "127.0.0.1:10249", metrics}} {
+		if a.address == "-" {
+			continue
+		}
+		l, err := net.Listen("tcp", cmp.Or(a.address, a.fallback))
+		if err != nil {
+			return fmt.Errorf("proxy: %w", err)
+		}
+		p.servers = append(p.servers, &server{l, a.handler})
+	}
+	return nil
+}
+
+func (s *server) run(ctx context.Context) error {
+	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second}
+	result := make(chan error, 1)
+	go func() { result <- srv.Serve(s.listener) }()
+	select {
+	case err := <-result:
+		return fmt.Errorf("serving %s: %w", s.listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	err := srv.Shutdown(grace)
+	<-result
+	return err
+}
+
+func (p *Proxy) healthz(w http.ResponseWriter, _ *http.Request) {
+	last := p.health.lastSync()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if last.IsZero() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"lastUpdated": last.UTC().String(),
+		"currentTime": time.Now().UTC().String(), "nodeEligible": !last.IsZero()})
+}

@@ -1,0 +1,240 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/nft"
+)
+
+// Names in the table.
+const (
+	mapServices  = "service-ips"       // address . protocol . port → chain
+	mapNodePorts = "service-nodeports" // protocol . port → chain
+	mapFirewall  = "firewall-ips"      // address . protocol . port → chain
+	setClusters  = "cluster-ips"
+	setHairpins  = "hairpin" // address . address of the node's own endpoints
+
+	chainReject  = "reject"
+	chainOutside = "only-from-inside"
+	chainMark    = "mark-from-outside"
+)
+
+// MasqueradeMark is the bit of a packet's mark that asks for source translation.
+const MasqueradeMark = 0x4000
+
+// Config is what the ruleset depends on besides services.
+type Config struct {
+	// ClusterCIDRs are the pods' ranges. What comes from elsewhere to a ClusterIP is
+	// masqueraded. Empty: nothing is known to be a pod.
+	ClusterCIDRs []netip.Prefix
+	// NodePortNets are the ranges of node addresses that NodePorts are served on.
+	// Empty: all addresses of the node.
+	NodePortNets []netip.Prefix
+}
+
+// BaseRules is the part of the table that does not depend on services.
+func BaseRules(f nft.Family, c Config) *nft.Fragment {
+	inside := within(f, c.ClusterCIDRs)
+	address := []nft.Type{nft.Addr, nft.Proto, nft.Port}
+	verdicts := []nft.Type{nft.Verdicts}
+	return &nft.Fragment{
+		Sets: []nft.Set{
+			{Name: mapServices, Key: address, Data: verdicts},
+			{Name: mapFirewall, Key: address, Data: verdicts},
+			{Name: mapNodePorts, Key: []nft.Type{nft.Proto, nft.Port}, Data: verdicts},
+			{Name: setClusters, Key: []nft.Type{nft.Addr}},
+			{Name: setHairpins, Key: []nft.Type{nft.Addr, nft.Addr}},
+		},
+		Chains: append(guardLoopback(f), []nft.Chain{
+			natHook("nat-prerouting", unix.NF_INET_PRE_ROUTING, -100, nft.Rule{nft.JumpTo("firewall")}, nft.Rule{nft.JumpTo("services")}),
+			natHook("nat-output", unix.NF_INET_LOCAL_OUT, -100, nft.Rule{nft.JumpTo("services")}),
+			natHook("nat-postrouting", unix.NF_INET_POST_ROUTING, 100,
+				nft.Rule{nft.HasMark(MasqueradeMark), nft.ClearMark(MasqueradeMark), nft.Masquerade()},
+				nft.Rule{nft.WasDNATed(), nft.InSet(setHairpins, nft.Saddr, nft.Daddr), nft.Masquerade()}),
+			{Name: "firewall", Rules: []nft.Rule{{nft.VerdictMap(mapFirewall, nft.Daddr, nft.L4Proto, nft.Dport)}}},
+			{Name: "services", Rules: serviceRules(f, c, len(inside) > 0)},
+			{Name: chainReject, Rules: []nft.Rule{{nft.OfProto(unix.IPPROTO_TCP), nft.RejectTCP()}, {nft.RejectICMP()}}},
+			{Name: chainMark, Rules: append(returnFrom(inside), nft.Rule{nft.SetMark(MasqueradeMark)})},
+			{Name: chainOutside, Rules: append(returnFrom(inside), nft.Rule{nft.FromHost(), nft.Return()}, nft.Rule{nft.DropPacket()})},
+		}...),
+	}
+}
+
+func serviceRules(f nft.Family, c Config, marks bool) []nft.Rule {
+	var out []nft.Rule
+	if marks {
+		out = append(out, nft.Rule{nft.InSet(setClusters, nft.Daddr), nft.JumpTo(chainMark)})
+	}
+	out = append(out,
+		nft.Rule{nft.VerdictMap(mapServices, nft.Daddr, nft.L4Proto, nft.Dport)},
+		nft.Rule{nft.InSet(setClusters, nft.Daddr), nft.GoTo(chainReject)},
+	)
+	nodePorts := nft.VerdictMap(mapNodePorts, nft.L4Proto, nft.Dport)
+	if len(c.NodePortNets) == 0 {
+		if f == nft.IPv6 { // the kernel routes nothing from ::1 to another link
+			out = append(out, nft.Rule{nft.ToNet(netip.MustParsePrefix("::1/128")), nft.Return()})
+		}
+		return append(out, nft.Rule{nft.ToHost(), nodePorts})
+	}
+	for _, p := range within(f, c.NodePortNets) {
+		out = append(out, nft.Rule{nft.ToNet(p), nft.ToHost(), nodePorts})
+	}
+	return out
+}
+
+// guardLoopback keeps others from 127.0.0.0/8, which NodePorts on it may open
+// (route_localnet).
+func guardLoopback(f nft.Family) []nft.Chain {
+	if f == nft.IPv6 {
+		return nil
+	}
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	return []nft.Chain{{Name: "guard-loopback", Hook: &nft.Hook{Type: "filter", Num: unix.NF_INET_PRE_ROUTING, Priority: -90},
+		Rules: []nft.Rule{{nft.NotFromLink("lo"), nft.ToNet(loopback), nft.NotDNATed(), nft.DropPacket()}}}}
+}
+
+func natHook(name string, hook uint32, priority int32, rules ...nft.Rule) nft.Chain {
+	return nft.Chain{Name: name, Hook: &nft.Hook{Type: "nat", Num: hook, Priority: priority}, Rules: rules}
+}
+
+func returnFrom(nets []netip.Prefix) []nft.Rule {
+	var out []nft.Rule
+	for _, p := range nets {
+		out = append(out, nft.Rule{nft.FromNet(p), nft.Return()})
+	}
+	return out
+}
+
+func within(f nft.Family, in []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range in {
+		if inFamily(f, p.Addr()) {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+// ServiceRules is what one service adds to the table.
+func ServiceRules(f nft.Family, c Config, ports []Port) *nft.Fragment {
+	if len(ports) == 0 {
+		return nil
+	}
+	r := &rulesOf{Fragment: &nft.Fragment{}, inside: within(f, c.ClusterCIDRs)}
+	for i := range ports {
+		r.port(&ports[i])
+	}
+	return r.Fragment
+}
+
+type rulesOf struct {
+	*nft.Fragment
+	inside []netip.Prefix
+}
+
+func (r *rulesOf) chain(name string, rules ...nft.Rule) {
+	r.Chains = append(r.Chains, nft.Chain{Name: name, Rules: rules})
+}
+
+func (r *rulesOf) element(set, key string, v nft.Value) {
+	r.Elements = append(r.Elements, nft.Element{Set: set, Key: key, Value: v})
+}
+
+func (p *Port) name() string {
+	proto := map[uint8]string{unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_SCTP: "sctp"}[p.Proto]
+	return fmt.Sprintf("%s/%s/%s/%d", p.Namespace, p.Service, proto, p.Port)
+}
+
+func (p *Port) external() bool {
+	return p.NodePort != 0 || len(p.ExternalIPs)+len(p.BalancerIPs) > 0
+}
+
+func (r *rulesOf) port(p *Port) {
+	if p.Sticky != 0 && len(p.All) > 0 {
+		r.Sets = append(r.Sets, nft.Set{Name: "affinity/" + p.name(), Key: []nft.Type{nft.Addr},
+			Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true})
+	}
+	if len(p.All) > 0 && (!p.InternalLocal || p.external()) {
+		r.chain("cluster/"+p.name(), p.choose(p.All)...)
+	}
+	if len(p.Local) > 0 && (p.InternalLocal || p.ExternalLocal && p.external()) {
+		r.chain("local/"+p.name(), p.choose(p.Local)...)
+	}
+	for _, e := range p.Local {
+		r.element(setHairpins, nft.Key(e.Addr(), e.Addr()), nft.Value{})
+	}
+	for _, ip := range p.ClusterIPs {
+		r.element(setClusters, nft.Key(ip), nft.Value{})
+		r.element(mapServices, nft.Key(ip, p.Proto, p.Port), p.internal())
+	}
+	if p.external() {
+		r.fromOutside(p)
+	}
+}
+
+// choose are the rules that send a connection to one of the endpoints.
+func (p *Port) choose(to []netip.AddrPort) []nft.Rule {
+	if p.Sticky == 0 {
+		return []nft.Rule{{nft.DNATToAny(to)}}
+	}
+	set := "affinity/" + p.name()
+	return []nft.Rule{{nft.DNATAsBefore(set, to, p.Sticky)}, {nft.DNATAndRemember(set, to, p.Sticky)}}
+}
+
+// internal says where traffic to the ClusterIP goes.
+func (p *Port) internal() nft.Value {
+	switch {
+	case len(p.All) == 0 && len(p.Local) == 0:
+		return nft.Goto(chainReject)
+	case !p.InternalLocal:
+		return nft.Goto("cluster/" + p.name())
+	case len(p.Local) == 0:
+		return nft.Drop()
+	}
+	return nft.Goto("local/" + p.name())
+}
+
+func (r *rulesOf) fromOutside(p *Port) {
+	to := nft.Goto(chainReject)
+	if len(p.All) > 0 || len(p.Local) > 0 {
+		to = nft.Goto("external/" + p.name())
+		r.chain("external/"+p.name(), r.external(p)...)
+	}
+	if p.NodePort != 0 {
+		r.element(mapNodePorts, nft.Key(p.Proto, p.NodePort), to)
+	}
+	for _, ip := range p.ExternalIPs {
+		r.element(mapServices, nft.Key(ip, p.Proto, p.Port), to)
+	}
+	for _, ip := range p.BalancerIPs {
+		r.element(mapServices, nft.Key(ip, p.Proto, p.Port), to)
+		if len(p.SourceRanges) > 0 {
+			r.element(mapFirewall, nft.Key(ip, p.Proto, p.Port), nft.Goto("allow/"+p.name()))
+		}
+	}
+	if len(p.SourceRanges) > 0 && len(p.BalancerIPs) > 0 {
+		r.chain("allow/"+p.name(), append(returnFrom(p.SourceRanges), nft.Rule{nft.DropPacket()})...)
+	}
+}
+
+// external are the rules for traffic to node ports and external addresses. With
+// policy Local the client's address is kept, so only endpoints of this node will do;
+// pods and the node itself may still use all.
+func (r *rulesOf) external(p *Port) []nft.Rule {
+	cluster := nft.GoTo("cluster/" + p.name())
+	if !p.ExternalLocal {
+		return []nft.Rule{{nft.SetMark(MasqueradeMark), cluster}}
+	}
+	var out []nft.Rule
+	for _, in := range r.inside {
+		out = append(out, nft.Rule{nft.FromNet(in), cluster})
+	}
+	out = append(out, nft.Rule{nft.FromHost(), nft.SetMark(MasqueradeMark), cluster})
+	if len(p.Local) == 0 {
+		return append(out, nft.Rule{nft.GoTo(chainOutside)})
+	}
+	return append(out, nft.Rule{nft.GoTo("local/" + p.name())})
+}
