@@ -34,6 +34,7 @@ type Options struct {
 	Ephemeral     bool     // etcd lies in memory and is gone after a reboot
 	ExtraSANs     []string
 	LogLevel      string
+	Version       string // what /version and nodes report
 }
 
 // Default are the values that flags start from.
@@ -64,7 +65,7 @@ func PathsOf(dataDir string) Paths {
 		Data: dataDir, PKI: j("pki"), Etcd: j("etcd"), Containerd: j("containerd"), Kubelet: j("kubelet"), PodLogs: j("log", "pods"),
 		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run,
 		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"),
-		Kubeconfig: j("admin.kubeconfig"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
+		Kubeconfig: j("admin.conf"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
 		EncryptionConfig: j("pki", "encryption.yaml"),
 	}
 }

@@ -41,6 +41,10 @@ func main() {
 
 // commands is the one list of what the binary can be, in the order help shows.
 var commands = [...]func() *cobra.Command{
+	upCommand,
+	downCommand,
+	statusCommand,
+	resetCommand,
 	kubectlCommand,
 	containerdCommand,
 	imageCommand,

@@ -25,7 +25,7 @@ func foundKubeconfig() string {
 			return ""
 		}
 	}
-	path := filepath.Join(dataDir(), "admin.kubeconfig")
+	path := filepath.Join(dataDir(), "admin.conf")
 	f, err := os.Open(path)
 	if err != nil {
 		return ""

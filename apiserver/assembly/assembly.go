@@ -1,0 +1,239 @@
+// Package assembly puts an API server together: the store with every kind, who
+// may come in, what they may do, what is checked on the way, and the server on
+// top. The `apiserver` role and the all-in-one cluster both start here, so that
+// they cannot differ.
+//
+//	Options ─▶ store ─▶ tokens, authn, authz, admission, allocation ─▶ apiserver.Server
+//
+// Contract: New connects and registers but serves nothing. Run loads the store,
+// writes what every cluster has (default policy, namespaces, the kubernetes
+// service), serves, and returns when everything it started is gone.
+package assembly
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hyperkube/api/scheme"
+	"hyperkube/apiserver"
+	"hyperkube/apiserver/allocate"
+	"hyperkube/apiserver/authn"
+	"hyperkube/apiserver/authz"
+	"hyperkube/apiserver/authz/bootstrap"
+	"hyperkube/apiserver/filters"
+	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/request"
+	"hyperkube/apiserver/tokens"
+	"hyperkube/store"
+	"hyperkube/store/etcd"
+	"hyperkube/store/seal"
+)
+
+// Options of an API server, typed and parsed.
+type Options struct {
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+
+	// One of Etcd and EtcdServers.
+	Etcd        *etcd.Server
+	EtcdServers []string
+	EtcdTLS     *tls.Config
+	EtcdPrefix  string
+	Keys        *seal.Config
+
+	Listener net.Listener // or
+	Address  string
+	TLS      apiserver.TLS
+	// Advertise is how pods reach this server: the endpoint of the kubernetes service.
+	Advertise netip.AddrPort
+
+	ClientCAs    *x509.CertPool
+	ClientCAPEM  []byte
+	FrontProxy   *authn.FrontProxy
+	TokenFile    string
+	Anonymous    bool
+	Issuer       string
+	APIAudiences []string
+	SigningKey   crypto.Signer
+	VerifyKeys   []crypto.PublicKey
+
+	// AlwaysAllow switches authorization off (--authorization-mode=AlwaysAllow).
+	AlwaysAllow bool
+
+	Services  netip.Prefix
+	NodePorts allocate.PortRange
+
+	// KubeletClient is the certificate shown to kubelets, KubeletCAs what theirs are checked with.
+	KubeletClient *tls.Certificate
+	KubeletCAs    *x509.CertPool
+
+	AuditPath string
+	Version   string // gitVersion; empty: the default
+
+	DetectMutation bool // test builds
+}
+
+// Assembly is an API server and what belongs to it.
+type Assembly struct {
+	o         Options
+	Server    *apiserver.Server
+	Store     *store.Store
+	rbac      *authz.RBAC
+	allocator *allocate.Allocator
+	bootDone  chan struct{}
+}
+
+// New connects to etcd and builds the server.
+func New(ctx context.Context, o Options) (*Assembly, error) {
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	s, err := store.Open(ctx, store.Options{
+		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
+		DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &Assembly{o: o, Store: s, bootDone: make(chan struct{})}
+	if err := a.build(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return a, nil
+}
+
+func (a *Assembly) build() error {
+	o := a.o
+	all := kinds.All()
+	for _, k := range all {
+		if k.IsVirtual {
+			continue
+		}
+		if err := a.Store.Register(k.Resource); err != nil {
+			return err
+		}
+	}
+	if err := a.Store.Register(allocate.Resource()); err != nil {
+		return err
+	}
+	var err error
+	a.allocator, err = allocate.New(allocate.Options{Log: o.Log, Store: a.Store, Services: o.Services, Ports: o.NodePorts})
+	if err != nil {
+		return err
+	}
+	so := apiserver.Options{
+		Log: o.Log, Registry: o.Registry, Store: a.Store, Kinds: all, Scheme: scheme.New(),
+		Listener: o.Listener, Address: o.Address, TLS: o.TLS, Network: a.allocator, Handlers: map[string]http.Handler{},
+	}
+	if o.AuditPath != "" {
+		so.Audit = &filters.AuditLog{Path: o.AuditPath, Log: o.Log}
+	}
+	if o.Version != "" {
+		so.Version = apiserver.DefaultVersion()
+		so.Version.GitVersion = o.Version
+	}
+	for _, add := range []func(*apiserver.Options) error{a.addAuthentication, a.addAuthorization, a.addAdmission, a.addDocuments, a.addConnect, a.addReadiness} {
+		if err := add(&so); err != nil {
+			return err
+		}
+	}
+	a.Server, err = apiserver.New(so)
+	return err
+}
+
+func (a *Assembly) addAuthentication(so *apiserver.Options) error {
+	o := a.o
+	service, err := tokens.New(tokens.Config{
+		Issuer: o.Issuer, Key: o.SigningKey, VerifyKeys: o.VerifyKeys, APIAudiences: o.APIAudiences, Reader: a.Store,
+	})
+	if err != nil {
+		return err
+	}
+	oidc, err := service.Handler()
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{"/.well-known/openid-configuration", "/openid/v1/jwks"} {
+		so.Handlers[path] = oidc
+	}
+	who, err := authn.New(authn.Config{
+		ClientCAs: o.ClientCAs, FrontProxy: o.FrontProxy, Tokens: []authn.TokenVerifier{service}, TokenFile: o.TokenFile,
+		APIAudiences: service.Audiences(), Anonymous: o.Anonymous,
+	})
+	if err != nil {
+		return err
+	}
+	so.Tokens, so.Authenticator, so.Authenticate = service, who, who.Token
+	return nil
+}
+
+func (a *Assembly) addAuthorization(so *apiserver.Options) error {
+	a.rbac = authz.NewRBAC(a.Store, a.o.Log)
+	so.Authorizer = request.Authorizer(authz.Union(authz.NewNode(a.Store, bootstrap.NodeRules()), a.rbac))
+	if a.o.AlwaysAllow {
+		so.Authorizer = authz.AlwaysAllow()
+	}
+	return nil
+}
+
+// Ready is closed when the server listens and what every cluster has is written.
+func (a *Assembly) Ready() <-chan struct{} { return a.bootDone }
+
+const bootstrapTimeout = time.Minute
+
+// Run serves until ctx ends.
+func (a *Assembly) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.Store.Close()) }()
+	if err := a.Store.Start(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := a.Store.Ready(ctx); err != nil {
+		return err
+	}
+	parts := []func(context.Context) error{a.rbac.Run, a.allocator.Run, a.Server.Run, a.bootstrap}
+	ends := make(chan error, len(parts))
+	for _, run := range parts {
+		go func() {
+			err := run(ctx)
+			if err != nil {
+				cancel(err)
+			}
+			ends <- err
+		}()
+	}
+	for range parts {
+		err = errors.Join(err, <-ends)
+	}
+	return err
+}
+
+// bootstrap writes what is missing of what every cluster has.
+func (a *Assembly) bootstrap(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootstrapTimeout)
+	defer cancel()
+	if err := a.ensureBasics(ctx); err != nil {
+		if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil // told to stop meanwhile
+		}
+		return fmt.Errorf("writing what every cluster has: %w", err)
+	}
+	select {
+	case <-a.Server.Ready():
+		close(a.bootDone)
+	case <-ctx.Done():
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"k8s.io/client-go/metadata"
+
+	"hyperkube/apiserver/request"
+	"hyperkube/controllers"
+	"hyperkube/controllers/env"
+	"hyperkube/kit"
+	"hyperkube/scheduler"
+)
+
+// Identities of the control plane's roles, as their certificates would name them.
+const (
+	userControllers = "system:kube-controller-manager"
+	userScheduler   = "system:kube-scheduler"
+)
+
+// startControl starts the controllers and the scheduler. They share informers:
+// one watch and one index of each kind for the whole process.
+func (c *control) startControl(ctx context.Context) {
+	c.shared = kit.NewInformers(c.api.Server.Source(&request.User{Name: userControllers, Groups: []string{request.GroupMasters, request.GroupAuthenticated}}), c.log)
+	c.roles.wg.Go(func() {
+		if err := c.shared.Run(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("shared informers ended", "err", err)
+		}
+	})
+	c.roles.start(ctx, role{"controller-manager", c.buildControllers})
+	c.roles.start(ctx, role{"scheduler", c.buildScheduler})
+}
+
+func (c *control) buildControllers() (func(context.Context) error, error) {
+	user := &request.User{Name: userControllers, Groups: []string{request.GroupMasters, request.GroupAuthenticated}}
+	kube, err := c.client(user)
+	if err != nil {
+		return nil, err
+	}
+	meta, err := metadata.NewForConfig(c.api.Server.ClientConfig(user))
+	if err != nil {
+		return nil, fmt.Errorf("metadata client of the controllers: %w", err)
+	}
+	pods, err := netip.ParsePrefix(c.o.PodCIDR)
+	if err != nil {
+		return nil, fmt.Errorf("--pod-cidr: %w", err)
+	}
+	services, err := netip.ParsePrefix(c.o.ServiceCIDR)
+	if err != nil {
+		return nil, fmt.Errorf("--service-cidr: %w", err)
+	}
+	m, err := controllers.New(controllers.Options{
+		Kube: kube, Metadata: meta, Informers: c.shared, InformersRun: true, Log: c.log.With("role", "controller-manager"),
+		Config: env.Config{RootCA: c.pki.CA.PEM, ClusterCIDRs: []netip.Prefix{pods}, ServiceCIDRs: []netip.Prefix{services}, AllocateNodeCIDRs: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.Run, nil
+}
+
+func (c *control) buildScheduler() (func(context.Context) error, error) {
+	kube, err := c.client(&request.User{Name: userScheduler, Groups: []string{request.GroupAuthenticated}})
+	if err != nil {
+		return nil, err
+	}
+	log := c.log.With("role", "scheduler")
+	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
+	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: c.shared, Recorder: recorder, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return both(events.Run, s.Run), nil
+}
+
+// both runs two parts as one: when either ends, the other is stopped.
+func both(a, b func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		first := make(chan error, 1)
+		go func() {
+			err := a(ctx)
+			cancel()
+			first <- err
+		}()
+		err := b(ctx)
+		cancel()
+		if e := <-first; err == nil {
+			err = e
+		}
+		return err
+	}
+}

@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Status is what `hyperkube status` tells.
+type Status struct {
+	DataDir    string
+	PID        int // 0: not running
+	Kubeconfig string
+	Identity   *Identity
+	Parts      []Part
+}
+
+// Part is one line of the status.
+type Part struct {
+	Name, Detail string
+	OK           bool
+}
+
+const statusTimeout = 5 * time.Second
+
+// GetStatus looks at the cluster of a data directory from outside.
+func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
+	id, err := ReadIdentity(dataDir)
+	if err != nil {
+		return nil, fmt.Errorf("no cluster in %s (%w): start one with `hyperkube up`", dataDir, err)
+	}
+	s := &Status{DataDir: dataDir, Identity: id, Kubeconfig: PathsOf(dataDir).Kubeconfig}
+	if s.PID, err = runningPID(dataDir); err != nil {
+		return nil, err
+	}
+	if s.PID == 0 {
+		s.Parts = []Part{{"cluster", "stopped; `hyperkube up` starts it again", false}}
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	s.ask(ctx)
+	return s, nil
+}
+
+func (s *Status) ask(ctx context.Context) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	if err != nil {
+		s.add("API server", false, "%v", err)
+		return
+	}
+	kube, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		s.add("API server", false, "%v", err)
+		return
+	}
+	if _, err := kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
+		s.add("API server", false, "%v", err)
+		return
+	}
+	s.add("API server", true, "%s", cfg.Host)
+	nodes, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.add("nodes", false, "%v", err)
+		return
+	}
+	for _, n := range nodes.Items {
+		ready, why := conditionOf(&n)
+		s.add("node "+n.Name, ready, "%s", why)
+	}
+	dns, err := kube.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
+	if err != nil {
+		s.add("DNS", false, "%v", err)
+		return
+	}
+	s.add("DNS", dns.Status.AvailableReplicas > 0, "%d of %d available", dns.Status.AvailableReplicas, dns.Status.Replicas)
+}
+
+func (s *Status) add(name string, ok bool, format string, args ...any) {
+	s.Parts = append(s.Parts, Part{name, fmt.Sprintf(format, args...), ok})
+}
+
+func conditionOf(n *corev1.Node) (bool, string) {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue, c.Message
+		}
+	}
+	return false, "has not reported yet"
+}
+
+// Healthy reports whether every part is.
+func (s *Status) Healthy() bool {
+	for _, p := range s.Parts {
+		if !p.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// Print writes the status for a person.
+func (s *Status) Print(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	fmt.Fprintf(t, "data\t%s\n", s.DataDir)
+	if s.PID != 0 {
+		fmt.Fprintf(t, "process\t%d\n", s.PID)
+	}
+	if _, err := os.Stat(s.Kubeconfig); err == nil {
+		fmt.Fprintf(t, "kubeconfig\t%s\n", s.Kubeconfig)
+	}
+	for _, p := range s.Parts {
+		mark := "ok"
+		if !p.OK {
+			mark = "NOT OK"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", p.Name, mark, p.Detail)
+	}
+}
