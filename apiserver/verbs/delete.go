@@ -145,10 +145,13 @@ func (c *call) planned(live store.Object, o *metav1.DeleteOptions) (store.Object
 			return nil, err
 		}
 	}
-	graceful := func(obj store.Object, opts *metav1.DeleteOptions) bool {
-		return c.ep.kind.GracefulDelete(c.ctx, obj, opts)
+	plan := deletion{
+		held: c.ep.kind.Held, now: c.Env.Now(), o: o.DeepCopy(),
+		graceful: func(obj store.Object, opts *metav1.DeleteOptions) bool {
+			return c.ep.kind.GracefulDelete(c.ctx, obj, opts)
+		},
 	}
-	return planDelete(live, o.DeepCopy(), graceful, c.ep.kind.Held, c.Env.Now()), nil
+	return plan.of(live), nil
 }
 
 func (c *call) preconditions(live store.Object, p *metav1.Preconditions) error {
@@ -167,28 +170,30 @@ func (c *call) preconditions(live store.Object, p *metav1.Preconditions) error {
 	return nil
 }
 
-// planDelete says what a DELETE does to live: nil to remove it, live itself when
-// nothing is left to do but wait, or the object marked as being deleted. Pure;
-// o may be changed.
-func planDelete(live store.Object, o *metav1.DeleteOptions, graceful func(store.Object, *metav1.DeleteOptions) bool,
-	held func(store.Object) bool, now time.Time) store.Object {
+// deletion is what a DELETE does to an object. Pure; o may be changed.
+type deletion struct {
+	o        *metav1.DeleteOptions
+	graceful func(store.Object, *metav1.DeleteOptions) bool
+	held     func(store.Object) bool
+	now      time.Time
+}
+
+// of returns nil when live is to be removed, live itself when nothing is left to
+// do but wait, or the object marked as being deleted.
+func (d deletion) of(live store.Object) store.Object {
 	next := live.DeepCopyObject().(store.Object)
-	next.SetFinalizers(finalizersAfter(live.GetFinalizers(), o))
+	next.SetFinalizers(finalizersAfter(live.GetFinalizers(), d.o))
 	if live.GetDeletionTimestamp() != nil {
-		return replanDelete(live, next, o, held)
-	}
-	soft := graceful(next, o)
-	if !soft && !held(next) {
-		return nil
+		return d.again(live, next)
 	}
 	grace := int64(0)
-	if soft && o.GracePeriodSeconds != nil {
-		grace = *o.GracePeriodSeconds
+	if d.graceful(next, d.o) && d.o.GracePeriodSeconds != nil {
+		grace = *d.o.GracePeriodSeconds
 	}
-	if grace == 0 && !held(next) {
+	if grace == 0 && !d.held(next) {
 		return nil
 	}
-	at := metav1.Time{Time: now.Add(time.Duration(grace) * time.Second).Truncate(time.Second)}
+	at := metav1.Time{Time: d.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second)}
 	next.SetDeletionTimestamp(&at)
 	next.SetDeletionGracePeriodSeconds(&grace)
 	if next.GetGeneration() > 0 {
@@ -197,21 +202,21 @@ func planDelete(live store.Object, o *metav1.DeleteOptions, graceful func(store.
 	return next
 }
 
-// replanDelete: an object that is being deleted may only be deleted sooner.
-func replanDelete(live, next store.Object, o *metav1.DeleteOptions, held func(store.Object) bool) store.Object {
+// again: an object that is being deleted may only be deleted sooner.
+func (d deletion) again(live, next store.Object) store.Object {
 	left := int64(0)
 	if g := live.GetDeletionGracePeriodSeconds(); g != nil {
 		left = *g
 	}
-	if want := o.GracePeriodSeconds; want != nil && *want < left {
+	if want := d.o.GracePeriodSeconds; want != nil && *want < left {
 		at := metav1.Time{Time: live.GetDeletionTimestamp().Add(time.Duration(*want-left) * time.Second)}
 		left = *want
 		next.SetDeletionTimestamp(&at)
 		next.SetDeletionGracePeriodSeconds(&left)
-	} else if slices.Equal(next.GetFinalizers(), live.GetFinalizers()) && (left > 0 || held(live)) {
+	} else if slices.Equal(next.GetFinalizers(), live.GetFinalizers()) && (left > 0 || d.held(live)) {
 		return live
 	}
-	if left == 0 && !held(next) {
+	if left == 0 && !d.held(next) {
 		return nil
 	}
 	return next
