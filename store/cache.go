@@ -12,26 +12,32 @@ import (
 	"hyperkube/store/backend"
 )
 
+const (
+	pauseMin = 10 * time.Millisecond
+	pauseMax = 5 * time.Second
+)
+
 // run is the one loop that changes snapshots. first gets the outcome of the
 // first load.
 func (s *Store) run(ctx context.Context, first chan<- error) {
-	if err := s.loadAll(ctx); err != nil {
-		first <- err
-		return
-	}
-	w, err := s.follow(ctx)
+	err := s.loadAll(ctx)
+	var w backend.Watch
 	if err == nil {
-		s.watching.Store(&w)
+		w, err = s.follow(ctx)
 	}
 	first <- err
-	pause := 10 * time.Millisecond
-	for err == nil || ctx.Err() == nil {
+	if err != nil {
+		return
+	}
+	pause := pauseMin
+	for {
 		if err == nil {
 			before := s.applied.Load()
 			err = s.consume(ctx, w)
+			s.watching.Store(nil)
 			w.Stop()
 			if s.applied.Load() > before {
-				pause = 10 * time.Millisecond
+				pause = pauseMin
 			}
 		}
 		if ctx.Err() != nil {
@@ -41,11 +47,8 @@ func (s *Store) run(ctx context.Context, first chan<- error) {
 		if wait(ctx, pause) != nil {
 			return
 		}
-		pause = min(2*pause, 5*time.Second)
+		pause = min(2*pause, pauseMax)
 		w, err = s.resume(ctx, err)
-		if err == nil {
-			s.watching.Store(&w)
-		}
 	}
 }
 
@@ -61,7 +64,11 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 func (s *Store) follow(ctx context.Context) (backend.Watch, error) {
-	return s.backend.Watch(ctx, s.prefix, prefixEnd(s.prefix), s.applied.Load()+1)
+	w, err := s.backend.Watch(ctx, s.prefix, prefixEnd(s.prefix), s.applied.Load()+1)
+	if err == nil {
+		s.watching.Store(&w)
+	}
+	return w, err
 }
 
 // resume continues after the last change seen, or loads anew if etcd has
