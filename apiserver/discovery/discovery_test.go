@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientdiscovery "k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -46,6 +48,8 @@ func TestGolden(t *testing.T) {
 		for _, g := range groups {
 			fmt.Fprintf(&b, "group %q prefers %s\n", g.Name, g.PreferredVersion.Version)
 		}
+		// The client hands out the lists of the aggregated form in no order.
+		slices.SortFunc(lists, func(a, b *metav1.APIResourceList) int { return strings.Compare(a.GroupVersion, b.GroupVersion) })
 		for _, l := range lists {
 			fmt.Fprintf(&b, "%s\n", l.GroupVersion)
 			for _, r := range l.APIResources {
