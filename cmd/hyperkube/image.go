@@ -10,13 +10,21 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"hyperkube/cluster"
 	"hyperkube/runtime/images"
 )
 
 func imageCommand() *cobra.Command {
 	var address string
 	c := &cobra.Command{Use: "image", Short: "Build, import and list images without a registry"}
-	c.PersistentFlags().StringVarP(&address, "address", "a", defaultSocket(), "containerd's socket")
+	dir := dataDir()
+	c.PersistentFlags().StringVar(&dir, "data-dir", dir, "data directory of the cluster")
+	c.PersistentFlags().StringVarP(&address, "address", "a", "", "containerd's socket (default: that of the cluster)")
+	c.PersistentPreRun = func(*cobra.Command, []string) {
+		if address == "" {
+			address = cluster.PathsOf(dir).Socket
+		}
+	}
 	c.AddCommand(imageImport(&address), imageList(&address), imageBuild(&address))
 	return c
 }

@@ -15,8 +15,6 @@ func dataDir() string {
 	return defaultDataDir
 }
 
-func defaultSocket() string { return filepath.Join(dataDir(), "run", "containerd.sock") }
-
 // foundKubeconfig is the admin kubeconfig of `hyperkube up`, when there is one
 // that this user may read and no ~/.kube/config takes precedence.
 func foundKubeconfig() string {
