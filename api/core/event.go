@@ -46,7 +46,11 @@ func ValidateNewEvent(e *corev1.Event) (errs field.ErrorList) {
 	if e.Type != corev1.EventTypeNormal && e.Type != corev1.EventTypeWarning {
 		errs = append(errs, field.Invalid(field.NewPath("type"), e.Type, "has invalid value: "+e.Type))
 	}
-	errs = checkQualified(requireText(errs, e.ReportingController, field.NewPath("reportingController")), e.ReportingController, field.NewPath("reportingController"))
+	if reporter := field.NewPath("reportingController"); e.ReportingController == "" {
+		errs = append(errs, field.Required(reporter, ""))
+	} else {
+		errs = checkQualified(errs, e.ReportingController, reporter)
+	}
 	errs = limited(requireText(errs, e.ReportingInstance, field.NewPath("reportingInstance")), e.ReportingInstance, reporterLimit, field.NewPath("reportingInstance"))
 	errs = limited(requireText(errs, e.Action, field.NewPath("action")), e.Action, actionLimit, field.NewPath("action"))
 	errs = limited(requireText(errs, e.Reason, field.NewPath("reason")), e.Reason, reasonLimit, field.NewPath("reason"))

@@ -85,7 +85,11 @@ func validateDNS(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
 		if search == "." {
 			continue
 		}
-		errs = checkSubdomain(errs, strings.ReplaceAll(strings.TrimSuffix(search, "."), "_", "-"), p.Child("searches").Index(i))
+		// Underscores are fine here: service names (_http._tcp) may be searched in.
+		search = strings.TrimSuffix(search, ".")
+		if !isDNSSubdomain(strings.ReplaceAll(search, "_", "u")) {
+			errs = checkSubdomain(errs, search, p.Child("searches").Index(i))
+		}
 	}
 	for i, o := range c.Options {
 		errs = requireText(errs, o.Name, p.Child("options").Index(i))

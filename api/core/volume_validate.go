@@ -123,8 +123,8 @@ func validateHostPath(h *corev1.HostPathVolumeSource, p *field.Path) field.Error
 	if h.Type == nil {
 		return errs
 	}
-	return oneOf(errs, *h.Type, p.Child("type"), corev1.HostPathUnset, corev1.HostPathDirectoryOrCreate, corev1.HostPathDirectory,
-		corev1.HostPathFileOrCreate, corev1.HostPathFile, corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev)
+	return oneOf(errs, *h.Type, p.Child("type"), corev1.HostPathUnset, corev1.HostPathBlockDev, corev1.HostPathCharDev,
+		corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate, corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket)
 }
 
 func validateNFS(n *corev1.NFSVolumeSource, p *field.Path) field.ErrorList {
