@@ -4,6 +4,7 @@ import (
 	"hyperkube/controllers/deployment"
 	"hyperkube/controllers/endpointslice"
 	"hyperkube/controllers/env"
+	"hyperkube/controllers/garbage"
 	"hyperkube/controllers/namespace"
 	"hyperkube/controllers/nodeipam"
 	"hyperkube/controllers/replicaset"
@@ -35,5 +36,7 @@ func All() []Descriptor {
 		{Name: "endpointslice-controller", New: endpointslice.New},
 		// What goes away.
 		{Name: "namespace-controller", New: namespace.New},
+		// Last: it reads what the others already watch.
+		{Name: "garbage-collector-controller", New: garbage.New},
 	}
 }

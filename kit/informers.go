@@ -34,6 +34,7 @@ type shared struct {
 	log     *slog.Logger
 	mu      sync.Mutex
 	indexes map[string]bool
+	stop    context.CancelFunc // nil until started; guarded by Informers.mu
 }
 
 // NewInformers returns an empty set over src. Informers are made by InformerFor
@@ -67,8 +68,28 @@ func (f *Informers) Run(ctx context.Context) error {
 }
 
 func (f *Informers) startLocked(s *shared) {
-	ctx := f.ctx
-	f.running.Go(func() { s.RunWithContext(ctx) })
+	ctx, stop := context.WithCancel(f.ctx)
+	s.stop = stop
+	f.running.Go(func() {
+		defer stop()
+		s.RunWithContext(ctx)
+	})
+}
+
+// Drop stops and forgets the informer of a resource that is no longer served. Nobody may use
+// it any more; asking for the resource again makes a new one.
+func (f *Informers) Drop(gvr schema.GroupVersionResource, o SourceOptions) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := informerKey{gvr, o}
+	s, ok := f.shared[k]
+	if !ok {
+		return
+	}
+	delete(f.shared, k)
+	if s.stop != nil {
+		s.stop()
+	}
 }
 
 // get returns the informer of a key, made by mk the first time.

@@ -88,9 +88,13 @@ func (c Config) WithDefaults() Config {
 // Controller makes the loop of a controller: its name, workers, logger and metrics come from
 // the environment.
 func (e *Env) Controller(name string, reconcile kit.Reconcile) *kit.Controller {
-	workers, ok := e.Config.ConcurrentSyncs[name]
-	if !ok {
-		workers = 5
+	return e.Wide(name, 5, reconcile)
+}
+
+// Wide is Controller with another number of workers where none is configured.
+func (e *Env) Wide(name string, workers int, reconcile kit.Reconcile) *kit.Controller {
+	if n, ok := e.Config.ConcurrentSyncs[name]; ok {
+		workers = n
 	}
 	return kit.NewController(kit.ControllerOptions{
 		Name: name, Workers: workers, Reconcile: reconcile, Log: e.Log, Metrics: e.Metrics,

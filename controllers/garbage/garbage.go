@@ -1,0 +1,211 @@
+// Package garbage removes objects whose owners are gone.
+//
+//	metadata of every deletable kind ──▶ graph (owner ◀─▶ dependents, by UID)
+//	                                        │ an owner went, references changed,
+//	                                        ▼ a finalizer asks for it
+//	                      look at one object ──▶ plan ──▶ delete │ drop references │
+//	                                                      orphan dependents │ release
+//
+// Nothing is deleted on the graph's word alone: an owner counts as gone only when it was seen
+// to go or the API server says so, and every deletion names the UID and the
+// resourceVersion that the decision was made for.
+package garbage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"hyperkube/controllers/env"
+	"hyperkube/kit"
+)
+
+// lookAgain is when an owner that exists but has not been seen yet is asked for again.
+const lookAgain = 10 * time.Second
+
+// New makes the collector. Its keys are UIDs.
+func New(e *env.Env) (env.Runner, error) {
+	if e.Metadata == nil || e.Discovery == nil {
+		return nil, errors.New("the garbage collector needs the metadata and discovery clients")
+	}
+	c := &collector{env: e, graph: newGraph(), catalog: &catalog{}, events: e.Events.Recorder("garbage-collector-controller")}
+	c.loop = e.Wide("garbage-collector-controller", 20, c.reconcile)
+	return &monitor{collector: c, watched: map[resource]*watched{}}, nil
+}
+
+type collector struct {
+	env     *env.Env
+	graph   *graph
+	catalog *catalog
+	events  kit.Recorder
+	loop    *kit.Controller
+}
+
+func (c *collector) add(uids []types.UID) {
+	for _, u := range uids {
+		c.loop.Add(kit.Key{Name: string(u)})
+	}
+}
+
+func (c *collector) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
+	f, ok := c.graph.factsOf(types.UID(key.Name))
+	if !ok {
+		return kit.Result{}, nil
+	}
+	again := time.Duration(0)
+	for i := range f.owners {
+		if f.owners[i].state != unknown || f.deleting {
+			continue
+		}
+		exists, err := c.ask(ctx, f, f.owners[i].ref)
+		if err != nil {
+			return kit.Result{}, err
+		}
+		if exists {
+			f.owners[i].state, again = solid, lookAgain
+		} else {
+			f.owners[i].state = absent
+		}
+	}
+	if err := c.apply(ctx, f, planFor(f)); err != nil {
+		return kit.Result{}, err
+	}
+	return kit.After(again), nil
+}
+
+// ask finds out from the API server whether an owner exists where a reference says.
+func (c *collector) ask(ctx context.Context, f facts, ref metav1.OwnerReference) (bool, error) {
+	r, ok := c.catalog.of(ref.APIVersion, ref.Kind)
+	if !ok {
+		return false, fmt.Errorf("owner kind %s %s is not served", ref.APIVersion, ref.Kind)
+	}
+	namespace := ""
+	if r.namespaced {
+		if f.namespace == "" {
+			// Such a reference can never be right. Whoever made it must decide; nothing is deleted for it.
+			c.events.Eventf(reference(f), corev1.EventTypeWarning, "OwnerRefInvalidNamespace",
+				"ownerRef %s/%s, name: %s, uid: %s is namespaced, its dependent is not", ref.APIVersion, ref.Kind, ref.Name, ref.UID)
+			return true, nil
+		}
+		namespace = f.namespace
+	}
+	o, err := c.env.Metadata.Resource(r.gvr).Namespace(namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for owner %s %s: %w", ref.Kind, ref.Name, err)
+	}
+	return o.UID == ref.UID, nil
+}
+
+func (c *collector) apply(ctx context.Context, f facts, p plan) error {
+	c.add(p.look)
+	for _, d := range p.orphan {
+		if err := c.edit(ctx, d.identity, withoutOwners(f.uid)); err != nil {
+			return fmt.Errorf("orphaning %s: %w", d.name, err)
+		}
+	}
+	for _, d := range p.unblock {
+		if err := c.edit(ctx, d.identity, unblocking(f.uid)); err != nil {
+			return fmt.Errorf("unblocking by %s: %w", d.name, err)
+		}
+	}
+	switch {
+	case p.release != "":
+		return c.edit(ctx, f.identity, withoutFinalizer(p.release))
+	case len(p.dropOwners) > 0:
+		return c.edit(ctx, f.identity, withoutOwners(p.dropOwners...))
+	case p.remove != "":
+		return c.remove(ctx, f, p.remove)
+	}
+	return nil
+}
+
+// remove deletes the object as it was when the decision was made.
+func (c *collector) remove(ctx context.Context, f facts, how metav1.DeletionPropagation) error {
+	opts := metav1.DeleteOptions{
+		PropagationPolicy: &how,
+		Preconditions:     &metav1.Preconditions{UID: &f.uid, ResourceVersion: &f.version},
+	}
+	err := c.env.Metadata.Resource(f.gvr).Namespace(f.namespace).Delete(ctx, f.name, opts)
+	switch {
+	case err == nil, apierrors.IsNotFound(err):
+		return nil
+	}
+	return fmt.Errorf("deleting %s %s: %w", f.kind.Kind, f.name, err)
+}
+
+// change turns an object's metadata into the fields of a merge patch; nil for no change.
+type change func(*metav1.PartialObjectMetadata) map[string]any
+
+// edit changes the metadata of an object, against its newest state.
+func (c *collector) edit(ctx context.Context, id identity, change change) error {
+	api := c.env.Metadata.Resource(id.gvr).Namespace(id.namespace)
+	err := kit.RetryConflict(ctx, func(ctx context.Context) error {
+		o, err := api.Get(ctx, id.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if o.UID != id.uid {
+			return nil
+		}
+		fields := change(o)
+		if fields == nil {
+			return nil
+		}
+		patch, err := mergePatch(o, fields)
+		if err != nil {
+			return err
+		}
+		_, err = api.Patch(ctx, id.name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func withoutOwners(uids ...types.UID) change {
+	return func(o *metav1.PartialObjectMetadata) map[string]any {
+		refs := slices.DeleteFunc(slices.Clone(o.OwnerReferences), func(r metav1.OwnerReference) bool { return slices.Contains(uids, r.UID) })
+		if len(refs) == len(o.OwnerReferences) {
+			return nil
+		}
+		return map[string]any{"ownerReferences": refs}
+	}
+}
+
+func unblocking(owner types.UID) change {
+	return func(o *metav1.PartialObjectMetadata) map[string]any {
+		refs := slices.Clone(o.OwnerReferences)
+		changed := false
+		for i := range refs {
+			if refs[i].UID == owner && refs[i].BlockOwnerDeletion != nil && *refs[i].BlockOwnerDeletion {
+				refs[i].BlockOwnerDeletion, changed = new(bool), true
+			}
+		}
+		if !changed {
+			return nil
+		}
+		return map[string]any{"ownerReferences": refs}
+	}
+}
+
+func withoutFinalizer(name string) change {
+	return func(o *metav1.PartialObjectMetadata) map[string]any {
+		left := slices.DeleteFunc(slices.Clone(o.Finalizers), func(f string) bool { return f == name })
+		if len(left) == len(o.Finalizers) {
+			return nil
+		}
+		return map[string]any{"finalizers": left}
+	}
+}

@@ -1,0 +1,257 @@
+package garbage
+
+import (
+	"slices"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"hyperkube/kit"
+)
+
+// identity says where an object is.
+type identity struct {
+	gvr       schema.GroupVersionResource
+	kind      schema.GroupKind
+	namespace string
+	name      string
+	uid       types.UID
+}
+
+// node is an object as the graph knows it.
+type node struct {
+	identity
+	version    string // resourceVersion last seen
+	owners     []metav1.OwnerReference
+	deleting   bool
+	foreground bool // deleting, and waits for its blocking dependents
+	orphaning  bool // deleting, and sets its dependents free first
+	// dependents by UID. A node that is not observed holds dependents of an owner not seen (yet).
+	dependents map[types.UID]*node
+	observed   bool
+}
+
+// graph is who owns whom, over all kinds, kept by the informers' handlers. Edges are made for
+// owners that were not seen too, so that the order of events does not matter.
+type graph struct {
+	mu    sync.Mutex
+	nodes map[types.UID]*node
+	gone  *recent // owners seen to go: their dependents need no look at the API server
+}
+
+func newGraph() *graph {
+	return &graph{nodes: map[types.UID]*node{}, gone: newRecent(4096)}
+}
+
+// see takes in an object's newest state and returns the UIDs that want a look.
+func (g *graph) see(id identity, o kit.Object) []types.UID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.nodes[id.uid]
+	fresh := n == nil || !n.observed
+	if n == nil {
+		n = &node{}
+		g.nodes[id.uid] = n
+	}
+	n.identity, n.observed, n.version = id, true, o.GetResourceVersion()
+	var todo []types.UID
+	if refs := o.GetOwnerReferences(); fresh || !sameOwners(n.owners, refs) {
+		todo = append(todo, g.relink(n, refs)...)
+		if len(refs) > 0 && (!fresh || g.doubtful(refs)) {
+			todo = append(todo, id.uid)
+		}
+	}
+	deleting := o.GetDeletionTimestamp() != nil
+	foreground := deleting && slices.Contains(o.GetFinalizers(), metav1.FinalizerDeleteDependents)
+	orphaning := deleting && slices.Contains(o.GetFinalizers(), metav1.FinalizerOrphanDependents)
+	if foreground != n.foreground || orphaning != n.orphaning {
+		todo = append(todo, id.uid)
+	}
+	n.deleting, n.foreground, n.orphaning = deleting, foreground, orphaning
+	return todo
+}
+
+// doubtful reports whether some owner has not been seen to exist, or is on its way out.
+func (g *graph) doubtful(refs []metav1.OwnerReference) bool {
+	for i := range refs {
+		if o := g.nodes[refs[i].UID]; o == nil || !o.observed || o.foreground {
+			return true
+		}
+	}
+	return false
+}
+
+// relink moves n from its old owners to new ones; owners that wait for dependents are returned.
+func (g *graph) relink(n *node, refs []metav1.OwnerReference) []types.UID {
+	var todo []types.UID
+	for i := range n.owners {
+		o := g.nodes[n.owners[i].UID]
+		if o == nil {
+			continue
+		}
+		delete(o.dependents, n.uid)
+		if o.foreground {
+			todo = append(todo, o.uid)
+		}
+		g.prune(o)
+	}
+	n.owners = refs
+	for i := range refs {
+		o := g.nodes[refs[i].UID]
+		if o == nil {
+			o = &node{identity: identity{uid: refs[i].UID}}
+			g.nodes[refs[i].UID] = o
+		}
+		if o.dependents == nil {
+			o.dependents = map[types.UID]*node{}
+		}
+		o.dependents[n.uid] = n
+		if o.foreground {
+			todo = append(todo, o.uid)
+		}
+	}
+	return todo
+}
+
+// prune forgets an owner that was never seen and that nobody names any more.
+func (g *graph) prune(n *node) {
+	if !n.observed && len(n.dependents) == 0 {
+		delete(g.nodes, n.uid)
+	}
+}
+
+// lose takes in that an object is gone and returns the UIDs that want a look: its dependents, and
+// owners that waited for it.
+func (g *graph) lose(uid types.UID) []types.UID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.nodes[uid]
+	if n == nil {
+		return nil
+	}
+	if len(n.dependents) > 0 {
+		g.gone.add(uid)
+	}
+	todo := g.relink(n, nil)
+	for d := range n.dependents {
+		todo = append(todo, d)
+	}
+	n.observed, n.deleting, n.foreground, n.orphaning = false, false, false, false
+	g.prune(n)
+	return todo
+}
+
+// facts is a copy of what the graph knows about one object and its neighbours.
+type facts struct {
+	identity
+	version                         string
+	deleting, foreground, orphaning bool
+	owners                          []ownerFact
+	dependents                      []dependentFact // only of an object that is being deleted, or may be
+}
+
+type ownerState int
+
+const (
+	unknown ownerState = iota // not in the graph: the API server must be asked
+	solid                     // exists, and keeps its dependents
+	waiting                   // is being deleted and waits for its dependents to go first
+	absent                    // does not exist
+)
+
+type ownerFact struct {
+	ref   metav1.OwnerReference
+	state ownerState
+}
+
+type dependentFact struct {
+	identity
+	blocking   bool // its reference says that the owner waits for it
+	foreground bool // is itself waiting for its dependents
+}
+
+// factsOf returns what is known of an object; false when it was not seen or is gone.
+func (g *graph) factsOf(uid types.UID) (facts, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.nodes[uid]
+	if n == nil || !n.observed {
+		return facts{}, false
+	}
+	f := facts{identity: n.identity, version: n.version, deleting: n.deleting, foreground: n.foreground, orphaning: n.orphaning}
+	for _, ref := range n.owners {
+		f.owners = append(f.owners, ownerFact{ref, g.stateOf(n, ref)})
+	}
+	if n.foreground || n.orphaning || len(n.owners) > 0 && !n.deleting {
+		for _, d := range n.dependents {
+			f.dependents = append(f.dependents, dependentFact{d.identity, blocks(d, uid), d.foreground})
+		}
+	}
+	return f, true
+}
+
+func (g *graph) stateOf(n *node, ref metav1.OwnerReference) ownerState {
+	o := g.nodes[ref.UID]
+	if o == nil || !o.observed {
+		if g.gone.has(ref.UID) {
+			return absent
+		}
+		return unknown
+	}
+	// A reference must name its owner rightly: the UID alone does not count, nor does an owner
+	// in another namespace.
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil || o.kind.Group != gv.Group || o.kind.Kind != ref.Kind || o.name != ref.Name ||
+		o.namespace != "" && o.namespace != n.namespace {
+		return unknown
+	}
+	if o.foreground {
+		return waiting
+	}
+	return solid
+}
+
+func blocks(d *node, owner types.UID) bool {
+	for i := range d.owners {
+		if d.owners[i].UID == owner {
+			return d.owners[i].BlockOwnerDeletion != nil && *d.owners[i].BlockOwnerDeletion
+		}
+	}
+	return false
+}
+
+func sameOwners(a, b []metav1.OwnerReference) bool {
+	return slices.EqualFunc(a, b, func(x, y metav1.OwnerReference) bool {
+		bx := x.BlockOwnerDeletion != nil && *x.BlockOwnerDeletion
+		by := y.BlockOwnerDeletion != nil && *y.BlockOwnerDeletion
+		return x.UID == y.UID && x.Name == y.Name && x.Kind == y.Kind && x.APIVersion == y.APIVersion && bx == by
+	})
+}
+
+// recent remembers the last so many UIDs.
+type recent struct {
+	set  map[types.UID]struct{}
+	ring []types.UID
+	next int
+}
+
+func newRecent(n int) *recent {
+	return &recent{set: make(map[types.UID]struct{}, n), ring: make([]types.UID, n)}
+}
+
+func (r *recent) add(u types.UID) {
+	if _, ok := r.set[u]; ok {
+		return
+	}
+	delete(r.set, r.ring[r.next])
+	r.ring[r.next] = u
+	r.set[u] = struct{}{}
+	r.next = (r.next + 1) % len(r.ring)
+}
+
+func (r *recent) has(u types.UID) bool {
+	_, ok := r.set[u]
+	return ok
+}

@@ -1,0 +1,125 @@
+package garbage
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"hyperkube/kit"
+)
+
+const (
+	refreshEvery = 30 * time.Second // no event tells of new kinds
+	retryAfter   = time.Second
+	syncWithin   = 30 * time.Second
+)
+
+// monitor watches the metadata of whatever kinds there are and runs the collector over it.
+type monitor struct {
+	*collector
+	watched map[resource]*watched
+}
+
+type watched struct {
+	informer *kit.Informer[kit.Object]
+	told     func() bool // the graph has all objects of the first list
+}
+
+// Run first learns all kinds and sees all their objects, then collects.
+func (m *monitor) Run(ctx context.Context) error {
+	for !m.learn(ctx) {
+		if !pause(ctx, retryAfter) {
+			return nil
+		}
+	}
+	m.await(ctx)
+	done := make(chan error, 1)
+	go func() { done <- m.loop.Run(ctx) }()
+	for pause(ctx, refreshEvery) {
+		if m.learn(ctx) {
+			m.await(ctx)
+		}
+	}
+	return <-done
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// learn watches the kinds that are new and forgets those that are gone.
+func (m *monitor) learn(ctx context.Context) bool {
+	found, partial, err := m.catalog.refresh(ctx, m.env.Discovery)
+	if err != nil {
+		if ctx.Err() == nil {
+			m.env.Log.Warn("garbage collector cannot learn the kinds", "err", err)
+		}
+		return false
+	}
+	for r := range m.watched {
+		if _, ok := found[r.gvr]; !ok && !partial {
+			m.env.Informers.Drop(r.gvr, kit.SourceOptions{Metadata: true})
+			delete(m.watched, r)
+		}
+	}
+	for _, r := range found {
+		if m.watched[r] == nil {
+			m.watched[r] = m.watch(r)
+		}
+	}
+	return true
+}
+
+// await waits until the graph has what there is. A kind that cannot be listed must not keep all
+// others from being collected, so there is an end to that.
+func (m *monitor) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	defer cancel()
+	for r, w := range m.watched {
+		err := w.informer.WaitSynced(ctx)
+		for err == nil && !w.told() && pause(ctx, 2*time.Millisecond) {
+		}
+		if err != nil {
+			m.env.Log.Warn("garbage collector goes on without having seen all objects", "resource", r.gvr.Resource, "err", err)
+		}
+	}
+}
+
+func (m *monitor) watch(r resource) *watched {
+	i := kit.Filtered[kit.Object](m.env.Informers, r.gvr, kit.SourceOptions{Metadata: true})
+	see := func(o kit.Object) {
+		m.add(m.graph.see(identity{r.gvr, r.kind, o.GetNamespace(), o.GetName(), o.GetUID()}, o))
+	}
+	told := i.OnChange(kit.Handler[kit.Object]{
+		Add:    func(o kit.Object, _ bool) { see(o) },
+		Update: func(_, o kit.Object) { see(o) },
+		Delete: func(o kit.Object) { m.add(m.graph.lose(o.GetUID())) },
+	})
+	return &watched{i, told}
+}
+
+// mergePatch changes fields of the metadata of exactly this revision.
+func mergePatch(o *metav1.PartialObjectMetadata, fields map[string]any) ([]byte, error) {
+	fields["uid"], fields["resourceVersion"] = o.UID, o.ResourceVersion
+	return json.Marshal(map[string]any{"metadata": fields})
+}
+
+// reference is what events about an object refer to.
+func reference(f facts) *corev1.ObjectReference {
+	gv := schema.GroupVersion{Group: f.gvr.Group, Version: f.gvr.Version}
+	return &corev1.ObjectReference{
+		APIVersion: gv.String(), Kind: f.kind.Kind, Namespace: f.namespace, Name: f.name, UID: types.UID(f.uid),
+	}
+}
