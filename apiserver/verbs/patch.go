@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -164,36 +163,6 @@ func (p *patcher) merge(before []byte) (after []byte, complaints []error, err er
 		return nil, nil, unreadable(err)
 	}
 	return after, nil, nil
-}
-
-func (p *patcher) strategic(live, out runtime.Object) ([]error, error) {
-	var patch map[string]any
-	complaints, err := kjson.UnmarshalStrict(p.body, &patch)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
-	}
-	before, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
-	if err != nil {
-		return nil, err
-	}
-	before["kind"], before["apiVersion"] = p.want.Kind, p.want.GroupVersion().String()
-	after, err := strategicpatch.StrategicMergeMapPatch(before, patch, out)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
-	}
-	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(after, out, true)
-	if strict, ok := runtime.AsStrictDecodingError(err); ok {
-		complaints, err = append(complaints, strict.Errors()...), nil
-	}
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	got := out.GetObjectKind().GroupVersionKind()
-	out.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
-	if got != p.want {
-		return nil, apierrors.NewBadRequest("a patch may not change kind or apiVersion")
-	}
-	return complaints, nil
 }
 
 // unreadable is the answer when a patch does not fit the object; the cause says why.
