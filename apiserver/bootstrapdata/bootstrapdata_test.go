@@ -1,0 +1,67 @@
+package bootstrapdata_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"hyperkube/apiserver/bootstrapdata"
+	"hyperkube/apiserver/storetest"
+	"hyperkube/store"
+)
+
+func newStore() *storetest.Store {
+	const r = "." + rbacv1.GroupName
+	return storetest.New("namespaces", "services", "endpoints", "configmaps", "endpointslices.discovery.k8s.io", "priorityclasses.scheduling.k8s.io",
+		"servicecidrs.networking.k8s.io", "clusterroles"+r, "clusterrolebindings"+r, "roles"+r, "rolebindings"+r)
+}
+
+func config(s store.Reader) bootstrapdata.Config {
+	return bootstrapdata.Config{
+		Reader: s, ServiceIP: netip.MustParseAddr("10.96.0.1"), Services: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
+		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCA: []byte("ca"), RequestHeaderCA: []byte("rh"), Now: time.Unix(1, 0),
+	}
+}
+
+func get[T store.Object](t *testing.T, s *storetest.Store, group, resource string, key store.Key) T {
+	t.Helper()
+	c, _ := s.Collection(group, resource)
+	e, err := c.Get(t.Context(), key, store.Freshness{})
+	if err != nil {
+		t.Fatal(resource, key, err)
+	}
+	return e.Object.(T)
+}
+
+func TestEnsure(t *testing.T) {
+	s := newStore()
+	for range 2 {
+		if err := bootstrapdata.Ensure(t.Context(), config(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []string{"default", "kube-system", "kube-public", "kube-node-lease"} {
+		if ns := get[*corev1.Namespace](t, s, "", "namespaces", store.Key{Name: n}); ns.Status.Phase != "Active" || ns.UID == "" {
+			t.Errorf("namespace %s: %+v", n, ns)
+		}
+	}
+	key := store.Key{Namespace: "default", Name: "kubernetes"}
+	svc := get[*corev1.Service](t, s, "", "services", key)
+	if svc.Spec.ClusterIP != "10.96.0.1" || svc.Spec.Ports[0].TargetPort.IntVal != 6443 {
+		t.Errorf("service %+v", svc.Spec)
+	}
+	before := get[*discoveryv1.EndpointSlice](t, s, "discovery.k8s.io", "endpointslices", key).ResourceVersion
+	moved := config(s)
+	moved.Advertise = netip.MustParseAddrPort("192.0.2.2:6443")
+	if err := bootstrapdata.Ensure(t.Context(), moved); err != nil {
+		t.Fatal(err)
+	}
+	slice := get[*discoveryv1.EndpointSlice](t, s, "discovery.k8s.io", "endpointslices", key)
+	if slice.Endpoints[0].Addresses[0] != "192.0.2.2" || slice.ResourceVersion == before {
+		t.Errorf("the slice did not follow the address: %+v", slice.Endpoints)
+	}
+}
