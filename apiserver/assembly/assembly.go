@@ -58,15 +58,18 @@ type Options struct {
 	// Advertise is how pods reach this server: the endpoint of the kubernetes service.
 	Advertise netip.AddrPort
 
-	ClientCAs    *x509.CertPool
-	ClientCAPEM  []byte
-	FrontProxy   *authn.FrontProxy
-	TokenFile    string
-	Anonymous    bool
-	Issuer       string
-	APIAudiences []string
-	SigningKey   crypto.Signer
-	VerifyKeys   []crypto.PublicKey
+	ClientCAs   *x509.CertPool
+	ClientCAPEM []byte
+	FrontProxy  *authn.FrontProxy
+	// RequestHeaderCAPEM and RequestHeaderNames tell extension servers whom to trust.
+	RequestHeaderCAPEM []byte
+	RequestHeaderNames []string
+	TokenFile          string
+	Anonymous          bool
+	Issuer             string
+	APIAudiences       []string
+	SigningKey         crypto.Signer
+	VerifyKeys         []crypto.PublicKey
 
 	// AlwaysAllow switches authorization off (--authorization-mode=AlwaysAllow).
 	AlwaysAllow bool

@@ -3,16 +3,30 @@ package assembly
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"hyperkube/apiserver"
-	"hyperkube/apiserver/authz/bootstrap"
+	"hyperkube/apiserver/admission/plugins"
+	"hyperkube/apiserver/bootstrapdata"
+	"hyperkube/apiserver/connect"
 	"hyperkube/apiserver/health"
 )
 
-func (a *Assembly) addAdmission(so *apiserver.Options) error { return nil }
+func (a *Assembly) addAdmission(so *apiserver.Options) error {
+	so.Admission = plugins.Default(plugins.Deps{Reader: a.Store, Authorizer: so.Authorizer, RBAC: a.rbac, Log: a.o.Log})
+	return nil
+}
+
 func (a *Assembly) addDocuments(so *apiserver.Options) error { return nil }
-func (a *Assembly) addConnect(so *apiserver.Options) error   { return nil }
+func (a *Assembly) addConnect(so *apiserver.Options) error {
+	h, err := connect.New(connect.Deps{Reader: a.Store, Log: a.o.Log, KubeletClient: a.o.KubeletClient, KubeletCAs: a.o.KubeletCAs})
+	if err != nil {
+		return err
+	}
+	so.Connect = h
+	return nil
+}
 
 // addReadiness makes /readyz wait for etcd and for the bootstrap.
 func (a *Assembly) addReadiness(so *apiserver.Options) error {
@@ -31,5 +45,9 @@ func (a *Assembly) addReadiness(so *apiserver.Options) error {
 }
 
 func (a *Assembly) ensureBasics(ctx context.Context) error {
-	return bootstrap.Ensure(ctx, a.Store, time.Now())
+	return bootstrapdata.Ensure(ctx, bootstrapdata.Config{
+		Reader: a.Store, Network: a.allocator, ServiceIP: a.allocator.Kubernetes(), Services: []netip.Prefix{a.o.Services},
+		Advertise: a.o.Advertise, ClientCA: a.o.ClientCAPEM, RequestHeaderCA: a.o.RequestHeaderCAPEM,
+		RequestHeaderNames: a.o.RequestHeaderNames, Now: time.Now(),
+	})
 }
