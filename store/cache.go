@@ -89,18 +89,41 @@ func prefixEnd(p string) string {
 	return string(b)
 }
 
-// consume applies what the watch brings, and what Register asks for in between.
+// consume applies what the watch brings, and serves the requests of Register,
+// which interrupt it.
 func (s *Store) consume(ctx context.Context, w backend.Watch) error {
+	for {
+		next, interrupt := context.WithCancel(ctx)
+		s.interrupt.Store(&interrupt)
+		s.serve(ctx)
+		err := s.applyAll(next, w)
+		interrupted := next.Err() != nil
+		interrupt()
+		if !interrupted || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// applyAll ends with the watch or with ctx.
+func (s *Store) applyAll(ctx context.Context, w backend.Watch) error {
 	for {
 		batch, err := w.Next(ctx)
 		if err != nil {
 			return err
 		}
 		s.apply(batch)
+	}
+}
+
+// serve does what Register asks for.
+func (s *Store) serve(ctx context.Context) {
+	for {
 		select {
 		case request := <-s.requests:
 			request(ctx)
 		default:
+			return
 		}
 	}
 }

@@ -68,14 +68,15 @@ type Store struct {
 	byPrefix map[string]*collection
 	depth    int // segments of the longest prefix
 
-	started  atomic.Bool
-	ready    chan struct{}
-	requests chan func(context.Context)
-	watching atomic.Pointer[backend.Watch]
-	stop     context.CancelFunc
-	closed   chan struct{}
-	done     chan struct{}
-	touched  []*collection // the loop's scratch
+	started   atomic.Bool
+	ready     chan struct{}
+	requests  chan func(context.Context)
+	watching  atomic.Pointer[backend.Watch]
+	interrupt atomic.Pointer[context.CancelFunc] // of the loop's wait for events
+	stop      context.CancelFunc
+	closed    chan struct{}
+	done      chan struct{}
+	touched   []*collection // the loop's scratch
 }
 
 type name struct{ group, resource string }
@@ -144,29 +145,26 @@ func (s *Store) Register(r Resource) error {
 	return nil
 }
 
-// loadLate has the loop load a collection between two batches. Progress makes
-// the watch answer, so that an idle loop looks.
+// loadLate has the loop load a collection between two batches.
 func (s *Store) loadLate(c *collection) error {
 	result := make(chan error, 1)
-	select {
-	case s.requests <- func(ctx context.Context) {
+	request := func(ctx context.Context) {
 		_, err := c.load(ctx, 0)
 		result <- err
-	}:
+	}
+	select {
+	case s.requests <- request:
 	case <-s.done:
 		return ErrClosed
 	}
-	again := time.NewTicker(progressEvery)
-	defer again.Stop()
-	for {
-		s.progress(context.Background())
-		select {
-		case err := <-result:
-			return err
-		case <-again.C:
-		case <-s.done:
-			return ErrClosed
-		}
+	if interrupt := s.interrupt.Load(); interrupt != nil {
+		(*interrupt)()
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-s.done:
+		return ErrClosed
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // tries bounds how often one update or delete begins again because somebody
 // else wrote the same key. Every lost try means that another writer won.
-const tries = 100
+const tries = 1000
 
 // Create implements Collection.
 func (c *collection) Create(ctx context.Context, obj Object) (*Entry, error) {
