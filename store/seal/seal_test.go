@@ -1,0 +1,146 @@
+package seal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func ring(t testing.TB, names ...string) *Keyring {
+	t.Helper()
+	var all []Key
+	for _, n := range names {
+		provider, name, _ := strings.Cut(n, "/")
+		secret := bytes.Repeat([]byte{n[len(n)-1]}, 32)
+		k, err := NewKey(provider, name, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, k)
+	}
+	r, err := NewKeyring(all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRotation(t *testing.T) {
+	plain, path := []byte("hello"), []byte("/registry/secrets/a/b")
+	for _, provider := range []string{AESGCM, Secretbox} {
+		old := ring(t, provider+"/k1")
+		both := ring(t, provider+"/k2", provider+"/k1")
+		sealed, err := old.Seal(plain, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(sealed, []byte("k8s:enc:"+provider+":v1:k1:")) {
+			t.Fatalf("%q", sealed)
+		}
+		got, err := both.Open(sealed, path)
+		if err != nil || !bytes.Equal(got, plain) {
+			t.Fatal(got, err)
+		}
+		if !both.Stale(sealed) || old.Stale(sealed) || !old.Stale(plain) {
+			t.Error("stale")
+		}
+		sealed[len(sealed)-1] ^= 1
+		if _, err := both.Open(sealed, path); !errors.Is(err, ErrSealed) {
+			t.Error("tampered value opened", err)
+		}
+		if got, err := both.Open(plain, path); err != nil || !bytes.Equal(got, plain) {
+			t.Error("plain value", err)
+		}
+	}
+	sealed, err := ring(t, AESGCM+"/k1").Seal(plain, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ring(t, AESGCM+"/k1").Open(sealed, []byte("/registry/secrets/a/other")); !errors.Is(err, ErrSealed) {
+		t.Error("moved value opened")
+	}
+}
+
+func TestFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "encryption.yaml")
+	c, err := LoadOrCreate(path, "secrets", "configmaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadOrCreate(path, "secrets"); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Error("file was written again")
+	}
+	if c.For("", "secrets") == nil || c.For("apps", "secrets") != nil || c.For("", "pods") != nil {
+		t.Error("rules")
+	}
+	var none *Config
+	if none.For("", "secrets") != nil {
+		t.Error("no configuration has no keys")
+	}
+}
+
+func TestStandardForm(t *testing.T) {
+	secret := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))
+	good := fmt.Sprintf(`
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets, widgets.example.com]
+  providers:
+  - secretbox: {keys: [{name: new, secret: %s}]}
+  - aesgcm: {keys: [{name: old, secret: %s}]}
+  - identity: {}
+- resources: ["*.apps", "*.*"]
+  providers: [{identity: {}}]
+`, secret, secret)
+	c, err := Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := c.For("example.com", "widgets").Seal([]byte("x"), nil)
+	if err != nil || !bytes.HasPrefix(sealed, []byte("k8s:enc:secretbox:v1:new:")) {
+		t.Fatalf("%q %v", sealed, err)
+	}
+	if plain, err := c.For("apps", "deployments").Seal([]byte("x"), nil); err != nil || string(plain) != "x" {
+		t.Fatal(plain, err)
+	}
+	for name, bad := range map[string]string{
+		"kind":   strings.Replace(good, "EncryptionConfiguration", "Other", 1),
+		"field":  strings.Replace(good, "providers: [{identity", "provider: [{identity", 1),
+		"secret": strings.Replace(good, secret, "%%%", 1),
+		"short":  strings.Replace(good, secret, "YQ==", 1),
+		"none":   strings.Replace(good, "[{identity: {}}]", "[{}]", 1),
+	} {
+		if _, err := Parse([]byte(bad)); err == nil || strings.Contains(err.Error(), secret) {
+			t.Error(name, err)
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	r := ring(f, AESGCM+"/k1", Secretbox+"/k2")
+	sealed, err := r.Seal([]byte("hello"), []byte("/p"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Add([]byte("k8s:enc:secretbox:v1:k2:short"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		plain, err := r.Open(data, []byte("/p"))
+		if err == nil && bytes.HasPrefix(data, []byte(common)) && !bytes.Equal(plain, []byte("hello")) {
+			t.Fatalf("forged: %q", data)
+		}
+	})
+}
