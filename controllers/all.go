@@ -2,14 +2,18 @@ package controllers
 
 import (
 	"hyperkube/controllers/deployment"
+	"hyperkube/controllers/endpoints"
 	"hyperkube/controllers/endpointslice"
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/garbage"
 	"hyperkube/controllers/namespace"
 	"hyperkube/controllers/nodeipam"
+	"hyperkube/controllers/nodelifecycle"
+	"hyperkube/controllers/podgc"
 	"hyperkube/controllers/replicaset"
 	"hyperkube/controllers/rootca"
 	"hyperkube/controllers/serviceaccount"
+	"hyperkube/controllers/tainteviction"
 )
 
 // Descriptor declares a controller.
@@ -34,8 +38,13 @@ func All() []Descriptor {
 		{Name: "replicationcontroller-controller", New: replicaset.NewForReplicationControllers},
 		// Services.
 		{Name: "endpointslice-controller", New: endpointslice.New},
+		{Name: "endpoints-controller", New: endpoints.New},
+		// Nodes.
+		{Name: "node-lifecycle-controller", New: nodelifecycle.New},
+		{Name: "taint-eviction-controller", New: tainteviction.New},
 		// What goes away.
 		{Name: "namespace-controller", New: namespace.New},
+		{Name: "pod-garbage-collector-controller", New: podgc.New},
 		// Last: it reads what the others already watch.
 		{Name: "garbage-collector-controller", New: garbage.New},
 	}
