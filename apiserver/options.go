@@ -18,6 +18,7 @@ import (
 	"hyperkube/store"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/version"
 )
@@ -27,7 +28,7 @@ import (
 // Authorizer that only system:masters may do anything, and so on.
 type Options struct {
 	Log      *slog.Logger
-	Registry *prometheus.Registry // served at /metrics; nil makes one
+	Registry *prometheus.Registry // served at /metrics; nil makes one, with Go's and the process' metrics
 	Store    store.Reader         // holds a collection for every stored kind
 	Kinds    []*kind.Kind
 	Scheme   *runtime.Scheme // nil: api/scheme.New()
@@ -70,6 +71,7 @@ func (o *Options) complete() error {
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
+		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	if o.Scheme == nil {
 		o.Scheme = scheme.New()

@@ -23,8 +23,6 @@ import (
 
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/verbs"
-
-	"golang.org/x/net/http2"
 )
 
 // Server serves one API. Make it with New.
@@ -57,7 +55,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.network, s.inside = filters.Chain(filters.Config{
 		Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Authorizer: o.Authorizer,
-		MaxReads: o.MaxReads, MaxWrites: o.MaxWrites, Timeout: o.RequestTimeout, Audit: o.Audit,
+		MaxReads: o.MaxReads, MaxWrites: o.MaxWrites, Timeout: o.RequestTimeout, Audit: o.Audit, Known: s.verbs.Knows,
 	}, s.mux())
 	return s, nil
 }
@@ -118,10 +116,7 @@ func (s *Server) httpServer() (*http.Server, error) {
 		Handler: s.network, TLSConfig: conf, MaxHeaderBytes: 1 << 20,
 		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
-	}
-	h2 := &http2.Server{MaxConcurrentStreams: 1000, IdleTimeout: srv.IdleTimeout}
-	if err := http2.ConfigureServer(srv, h2); err != nil {
-		return nil, fmt.Errorf("http/2: %w", err)
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 1000},
 	}
 	return srv, nil
 }

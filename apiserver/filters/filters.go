@@ -29,6 +29,8 @@ type Config struct {
 	// Timeout of requests that are not long-running; 0 means 60 s.
 	Timeout time.Duration
 	Audit   *AuditLog // nil: no audit
+	// Known tells resources that exist, to which metrics are limited; nil means all.
+	Known func(*request.Info) bool
 }
 
 // filter is one line of the list.
@@ -39,7 +41,7 @@ type filter struct {
 }
 
 func list(c Config) []filter {
-	m := newMetrics(c.Registry)
+	m := newMetrics(c.Registry, c.Known)
 	return []filter{
 		{"recover", false, recovery(c.Log)},                      // a panic ends one request, not the server
 		{"identify", false, identify},                            // Audit-Id

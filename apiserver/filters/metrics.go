@@ -24,6 +24,7 @@ type metrics struct {
 	refused       *prometheus.CounterVec
 	authn         *prometheus.CounterVec
 	series        sync.Map // seriesKey → *series
+	known         func(*request.Info) bool
 }
 
 type seriesKey struct {
@@ -36,8 +37,9 @@ type series struct {
 	codes          sync.Map // int → prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, known func(*request.Info) bool) *metrics {
 	m := &metrics{
+		known: known,
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "apiserver_request_total",
 			Help: "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code."},
 			[]string{"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component", "code"}),
@@ -91,27 +93,29 @@ func (m *metrics) authentication(ok, bad bool) {
 func (m *metrics) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := request.InfoFrom(r.Context())
-		s := m.of(keyOf(info, r))
+		key := m.keyOf(info, r)
+		s := m.of(key)
 		rec := record(w)
 		if LongRunning(info) {
 			s.long.Inc()
 			defer s.long.Dec()
 			next.ServeHTTP(rec, r)
-			m.count(s, keyOf(info, r), rec.code)
+			m.count(s, key, rec.code)
 			return
 		}
 		start := time.Now()
 		next.ServeHTTP(rec, r)
 		s.seconds.Observe(time.Since(start).Seconds())
 		s.bytes.Observe(float64(rec.bytes))
-		m.count(s, keyOf(info, r), rec.code)
+		m.count(s, key, rec.code)
 	})
 }
 
-// keyOf names the series of a request. Paths outside the API share one.
-func keyOf(i *request.Info, r *http.Request) seriesKey {
-	k := seriesKey{verb: strings.ToUpper(r.Method)}
-	if !i.IsResource {
+// keyOf names the series of a request. Paths outside the API and resources that
+// do not exist share one, so that clients cannot make series without end.
+func (m *metrics) keyOf(i *request.Info, r *http.Request) seriesKey {
+	k := seriesKey{verb: methodOf(r.Method)}
+	if !i.IsResource || m.known != nil && !m.known(i) {
 		return k
 	}
 	k.group, k.version, k.resource, k.sub = i.Group, i.Version, i.Resource, i.Subresource
@@ -139,6 +143,14 @@ func keyOf(i *request.Info, r *http.Request) seriesKey {
 		k.dry = "All"
 	}
 	return k
+}
+
+func methodOf(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "OTHER"
 }
 
 func (m *metrics) of(k seriesKey) *series {

@@ -119,8 +119,14 @@ func (h *Handler) add(k *kind.Kind) error {
 	return nil
 }
 
-// Serves reports whether the resource exists here.
-func (h *Handler) Serves(gvr schema.GroupVersionResource) bool { return h.endpoints[gvr] != nil }
+// Knows reports whether the resource and the subresource named exist here.
+func (h *Handler) Knows(i *request.Info) bool {
+	ep := h.endpoints[i.GVR()]
+	if ep == nil || i.Subresource == "" {
+		return ep != nil
+	}
+	return ep.subs[i.Subresource] != nil || i.Subresource == "status" && ep.kind.HasStatus || i.Subresource == "scale" && ep.kind.HasScale
+}
 
 // newServed makes an empty object of the endpoint's version.
 func (e *endpoint) newServed() runtime.Object {

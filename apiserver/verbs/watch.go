@@ -29,6 +29,9 @@ func (c *call) watch() error {
 	if err != nil {
 		return err
 	}
+	if wo.Name == "" {
+		wo.Name = c.key.Name // the old path /watch/…/<name>
+	}
 	flusher, ok := c.w.(http.Flusher)
 	if !ok {
 		return errors.New("the connection cannot stream")
