@@ -8,9 +8,12 @@ import (
 
 	"hyperkube/apiserver"
 	"hyperkube/apiserver/admission/plugins"
+	"hyperkube/apiserver/apply"
 	"hyperkube/apiserver/bootstrapdata"
 	"hyperkube/apiserver/connect"
+	"hyperkube/apiserver/discovery"
 	"hyperkube/apiserver/health"
+	"hyperkube/apiserver/openapi"
 )
 
 func (a *Assembly) addAdmission(so *apiserver.Options) error {
@@ -18,7 +21,18 @@ func (a *Assembly) addAdmission(so *apiserver.Options) error {
 	return nil
 }
 
-func (a *Assembly) addDocuments(so *apiserver.Options) error { return nil }
+// addDocuments adds what describes the API: discovery, OpenAPI and field ownership.
+func (a *Assembly) addDocuments(so *apiserver.Options) (err error) {
+	if so.Discovery, err = discovery.New(so.Kinds); err != nil {
+		return err
+	}
+	if so.OpenAPI, err = openapi.New(so.Kinds); err != nil {
+		return err
+	}
+	so.Applier, err = apply.New(so.Kinds, so.Scheme)
+	return err
+}
+
 func (a *Assembly) addConnect(so *apiserver.Options) error {
 	h, err := connect.New(connect.Deps{Reader: a.Store, Log: a.o.Log, KubeletClient: a.o.KubeletClient, KubeletCAs: a.o.KubeletCAs})
 	if err != nil {
