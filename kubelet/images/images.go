@@ -1,0 +1,257 @@
+// Package images makes sure that a container's image is on the node: pull policies, credentials, one pull of an
+// image at a time. When to try again is decided by the pod worker.
+package images
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/distribution/reference"
+	v1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/kubelet/cri"
+)
+
+// Reasons that a container waits for its image.
+const (
+	ErrImagePull      = "ErrImagePull"
+	ImagePullBackOff  = "ImagePullBackOff"
+	ErrImageNeverPull = "ErrImageNeverPull"
+	InvalidImageName  = "InvalidImageName"
+	ErrImageInspect   = "ImageInspectError"
+)
+
+// Error is an image that could not be made present.
+type Error struct {
+	Reason  string
+	Message string
+}
+
+func (e *Error) Error() string { return e.Reason + ": " + e.Message }
+
+// Image is an image that is present.
+type Image struct {
+	Ref  string // what the runtime calls it
+	User cri.ImageUser
+}
+
+// Tell reports progress as an event of the container.
+type Tell func(eventType, reason, message string)
+
+// Puller pulls through the runtime.
+type Puller struct {
+	client  *cri.Client
+	secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)
+	slots   chan struct{}
+
+	mu    sync.Mutex
+	pulls map[string]chan struct{}
+}
+
+// NewPuller returns a puller of at most parallel images at a time.
+func NewPuller(c *cri.Client, parallel int, secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)) *Puller {
+	return &Puller{client: c, secrets: secrets, slots: make(chan struct{}, max(parallel, 1)), pulls: map[string]chan struct{}{}}
+}
+
+// Ensure makes a container's image present by its pull policy. Its errors are *Error.
+func (p *Puller) Ensure(ctx context.Context, pod *v1.Pod, c *v1.Container, tell Tell) (Image, error) {
+	name, err := Normalize(c.Image)
+	if err != nil {
+		msg := fmt.Sprintf("Failed to apply default image tag %q: %v", c.Image, err)
+		tell(v1.EventTypeWarning, "InspectFailed", msg)
+		return Image{}, &Error{InvalidImageName, msg}
+	}
+	img, err := p.inspect(ctx, name)
+	if err != nil {
+		msg := fmt.Sprintf("Failed to inspect image %q: %v", c.Image, err)
+		tell(v1.EventTypeWarning, "InspectFailed", msg)
+		return Image{}, &Error{ErrImageInspect, msg}
+	}
+	switch {
+	case img != nil && c.ImagePullPolicy != v1.PullAlways:
+		tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image))
+		return present(img), nil
+	case c.ImagePullPolicy == v1.PullNever:
+		msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
+		tell(v1.EventTypeWarning, "ErrImageNeverPull", msg)
+		return Image{}, &Error{ErrImageNeverPull, msg}
+	}
+	return p.pull(ctx, pod, c, name, tell)
+}
+
+// Normalize adds the default tag.
+func Normalize(image string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", fmt.Errorf("couldn't parse image name %q: %w", image, err)
+	}
+	if reference.IsNameOnly(named) {
+		return image + ":latest", nil
+	}
+	return image, nil
+}
+
+func (p *Puller) inspect(ctx context.Context, name string) (*runtimeapi.Image, error) {
+	resp, err := p.client.Images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: name}})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Image, nil
+}
+
+func present(img *runtimeapi.Image) Image {
+	out := Image{Ref: img.Id, User: cri.ImageUser{Username: img.Username}}
+	if img.Uid != nil {
+		uid := img.Uid.Value
+		out.User.UID = &uid
+	}
+	return out
+}
+
+func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name string, tell Tell) (Image, error) {
+	tell(v1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image))
+	asked := time.Now()
+	release, err := p.acquire(ctx, name)
+	if err != nil {
+		return Image{}, &Error{ErrImagePull, err.Error()}
+	}
+	defer release()
+	began := time.Now()
+	if err := p.try(ctx, pod, name); err != nil {
+		msg := fmt.Sprintf("Failed to pull image %q: %v", c.Image, err)
+		tell(v1.EventTypeWarning, "Failed", msg)
+		return Image{}, &Error{ErrImagePull, fmt.Sprintf("failed to pull image %q: %v", c.Image, err)}
+	}
+	img, err := p.inspect(ctx, name)
+	if err == nil && img == nil {
+		err = fmt.Errorf("image is not there after the pull")
+	}
+	if err != nil {
+		return Image{}, &Error{ErrImageInspect, fmt.Sprintf("Failed to inspect image %q: %v", c.Image, err)}
+	}
+	tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %v (%v including waiting). Image size: %d bytes.", c.Image,
+		time.Since(began).Truncate(time.Millisecond), time.Since(asked).Truncate(time.Millisecond), img.Size))
+	return present(img), nil
+}
+
+// acquire waits for a slot and for another pull of the same image.
+func (p *Puller) acquire(ctx context.Context, name string) (func(), error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for {
+		p.mu.Lock()
+		other := p.pulls[name]
+		if other == nil {
+			done := make(chan struct{})
+			p.pulls[name] = done
+			p.mu.Unlock()
+			return func() {
+				p.mu.Lock()
+				delete(p.pulls, name)
+				p.mu.Unlock()
+				close(done)
+				<-p.slots
+			}, nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			<-p.slots
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (p *Puller) try(ctx context.Context, pod *v1.Pod, name string) error {
+	auths := p.auths(ctx, pod, name)
+	if len(auths) == 0 {
+		auths = []*runtimeapi.AuthConfig{nil}
+	}
+	var last error
+	for _, a := range auths {
+		_, last = p.client.Images.PullImage(ctx, &runtimeapi.PullImageRequest{Image: &runtimeapi.ImageSpec{Image: name}, Auth: a})
+		if last == nil {
+			return nil
+		}
+	}
+	return last
+}
+
+type dockerConfig struct {
+	Auths map[string]dockerAuth `json:"auths"`
+}
+
+type dockerAuth struct {
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	Auth          string `json:"auth"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+}
+
+func (p *Puller) auths(ctx context.Context, pod *v1.Pod, name string) []*runtimeapi.AuthConfig {
+	var out []*runtimeapi.AuthConfig
+	for _, ref := range pod.Spec.ImagePullSecrets {
+		s, err := p.secrets(ctx, pod.Namespace, ref.Name)
+		if err != nil || s == nil {
+			continue // a pull secret that is missing is no reason not to try
+		}
+		for registry, a := range parseSecret(s) {
+			if Matches(registry, name) {
+				out = append(out, a.config())
+			}
+		}
+	}
+	return out
+}
+
+func parseSecret(s *v1.Secret) map[string]dockerAuth {
+	var cfg dockerConfig
+	if data, ok := s.Data[v1.DockerConfigJsonKey]; ok && json.Unmarshal(data, &cfg) == nil {
+		return cfg.Auths
+	}
+	if data, ok := s.Data[v1.DockerConfigKey]; ok && json.Unmarshal(data, &cfg.Auths) == nil {
+		return cfg.Auths
+	}
+	return nil
+}
+
+func (a dockerAuth) config() *runtimeapi.AuthConfig {
+	if a.Username == "" && a.Auth != "" {
+		if plain, err := base64.StdEncoding.DecodeString(a.Auth); err == nil {
+			a.Username, a.Password, _ = strings.Cut(string(plain), ":")
+		}
+	}
+	return &runtimeapi.AuthConfig{Username: a.Username, Password: a.Password, IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken}
+}
+
+// Matches tells whether a registry entry of a docker configuration is meant for an image.
+func Matches(registry, image string) bool {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return false
+	}
+	registry = strings.TrimPrefix(strings.TrimPrefix(registry, "https://"), "http://")
+	host, prefix, _ := strings.Cut(registry, "/")
+	prefix = strings.Trim(strings.TrimSuffix(strings.TrimSuffix(prefix, "v1/"), "v2/"), "/")
+	domain := reference.Domain(named)
+	if host == "index.docker.io" {
+		host = "docker.io"
+	}
+	if ok, err := path.Match(host, domain); err != nil || !ok || strings.Count(host, ".") != strings.Count(domain, ".") {
+		return false
+	}
+	repo := reference.Path(named)
+	return prefix == "" || repo == prefix || strings.HasPrefix(repo, prefix+"/")
+}

@@ -1,0 +1,267 @@
+// Package kubelet runs the pods of one node on a container runtime that speaks CRI v1, and tells the API server.
+//
+//	API pods ─┐                        ┌─▶ steps (cgroup, volumes, sandbox, containers) ─▶ CRI
+//	manifests ┴▶ podworker (one a pod) ┼─▶ status ─▶ API
+//	CRI events ─▶      ▲               └─▶ events ─▶ API
+//	probes ────────────┘
+//	node: registration, status, lease        server: logs, exec, attach, port-forward, metrics on 10250
+//	logs: rotation                           objects: config maps and secrets that pods refer to
+//
+// A kubelet that ends leaves containers alone; the next one takes them over from what the runtime and the API know.
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"hyperkube/kit"
+	"hyperkube/kubelet/admit"
+	"hyperkube/kubelet/cgroup"
+	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/images"
+	"hyperkube/kubelet/lifecycle"
+	"hyperkube/kubelet/logs"
+	"hyperkube/kubelet/node"
+	"hyperkube/kubelet/objects"
+	"hyperkube/kubelet/podworker"
+	"hyperkube/kubelet/probe"
+	"hyperkube/kubelet/server"
+	"hyperkube/kubelet/status"
+	"hyperkube/kubelet/steps"
+	"hyperkube/kubelet/volume"
+	"hyperkube/kubelet/volume/all"
+	"hyperkube/kubelet/volume/mount"
+)
+
+// Kubelet is one node's agent.
+type Kubelet struct {
+	o        Options
+	client   *cri.Client
+	cgroups  *cgroup.Tree
+	volumes  *volume.Manager
+	agent    *node.Agent
+	statuses *status.Manager
+	metrics  *metrics
+	events   *kit.Events // nil when the recorder is the caller's
+
+	pods     *kit.Informer[*v1.Pod]
+	nodes    *kit.Informer[*v1.Node]
+	services *kit.Informer[*v1.Service]
+
+	ready chan struct{}
+
+	// Set by Run.
+	objects *objects.Cache
+	workers *podworker.Manager
+}
+
+// New checks the options and connects to nothing yet.
+func New(o Options) (*Kubelet, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry)}
+	var err error
+	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint); err != nil {
+		return nil, err
+	}
+	if !o.NoCgroups {
+		if k.cgroups, err = cgroup.New(o.CgroupFS, o.CgroupRoot); err != nil {
+			return nil, err
+		}
+	}
+	if k.o.Recorder == nil {
+		k.events = kit.NewEvents(o.Kube, o.Log)
+		k.o.Recorder = k.events.RecorderOn("kubelet", o.NodeName)
+	}
+	if len(k.o.NodeIPs) == 0 {
+		if k.o.NodeIPs, err = node.Addresses(); err != nil {
+			return nil, err
+		}
+	}
+	k.volumes = volume.NewManager(k.o.RootDir, all.Kinds(k))
+	if k.agent, err = node.New(k.nodeOptions()); err != nil {
+		return nil, err
+	}
+	core := v1.SchemeGroupVersion
+	k.pods = kit.Filtered[*v1.Pod](o.Informers, core.WithResource("pods"), kit.SourceOptions{FieldSelector: "spec.nodeName=" + k.o.NodeName})
+	k.nodes = kit.Filtered[*v1.Node](o.Informers, core.WithResource("nodes"), kit.SourceOptions{FieldSelector: "metadata.name=" + k.o.NodeName})
+	k.services = kit.InformerFor[*v1.Service](o.Informers, core.WithResource("services"))
+	return k, nil
+}
+
+// Ready is closed when the kubelet has taken over what runs and serves pods.
+func (k *Kubelet) Ready() <-chan struct{} { return k.ready }
+
+// Run works until ctx ends and returns when all its goroutines have. Containers go on.
+func (k *Kubelet) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := k.prepare(); err != nil {
+		return err
+	}
+	defer k.client.Close()
+	k.objects = objects.New(ctx, k.o.Informers.Source(), k.o.Log, func(pods []types.UID) { k.workers.Touch(pods) })
+	k.workers = podworker.NewManager(ctx, k.deps(), func(pod *v1.Pod, here []*v1.Pod) *status.Final {
+		return admit.Pod(pod, here, k.agent.Node())
+	})
+	var (
+		wg    sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	part := func(name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
+				cancel()
+			}
+		})
+	}
+	if k.events != nil {
+		part("events", k.events.Run)
+	}
+	part("node", k.agent.Run)
+	part("runtime", k.watchRuntime)
+	part("log rotation", k.rotator().Run)
+	part("housekeeping", k.housekeep)
+	if k.o.Port > 0 {
+		srv, err := k.server()
+		if err != nil {
+			cancel()
+			wg.Wait()
+			return err
+		}
+		part("server", srv.Run)
+	}
+	wg.Wait()
+	k.workers.Wait()
+	k.statuses.Wait()
+	k.objects.Wait()
+	return first
+}
+
+// prepare makes the directories and the top of the cgroup tree.
+func (k *Kubelet) prepare() error {
+	for _, dir := range []string{k.volumes.PodsDir(), k.o.LogDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("kubelet: %w", err)
+		}
+	}
+	if k.o.LogLinkDir != "" {
+		if err := os.MkdirAll(k.o.LogLinkDir, 0o755); err != nil {
+			return fmt.Errorf("kubelet: %w", err)
+		}
+	}
+	if err := os.Chmod(k.o.RootDir, 0o750); err != nil {
+		return fmt.Errorf("kubelet: %w", err)
+	}
+	if err := mount.Share(k.o.RootDir); err != nil {
+		return fmt.Errorf("kubelet: root directory: %w", err)
+	}
+	if k.cgroups == nil {
+		return nil
+	}
+	a := k.agent.Allocatable()
+	return k.cgroups.EnsureRoot(cgroup.Limits{
+		CPUShares: cri.CPUShares(a.Cpu().MilliValue()),
+		Memory:    a.Memory().Value() + memorySlack,
+	})
+}
+
+// memorySlack is what eviction keeps free of pods' memory; the kernel's limit leaves it to eviction.
+const memorySlack = 100 << 20
+
+func (k *Kubelet) deps() *podworker.Deps {
+	hooks := lifecycle.Runner{Exec: k.client}
+	d := &steps.Deps{
+		Client: k.client, Renderer: k.renderer(), Volumes: k.volumes, Sources: k, Cgroups: k.cgroups, Hooks: hooks,
+		Services: k.servicesOf, ContainerLn: k.o.LogLinkDir, PIDsLimit: k.o.PodPIDs, Handlers: k.handler,
+	}
+	return &podworker.Deps{
+		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d),
+		Images:  images.NewPuller(k.client, k.o.ParallelPulls, k.Secret),
+		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
+		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
+		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(),
+	}
+}
+
+func (k *Kubelet) renderer() *cri.Renderer {
+	host, err := cri.ReadResolvConf(k.o.ResolvConf)
+	if err != nil {
+		k.o.Log.Warn("reading the host's resolver configuration", "err", err)
+	}
+	r := &cri.Renderer{
+		DNS:     cri.DNS{Servers: k.o.ClusterDNS, Domain: k.o.Domain, Host: host},
+		LogRoot: k.o.LogDir, SeccompRoot: k.o.RootDir + "/seccomp", SeccompDefault: !k.o.SeccompUnconfined,
+		MemoryCapacity: k.agent.Machine().Memory, CgroupParent: func(*v1.Pod) string { return "" },
+	}
+	if k.cgroups != nil {
+		r.CgroupParent, r.UnifiedCgroups = k.cgroups.PodParent, k.cgroups.Unified()
+	}
+	return r
+}
+
+func (k *Kubelet) rotator() *logs.Rotator {
+	return &logs.Rotator{MaxSize: k.o.ContainerLogMaxSize, MaxFiles: k.o.ContainerLogMaxFile, Log: k.o.Log,
+		Reopen: k.client.ReopenLog, Files: k.logFiles}
+}
+
+// logFiles lists the logs of running containers.
+func (k *Kubelet) logFiles() []logs.File {
+	var out []logs.File
+	for _, s := range k.workers.States() {
+		for _, c := range s.Runtime.Containers {
+			if podworker.Running(c) && c.LogPath != "" {
+				out = append(out, logs.File{ID: c.Id, Path: c.LogPath})
+			}
+		}
+	}
+	return out
+}
+
+func (k *Kubelet) server() (*server.Server, error) {
+	return server.New(server.Options{
+		Address: k.o.Address, Port: k.o.Port, TLS: k.o.TLS, Auth: k.o.Auth, Kube: k.o.Kube, NodeName: k.o.NodeName,
+		Pods: k.workers, Client: k.client, LogRoot: k.o.LogDir, Registry: k.o.Registry, Log: k.o.Log,
+		Config: k.configz(), Probes: k.metrics.probes,
+	})
+}
+
+func (k *Kubelet) nodeOptions() node.Options {
+	return node.Options{
+		Name: k.o.NodeName, Kube: k.o.Kube, Recorder: k.o.Recorder, Log: k.o.Log, Register: !k.o.NoRegister,
+		Labels: k.o.Labels, Taints: k.o.Taints, ProviderID: k.o.ProviderID, Port: int32(max(k.o.Port, 0)), Version: Version,
+		IPs: k.o.NodeIPs, RootDir: k.o.RootDir, MaxPods: k.o.MaxPods, Reserved: k.o.Reserved,
+		Runtime: k.runtimeState, Images: k.nodeImages,
+	}
+}
+
+// housekeep removes, slowly, what gone pods have left behind: a kubelet that was killed may have missed it.
+func (k *Kubelet) housekeep(ctx context.Context) error {
+	select {
+	case <-k.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	ticker := time.NewTicker(housekeepEvery)
+	defer ticker.Stop()
+	for {
+		k.sweep()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+const housekeepEvery = 2 * time.Minute

@@ -1,0 +1,344 @@
+// Package node tells the cluster about this machine: it registers the Node object, keeps its status true and renews
+// its lease.
+//
+//	Run ──register──▶ status now, on change, every five minutes
+//	              └─▶ lease every ten seconds (kube-node-lease/<name>, forty seconds)
+//
+// What goes into a status is rendered by pure functions from Facts.
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/client-go/kubernetes"
+
+	"hyperkube/kit"
+)
+
+const (
+	statusEvery = 5 * time.Minute
+	lookEvery   = 10 * time.Second // for pressures and changes nobody tells of
+	callTimeout = 10 * time.Second
+	unreadyLook = 200 * time.Millisecond
+)
+
+// Options says which node this is.
+type Options struct {
+	Name       string
+	Kube       kubernetes.Interface
+	Recorder   kit.Recorder
+	Log        *slog.Logger
+	Register   bool
+	Labels     map[string]string
+	Taints     []v1.Taint
+	ProviderID string
+	Port       int32
+	Version    string
+	IPs        []string
+	RootDir    string
+	MaxPods    int64
+	Reserved   v1.ResourceList
+	// Runtime reports readiness; its error makes the node not ready.
+	Runtime func(ctx context.Context) (RuntimeState, error)
+	Images  func(ctx context.Context) ([]v1.ContainerImage, error)
+}
+
+// RuntimeState is what the runtime says of itself.
+type RuntimeState struct {
+	Version string // containerd://2.4.2
+	// NotReady and NetworkNotReady are why pods cannot run; empty when they can.
+	NotReady, NetworkNotReady string
+	Handlers                  []v1.NodeRuntimeHandler
+	Features                  *v1.NodeFeatures
+}
+
+// Agent keeps one Node object.
+type Agent struct {
+	o       Options
+	machine Machine
+	poke    chan struct{}
+
+	mu      sync.Mutex
+	node    *v1.Node // as last seen in the API
+	sent    *v1.NodeStatus
+	sentAt  time.Time
+	ready   bool
+	runtime string
+}
+
+// New reads the machine's unchanging facts.
+func New(o Options) (*Agent, error) {
+	m, err := ReadMachine(o.RootDir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the machine's facts: %w", err)
+	}
+	return &Agent{o: o, machine: m, poke: make(chan struct{}, 1)}, nil
+}
+
+// Machine is what the machine has.
+func (a *Agent) Machine() Machine { return a.machine }
+
+// Allocatable is what pods may use.
+func (a *Agent) Allocatable() v1.ResourceList { return a.machine.allocatable(a.o) }
+
+// Node is the newest Node object, as last seen in the API; nil before the first.
+func (a *Agent) Node() *v1.Node {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.node
+}
+
+// Saw takes in the Node object as the API has it.
+func (a *Agent) Saw(n *v1.Node) {
+	a.mu.Lock()
+	before := a.node
+	a.node = n
+	a.mu.Unlock()
+	if before == nil || before.Spec.PodCIDR != n.Spec.PodCIDR {
+		a.Poke()
+	}
+}
+
+// Poke has the status looked at now.
+func (a *Agent) Poke() {
+	select {
+	case a.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Run registers the node and keeps it until ctx ends.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.register(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { a.renew(ctx) })
+	defer wg.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.poke:
+		case <-timer.C:
+		}
+		wait := lookEvery
+		if err := a.sync(ctx); err != nil && ctx.Err() == nil {
+			a.o.Log.Warn("updating node status", "node", a.o.Name, "err", err)
+			wait = time.Second
+		} else if !a.isReady() {
+			wait = unreadyLook // the runtime tells nobody when its network becomes ready
+		}
+		timer.Reset(wait)
+	}
+}
+
+func (a *Agent) isReady() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ready
+}
+
+func (a *Agent) register(ctx context.Context) error {
+	delay := 50 * time.Millisecond
+	for {
+		err := a.tryRegister(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		a.o.Log.Info("registering the node", "node", a.o.Name, "err", err)
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		delay = min(delay*2, 5*time.Second)
+	}
+}
+
+func (a *Agent) tryRegister(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	nodes := a.o.Kube.CoreV1().Nodes()
+	have, err := nodes.Get(ctx, a.o.Name, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		have, err = a.relabel(ctx, have)
+	case apierrors.IsNotFound(err) && a.o.Register:
+		fresh := a.initial()
+		fresh.Status = a.compute(ctx, fresh)
+		have, err = nodes.Create(ctx, fresh, metav1.CreateOptions{})
+	}
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.node = have
+	a.mu.Unlock()
+	a.o.Recorder.Event(a.reference(), v1.EventTypeNormal, "Starting", "Starting kubelet.")
+	return nil
+}
+
+func (a *Agent) initial() *v1.Node {
+	return &v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: a.o.Name, Labels: a.labels(),
+			Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
+		Spec: v1.NodeSpec{ProviderID: a.o.ProviderID, Taints: a.o.Taints},
+	}
+}
+
+func (a *Agent) labels() map[string]string {
+	out := map[string]string{
+		v1.LabelHostname: a.o.Name, v1.LabelOSStable: "linux", v1.LabelArchStable: a.machine.Arch,
+		"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": a.machine.Arch,
+	}
+	for k, v := range a.o.Labels {
+		out[k] = v
+	}
+	return out
+}
+
+// relabel brings the labels that the kubelet owns up to date.
+func (a *Agent) relabel(ctx context.Context, have *v1.Node) (*v1.Node, error) {
+	if !a.o.Register {
+		return have, nil
+	}
+	missing := map[string]string{}
+	for k, v := range a.labels() {
+		if have.Labels[k] != v {
+			missing[k] = v
+		}
+	}
+	if len(missing) == 0 {
+		return have, nil
+	}
+	data, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": missing}})
+	if err != nil {
+		return nil, err
+	}
+	return a.o.Kube.CoreV1().Nodes().Patch(ctx, a.o.Name, types.MergePatchType, data, metav1.PatchOptions{})
+}
+
+func (a *Agent) reference() *v1.ObjectReference {
+	return &v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: a.o.Name, UID: types.UID(a.o.Name)}
+}
+
+// sync sends the status when it has changed or is due.
+func (a *Agent) sync(ctx context.Context) error {
+	a.mu.Lock()
+	base, sent, sentAt := a.node, a.sent, a.sentAt
+	a.mu.Unlock()
+	if base == nil {
+		return nil
+	}
+	if sent != nil {
+		c := *base
+		c.Status.Conditions = merged(base.Status.Conditions, sent.Conditions)
+		base = &c
+	}
+	want := a.compute(ctx, base)
+	if sent != nil && same(sent, &want) && time.Since(sentAt) < statusEvery {
+		return nil
+	}
+	got, err := a.patch(ctx, want)
+	if apierrors.IsNotFound(err) {
+		return a.tryRegister(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	a.announce(sent, &want)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.node, a.sent, a.sentAt = got, &want, time.Now()
+	return nil
+}
+
+// merged are the API's conditions with our own as last sent.
+func merged(api, own []v1.NodeCondition) []v1.NodeCondition {
+	out := append([]v1.NodeCondition{}, own...)
+	for _, c := range api {
+		if find(own, c.Type) == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (a *Agent) patch(ctx context.Context, want v1.NodeStatus) (*v1.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	a.mu.Lock()
+	base := a.node
+	a.mu.Unlock()
+	from, err := json.Marshal(v1.Node{Status: base.Status})
+	if err != nil {
+		return nil, err
+	}
+	to, err := json.Marshal(v1.Node{Status: want})
+	if err != nil {
+		return nil, err
+	}
+	data, err := strategicpatch.CreateTwoWayMergePatch(from, to, v1.Node{})
+	if err != nil {
+		return nil, err
+	}
+	return a.o.Kube.CoreV1().Nodes().Patch(ctx, a.o.Name, types.StrategicMergePatchType, data, metav1.PatchOptions{}, "status")
+}
+
+// same compares statuses apart from heartbeats.
+func same(a, b *v1.NodeStatus) bool {
+	a, b = a.DeepCopy(), b.DeepCopy()
+	for _, s := range []*v1.NodeStatus{a, b} {
+		for i := range s.Conditions {
+			s.Conditions[i].LastHeartbeatTime = metav1.Time{}
+		}
+	}
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+// announce makes events of conditions that changed.
+func (a *Agent) announce(before, now *v1.NodeStatus) {
+	names := map[v1.NodeConditionType][2]string{
+		v1.NodeReady:          {"NodeReady", "NodeNotReady"},
+		v1.NodeMemoryPressure: {"NodeHasInsufficientMemory", "NodeHasSufficientMemory"},
+		v1.NodeDiskPressure:   {"NodeHasDiskPressure", "NodeHasNoDiskPressure"},
+		v1.NodePIDPressure:    {"NodeHasInsufficientPID", "NodeHasSufficientPID"},
+	}
+	for _, c := range now.Conditions {
+		n, ok := names[c.Type]
+		if !ok {
+			continue
+		}
+		var old *v1.NodeCondition
+		if before != nil {
+			old = find(before.Conditions, c.Type)
+		}
+		if old != nil && old.Status == c.Status || old == nil && c.Type == v1.NodeReady && c.Status != v1.ConditionTrue {
+			continue
+		}
+		reason := n[1]
+		if c.Status == v1.ConditionTrue {
+			reason = n[0]
+		}
+		a.o.Recorder.Event(a.reference(), v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", a.o.Name, reason))
+	}
+	if before == nil {
+		a.o.Recorder.Event(a.reference(), v1.EventTypeNormal, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
+	}
+}

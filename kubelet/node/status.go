@@ -1,0 +1,99 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// compute renders the status of now.
+func (a *Agent) compute(ctx context.Context, base *v1.Node) v1.NodeStatus {
+	rt, err := a.o.Runtime(ctx)
+	if err != nil {
+		rt.NotReady = "container runtime is down: " + err.Error()
+	}
+	if rt.Version == "" {
+		rt.Version = base.Status.NodeInfo.ContainerRuntimeVersion
+	}
+	s := *base.Status.DeepCopy()
+	s.Capacity, s.Allocatable = a.machine.capacity(a.o), a.machine.allocatable(a.o)
+	s.NodeInfo = a.machine.info(a.o.Version, rt.Version)
+	s.DaemonEndpoints = v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: a.o.Port}}
+	s.Addresses = nil
+	for _, ip := range a.o.IPs {
+		s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeInternalIP, Address: ip})
+	}
+	s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: a.o.Name})
+	if images, err := a.o.Images(ctx); err == nil {
+		s.Images = images
+	}
+	s.RuntimeHandlers, s.Features = rt.Handlers, rt.Features
+	now := metav1.Time{Time: time.Now()}.Rfc3339Copy()
+	use := ReadUse(a.o.RootDir)
+	s.Conditions = conditions(base.Status.Conditions, now, use, rt)
+	a.mu.Lock()
+	a.ready = rt.NotReady == "" && rt.NetworkNotReady == ""
+	a.mu.Unlock()
+	return s
+}
+
+// conditions renders the four conditions of every kubelet and keeps those of others.
+func conditions(old []v1.NodeCondition, now metav1.Time, use Use, rt RuntimeState) []v1.NodeCondition {
+	own := []v1.NodeCondition{
+		pressure(v1.NodeMemoryPressure, use.MemoryLow, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available",
+			"KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+		pressure(v1.NodeDiskPressure, use.DiskLow, "KubeletHasDiskPressure", "kubelet has disk pressure",
+			"KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+		pressure(v1.NodePIDPressure, use.PIDsLow, "KubeletHasInsufficientPID", "kubelet has insufficient PID available",
+			"KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+		ready(rt),
+	}
+	var out []v1.NodeCondition
+	for _, c := range old {
+		if find(own, c.Type) == nil {
+			out = append(out, c)
+		}
+	}
+	for _, c := range own {
+		c.LastHeartbeatTime, c.LastTransitionTime = now, now
+		if was := find(old, c.Type); was != nil && was.Status == c.Status {
+			c.LastTransitionTime = was.LastTransitionTime
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func find(list []v1.NodeCondition, t v1.NodeConditionType) *v1.NodeCondition {
+	for i := range list {
+		if list[i].Type == t {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+func pressure(t v1.NodeConditionType, low bool, badReason, bad, goodReason, good string) v1.NodeCondition {
+	if low {
+		return v1.NodeCondition{Type: t, Status: v1.ConditionTrue, Reason: badReason, Message: bad}
+	}
+	return v1.NodeCondition{Type: t, Status: v1.ConditionFalse, Reason: goodReason, Message: good}
+}
+
+func ready(rt RuntimeState) v1.NodeCondition {
+	var why []string
+	if rt.NotReady != "" {
+		why = append(why, rt.NotReady)
+	}
+	if rt.NetworkNotReady != "" {
+		why = append(why, fmt.Sprintf("container runtime network not ready: %s", rt.NetworkNotReady))
+	}
+	if len(why) > 0 {
+		return v1.NodeCondition{Type: v1.NodeReady, Status: v1.ConditionFalse, Reason: "KubeletNotReady", Message: strings.Join(why, ", ")}
+	}
+	return v1.NodeCondition{Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status"}
+}

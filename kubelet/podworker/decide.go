@@ -1,0 +1,340 @@
+package podworker
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/images"
+	"hyperkube/kubelet/status"
+)
+
+// Timings that Kubernetes documents.
+const (
+	minGrace      = 2 * time.Second
+	crashFirst    = 10 * time.Second
+	crashMost     = 5 * time.Minute
+	crashForgiven = 10 * time.Minute
+	pullShown     = time.Second // how long ErrImagePull stays before ImagePullBackOff
+)
+
+// Decide returns what to do for a pod. It changes nothing and asks nobody.
+func Decide(v View) Plan {
+	p := Plan{Waiting: map[string]status.Waiting{}}
+	if v.Gone {
+		return p
+	}
+	if v.Stop == nil {
+		if p.Stop = mustStop(v, &p); p.Stop != nil {
+			v.Stop = p.Stop
+		}
+	}
+	if v.Stop != nil {
+		decideStop(v, &p)
+		return p
+	}
+	decideRun(v, &p)
+	return p
+}
+
+// mustStop finds reasons that lie in the pod and the time.
+func mustStop(v View, p *Plan) *Stop {
+	grace := minGrace
+	if g := v.Pod.Spec.TerminationGracePeriodSeconds; g != nil {
+		grace = max(grace, time.Duration(*g)*time.Second)
+	}
+	switch phase := v.Pod.Status.Phase; phase {
+	case v1.PodSucceeded, v1.PodFailed:
+		return &Stop{Final: status.Final{Phase: phase, Reason: v.Pod.Status.Reason, Message: v.Pod.Status.Message}, Deadline: v.Now.Add(grace)}
+	}
+	if limit := v.Pod.Spec.ActiveDeadlineSeconds; limit != nil && v.Pod.Status.StartTime != nil {
+		end := v.Pod.Status.StartTime.Add(time.Duration(*limit) * time.Second)
+		if !v.Now.Before(end) {
+			return &Stop{Deadline: v.Now.Add(grace), Message: "DeadlineExceeded", Final: status.Final{
+				Phase: v1.PodFailed, Reason: "DeadlineExceeded", Message: "Pod was active on the node longer than the specified deadline",
+			}}
+		}
+		p.wake(end)
+	}
+	if finished(v) {
+		return &Stop{Deadline: v.Now.Add(grace)}
+	}
+	return nil
+}
+
+// finished tells whether nothing of the pod will run again: every main container has ended for good, or an init
+// container has.
+func finished(v View) bool {
+	for i := range v.Pod.Spec.InitContainers {
+		c := &v.Pod.Spec.InitContainers[i]
+		if cur := v.Runtime.Container(c.Name); !cri.Restartable(c) && exited(cur) && cur.ExitCode != 0 && !restarts(v.Pod, c, cur.ExitCode, true) {
+			return true
+		}
+	}
+	for i := range v.Pod.Spec.Containers {
+		c := &v.Pod.Spec.Containers[i]
+		cur := v.Runtime.Container(c.Name)
+		if cur == nil && ended(v.Pod, c) {
+			continue
+		}
+		if !exited(cur) || v.Busy[c.Name] == OpStart || restarts(v.Pod, c, cur.ExitCode, false) {
+			return false
+		}
+	}
+	return true
+}
+
+// ended tells whether the API knows that a container that the runtime has forgotten ended for good.
+func ended(pod *v1.Pod, c *v1.Container) bool {
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.Name == c.Name && s.State.Terminated != nil {
+			return !restarts(pod, c, s.State.Terminated.ExitCode, false)
+		}
+	}
+	return false
+}
+
+func exited(c *runtimeapi.ContainerStatus) bool {
+	return c != nil && c.State == runtimeapi.ContainerState_CONTAINER_EXITED
+}
+
+func running(c *runtimeapi.ContainerStatus) bool {
+	return c != nil && c.State == runtimeapi.ContainerState_CONTAINER_RUNNING
+}
+
+// restarts applies the container's rules, its own policy and the pod's, in that order.
+func restarts(pod *v1.Pod, c *v1.Container, code int32, init bool) bool {
+	for _, r := range c.RestartPolicyRules {
+		if r.ExitCodes == nil {
+			continue
+		}
+		in := slices.Contains(r.ExitCodes.Values, code)
+		if in == (r.ExitCodes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
+			return true
+		}
+	}
+	policy := pod.Spec.RestartPolicy
+	if c.RestartPolicy != nil {
+		policy = v1.RestartPolicy(*c.RestartPolicy)
+	}
+	if init && policy == v1.RestartPolicyAlways && !cri.Restartable(c) {
+		policy = v1.RestartPolicyOnFailure
+	}
+	switch policy {
+	case v1.RestartPolicyNever:
+		return false
+	case v1.RestartPolicyOnFailure:
+		return code != 0
+	}
+	return true
+}
+
+// decideRun works towards every container running.
+func decideRun(v View, p *Plan) {
+	sb := v.Runtime.ReadySandbox()
+	if sb == nil || !v.SetUp.Done {
+		decideSetUp(v, p, sb)
+	}
+	sweep(v, p)
+	initDone := decideInit(v, p, sb)
+	for i := range v.Pod.Spec.EphemeralContainers {
+		c := v1.Container(v.Pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		if v.Runtime.Container(c.Name) == nil {
+			begin(v, p, &c, 0)
+		}
+	}
+	if !initDone {
+		return
+	}
+	for i := range v.Pod.Spec.Containers {
+		keep(v, p, &v.Pod.Spec.Containers[i], false)
+	}
+}
+
+// decideSetUp gets the sandbox, volumes and the rest to stand.
+func decideSetUp(v View, p *Plan, ready *runtimeapi.PodSandboxStatus) {
+	if v.Busy[PodKey] != "" {
+		return
+	}
+	attempt := uint32(0)
+	if old := v.Runtime.Sandbox(); old != nil {
+		attempt = old.Metadata.GetAttempt() + 1
+		if ready == nil && v.SetUp.Done {
+			// The sandbox has died under its containers: its network is released before a new one is made.
+			p.do(Action{Op: OpStopSandbox, ID: old.Id, Note: true, Message: "Pod sandbox changed, it will be killed and re-created."})
+			return
+		}
+	}
+	if v.Now.Before(v.SetUp.RetryAt) {
+		p.wake(v.SetUp.RetryAt)
+		return
+	}
+	p.do(Action{Op: OpSetUp, Attempt: attempt})
+}
+
+// current is the newest container of that name in the sandbox that stands; those of an earlier sandbox are history.
+func current(v View, name string) *runtimeapi.ContainerStatus {
+	c, sb := v.Runtime.Container(name), v.Runtime.ReadySandbox()
+	if c == nil || sb == nil || c.CreatedAt < sb.CreatedAt {
+		return nil
+	}
+	return c
+}
+
+// decideInit goes through init containers and sidecars in order and reports whether main containers may run.
+func decideInit(v View, p *Plan, sb *runtimeapi.PodSandboxStatus) bool {
+	list := v.Pod.Spec.InitContainers
+	mainStarted := false
+	for i := range v.Pod.Spec.Containers {
+		mainStarted = mainStarted || current(v, v.Pod.Spec.Containers[i].Name) != nil
+	}
+	for i := range list {
+		c := &list[i]
+		cur := current(v, c.Name)
+		if cri.Restartable(c) {
+			keep(v, p, c, true)
+			if mainStarted || running(cur) && v.Containers[c.Name].Probe.ID == cur.Id && v.Containers[c.Name].Probe.Started {
+				continue
+			}
+			return false
+		}
+		if mainStarted || exited(cur) && cur.ExitCode == 0 && v.Busy[c.Name] == "" {
+			continue
+		}
+		keep(v, p, c, true)
+		return false
+	}
+	return true
+}
+
+// keep starts, replaces or leaves alone one container.
+func keep(v View, p *Plan, c *v1.Container, init bool) {
+	cur, mem := current(v, c.Name), v.Containers[c.Name]
+	switch {
+	case cur == nil:
+		if old := v.Runtime.Container(c.Name); !init && (exited(old) && !restarts(v.Pod, c, old.ExitCode, init) || old == nil && ended(v.Pod, c)) {
+			return // it had ended for good in an earlier sandbox
+		}
+		begin(v, p, c, nextAttempt(v, c.Name))
+	case running(cur):
+		if mem.FailedID == cur.Id && v.Busy[c.Name] == "" {
+			p.do(Action{Op: OpKill, Container: c.Name, ID: cur.Id, Deadline: v.Now.Add(grace(v.Pod, mem)), Message: mem.Failed, Note: true})
+		} else if h := cri.HashOf(cur.Annotations); h != "" && h != cri.ContainerHash(c) && v.Busy[c.Name] == "" {
+			p.do(Action{Op: OpKill, Container: c.Name, ID: cur.Id, Deadline: v.Now.Add(grace(v.Pod, Container{})), Note: true,
+				Message: fmt.Sprintf("Container %s definition changed, will be restarted", c.Name)})
+		}
+	case exited(cur):
+		if v.Busy[c.Name] == OpStart || init && !cri.Restartable(c) && cur.ExitCode == 0 || !restarts(v.Pod, c, cur.ExitCode, init) {
+			return
+		}
+		again(v, p, c, cur)
+	default: // created and not started: a start was interrupted
+		if v.Busy[c.Name] == "" {
+			p.do(Action{Op: OpRemove, Container: c.Name, ID: cur.Id})
+		}
+	}
+}
+
+func grace(pod *v1.Pod, mem Container) time.Duration {
+	g := int64(30)
+	if pod.Spec.TerminationGracePeriodSeconds != nil {
+		g = *pod.Spec.TerminationGracePeriodSeconds
+	}
+	if mem.FailedGrace != nil {
+		g = *mem.FailedGrace
+	}
+	return max(minGrace, time.Duration(g)*time.Second)
+}
+
+// again restarts an exited container when it has rested.
+func again(v View, p *Plan, c *v1.Container, cur *runtimeapi.ContainerStatus) {
+	mem := v.Containers[c.Name]
+	if mem.Crash.ID == cur.Id && mem.Crash.Delay > 0 {
+		due := time.Unix(0, cur.FinishedAt).Add(mem.Crash.Delay)
+		if v.Now.Before(due) {
+			p.wait(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed container=%s pod=%s_%s(%s)",
+				mem.Crash.Delay, c.Name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID))
+			p.wake(due)
+			return
+		}
+	}
+	begin(v, p, c, cur.Metadata.GetAttempt()+1)
+}
+
+func nextAttempt(v View, name string) uint32 {
+	next := uint32(0)
+	if c := v.Runtime.Container(name); c != nil {
+		next = c.Metadata.GetAttempt() + 1
+	}
+	for _, list := range [][]v1.ContainerStatus{v.Pod.Status.ContainerStatuses, v.Pod.Status.InitContainerStatuses} {
+		for _, s := range list {
+			if s.Name == name && (s.ContainerID != "" || s.LastTerminationState.Terminated != nil) {
+				next = max(next, uint32(s.RestartCount)+1)
+			}
+		}
+	}
+	return next
+}
+
+// begin gets the image, side by side with the set-up, and then starts the container.
+func begin(v View, p *Plan, c *v1.Container, attempt uint32) {
+	if v.Busy[c.Name] != "" {
+		if f := v.Containers[c.Name].Fault; f != nil && v.Busy[c.Name] == OpPull {
+			showFault(v, p, c, f)
+		}
+		return
+	}
+	mem := v.Containers[c.Name]
+	if f := mem.Fault; f != nil && v.Now.Before(f.RetryAt) {
+		showFault(v, p, c, f)
+		p.wake(f.RetryAt)
+		return
+	}
+	if mem.Image == nil {
+		p.do(Action{Op: OpPull, Container: c.Name})
+		if mem.Fault != nil {
+			showFault(v, p, c, mem.Fault)
+		}
+		return
+	}
+	if v.Runtime.ReadySandbox() == nil || !v.SetUp.Done {
+		return
+	}
+	p.do(Action{Op: OpStart, Container: c.Name, Attempt: attempt})
+}
+
+func showFault(v View, p *Plan, c *v1.Container, f *Fault) {
+	if f.Reason != images.ErrImagePull {
+		p.wait(c.Name, f.Reason, f.Message)
+		return
+	}
+	shown := f.At.Add(pullShown)
+	if v.Now.Before(shown) {
+		p.wait(c.Name, f.Reason, f.Message)
+		p.wake(shown)
+		return
+	}
+	p.wait(c.Name, images.ImagePullBackOff, fmt.Sprintf("Back-off pulling image %q: ErrImagePull: %s", c.Image, f.Message))
+}
+
+// sweep forgets dead containers of which there is a newer dead one: one is kept for its log and last state.
+func sweep(v View, p *Plan) {
+	dead := map[string]int{}
+	for _, c := range v.Runtime.Containers {
+		name := c.Metadata.GetName()
+		if !exited(c) {
+			continue
+		}
+		dead[name]++ // newest first
+		if dead[name] > 2 && v.Busy["sweep/"+c.Id] == "" {
+			p.do(Action{Op: OpRemove, Container: "sweep/" + c.Id, ID: c.Id})
+		}
+	}
+}
+
+// Running tells whether a container runs.
+func Running(c *runtimeapi.ContainerStatus) bool { return running(c) }

@@ -1,0 +1,361 @@
+package podworker
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/status"
+)
+
+// Admit says whether a pod may start beside those that are here; nil when it may.
+type Admit func(pod *v1.Pod, here []*v1.Pod) *status.Final
+
+// Manager has one worker for each pod.
+type Manager struct {
+	d     *Deps
+	admit Admit
+	ctx   context.Context
+
+	mu      sync.Mutex
+	workers map[types.UID]*Worker
+	known   map[types.UID]*cri.Pod // in the runtime, not yet claimed by a source
+	owner   map[string]types.UID   // by container and sandbox id
+	wg      sync.WaitGroup
+}
+
+// NewManager returns a manager whose workers end with ctx.
+func NewManager(ctx context.Context, d *Deps, admit Admit) *Manager {
+	return &Manager{d: d, admit: admit, ctx: ctx, workers: map[types.UID]*Worker{}, known: map[types.UID]*cri.Pod{}, owner: map[string]types.UID{}}
+}
+
+// Wait returns when every worker has ended.
+func (m *Manager) Wait() { m.wg.Wait() }
+
+// Update is told of a pod that a source has, new or changed.
+func (m *Manager) Update(pod *v1.Pod) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.workers[pod.UID]
+	if w == nil {
+		w = m.newLocked(pod)
+	} else {
+		w.change(func() { w.take(pod) })
+	}
+}
+
+func (m *Manager) newLocked(pod *v1.Pod) *Worker {
+	rt := m.known[pod.UID]
+	delete(m.known, pod.UID)
+	w := newWorker(m.d, pod, rt)
+	w.take(pod)
+	if rt == nil && w.view.Stop == nil && fresh(pod) {
+		if final := m.admit(pod, m.activeLocked()); final != nil {
+			w.view.Stop = &Stop{Final: *final, Deadline: time.Now()}
+			w.tellPod(v1.EventTypeWarning, final.Reason, final.Message)
+		}
+	}
+	m.startLocked(w)
+	return w
+}
+
+func (m *Manager) startLocked(w *Worker) {
+	uid := w.view.Pod.UID
+	m.workers[uid] = w
+	m.wg.Go(func() {
+		w.run(m.ctx)
+		m.mu.Lock()
+		delete(m.workers, uid)
+		for id, owner := range m.owner {
+			if owner == uid {
+				delete(m.owner, id)
+			}
+		}
+		m.mu.Unlock()
+		if m.ctx.Err() == nil {
+			m.d.Statuses.Forget(uid)
+		}
+	})
+}
+
+// fresh tells whether a pod has never been started.
+func fresh(pod *v1.Pod) bool {
+	return pod.Status.Phase == v1.PodPending && len(pod.Status.ContainerStatuses) == 0 || pod.Status.Phase == ""
+}
+
+// take makes pod the newest state of the worker's pod. The caller holds the lock, or the worker does not run yet.
+func (w *Worker) take(pod *v1.Pod) {
+	w.stale = w.stale || metaChanged(w.view.Pod, pod)
+	w.view.Pod = pod
+	if pod.DeletionTimestamp == nil {
+		return
+	}
+	grace := minGrace
+	if g := pod.DeletionGracePeriodSeconds; g != nil {
+		grace = max(grace, time.Duration(*g)*time.Second)
+	}
+	w.stop(Stop{Deleted: true, Deadline: time.Now().Add(grace)})
+}
+
+// metaChanged tells whether what downward API volumes show has changed.
+func metaChanged(a, b *v1.Pod) bool {
+	differ := func(x, y map[string]string) bool {
+		if len(x) != len(y) {
+			return true
+		}
+		for k, v := range x {
+			if o, ok := y[k]; !ok || o != v {
+				return true
+			}
+		}
+		return false
+	}
+	return a != b && (differ(a.Labels, b.Labels) || differ(a.Annotations, b.Annotations))
+}
+
+// stop has the pod stop, or stop sooner than it was going to.
+func (w *Worker) stop(s Stop) {
+	have := w.view.Stop
+	if have == nil {
+		w.view.Stop = &s
+		return
+	}
+	merged := *have
+	merged.Deleted = merged.Deleted || s.Deleted
+	merged.Removed = merged.Removed || s.Removed
+	if s.Deadline.Before(have.Deadline.Add(-time.Second)) {
+		merged.Deadline = s.Deadline
+		for key, op := range w.view.Busy {
+			if op == OpKill {
+				w.cancels[key]() // decided anew, with less time
+			}
+		}
+	}
+	w.view.Stop = &merged
+}
+
+// Remove is told of a pod that its source does not have any more.
+func (m *Manager) Remove(uid types.UID) {
+	m.mu.Lock()
+	w := m.workers[uid]
+	m.mu.Unlock()
+	if w != nil {
+		w.change(func() { w.stop(Stop{Removed: true, Deadline: time.Now().Add(minGrace)}) })
+	}
+}
+
+// Stop ends a pod for a reason of the node's own, such as an eviction.
+func (m *Manager) Stop(uid types.UID, final status.Final, grace time.Duration) {
+	m.mu.Lock()
+	w := m.workers[uid]
+	m.mu.Unlock()
+	if w != nil {
+		w.change(func() { w.stop(Stop{Final: final, Deadline: time.Now().Add(grace)}) })
+	}
+}
+
+// Touch has pods bring their volumes up to date and try again what waits for an object.
+func (m *Manager) Touch(uids []types.UID) {
+	for _, uid := range uids {
+		m.mu.Lock()
+		w := m.workers[uid]
+		m.mu.Unlock()
+		if w == nil {
+			continue
+		}
+		w.change(func() {
+			w.stale = true
+			w.view.SetUp.RetryAt = time.Time{}
+			for name, c := range w.view.Containers {
+				if c.Fault != nil && c.Fault.Reason == "CreateContainerConfigError" {
+					f := *c.Fault
+					f.RetryAt = time.Time{}
+					c.Fault = &f
+					w.view.Containers[name] = c
+				}
+			}
+		})
+	}
+}
+
+// Event takes in a runtime event.
+func (m *Manager) Event(ev *runtimeapi.ContainerEventResponse) {
+	m.mu.Lock()
+	uid, ok := m.owner[ev.ContainerId]
+	if sb := ev.PodSandboxStatus; sb != nil {
+		if id, labelled := cri.IDOf(sb.Labels); labelled {
+			uid, ok = types.UID(id.UID), true
+			m.owner[ev.ContainerId], m.owner[sb.Id] = uid, uid
+		}
+	}
+	w, rt := m.workers[uid], m.known[uid]
+	m.mu.Unlock()
+	switch deleted := ev.ContainerEventType == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT; {
+	case !ok:
+	case w == nil && rt != nil:
+		m.mu.Lock()
+		rt.Merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
+		m.mu.Unlock()
+	case w == nil:
+	default:
+		w.change(func() {
+			w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
+			if deleted {
+				w.view.Runtime.RemoveContainer(ev.ContainerId)
+				w.view.Runtime.RemoveSandbox(ev.ContainerId)
+			}
+		})
+	}
+}
+
+// Relist takes in everything the runtime has. since is when the list was asked for: what is younger is left alone.
+func (m *Manager) Relist(pods map[cri.ID]*cri.Pod, since time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen := map[types.UID]*cri.Pod{}
+	for id, p := range pods {
+		uid := types.UID(id.UID)
+		seen[uid] = p
+		for _, c := range p.Containers {
+			m.owner[c.Id] = uid
+		}
+		for _, s := range p.Sandboxes {
+			m.owner[s.Id] = uid
+		}
+		if m.workers[uid] == nil {
+			m.known[uid] = p
+		}
+	}
+	for uid, w := range m.workers {
+		p := seen[uid]
+		if p == nil {
+			p = &cri.Pod{}
+		}
+		w.change(func() { w.relist(p, since) })
+	}
+}
+
+func (w *Worker) relist(p *cri.Pod, since time.Time) {
+	for _, sb := range p.Sandboxes {
+		w.merge(sb)
+	}
+	w.merge(nil, p.Containers...)
+	has := map[string]bool{}
+	for _, c := range p.Containers {
+		has[c.Id] = true
+	}
+	for _, s := range p.Sandboxes {
+		has[s.Id] = true
+	}
+	for _, c := range w.view.Runtime.Clone().Containers {
+		if !has[c.Id] && c.CreatedAt < since.UnixNano() {
+			w.view.Runtime.RemoveContainer(c.Id)
+		}
+	}
+	for _, s := range w.view.Runtime.Clone().Sandboxes {
+		if !has[s.Id] && s.CreatedAt < since.UnixNano() {
+			w.view.Runtime.RemoveSandbox(s.Id)
+		}
+	}
+}
+
+// Orphans takes down what the runtime has and no source claims. It is called once the sources are complete.
+func (m *Manager) Orphans() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for uid, rt := range m.known {
+		delete(m.known, uid)
+		if m.workers[uid] != nil {
+			continue
+		}
+		pod := orphan(rt)
+		if pod == nil {
+			continue
+		}
+		m.d.Log.Info("taking down a pod that the API does not have", "pod", pod.Namespace+"/"+pod.Name, "uid", string(uid))
+		w := newWorker(m.d, pod, rt)
+		w.view.Stop = &Stop{Removed: true, Deadline: time.Now().Add(minGrace)}
+		m.startLocked(w)
+	}
+}
+
+// orphan makes up the pod of what the runtime has, as far as its labels tell.
+func orphan(rt *cri.Pod) *v1.Pod {
+	var labels map[string]string
+	if sb := rt.Sandbox(); sb != nil {
+		labels = sb.Labels
+	} else if len(rt.Containers) > 0 {
+		labels = rt.Containers[0].Labels
+	}
+	id, ok := cri.IDOf(labels)
+	if !ok {
+		return nil
+	}
+	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: id.Namespace, Name: id.Name, UID: types.UID(id.UID)}}
+}
+
+// Has tells whether a pod has a worker.
+func (m *Manager) Has(uid types.UID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.workers[uid] != nil
+}
+
+// activeLocked lists pods that use the node.
+func (m *Manager) activeLocked() []*v1.Pod {
+	var out []*v1.Pod
+	for _, w := range m.workers {
+		pod, _, stop := w.snapshot()
+		if stop == nil || stop.Final.Phase == "" {
+			out = append(out, pod)
+		}
+	}
+	return out
+}
+
+// State is one pod as the kubelet's own endpoints show it.
+type State struct {
+	Pod     *v1.Pod // with the newest status
+	Runtime cri.Pod
+}
+
+// States lists all pods.
+func (m *Manager) States() []State {
+	m.mu.Lock()
+	ws := make([]*Worker, 0, len(m.workers))
+	for _, w := range m.workers {
+		ws = append(ws, w)
+	}
+	m.mu.Unlock()
+	out := make([]State, 0, len(ws))
+	for _, w := range ws {
+		pod, rt, _ := w.snapshot()
+		out = append(out, State{Pod: basis(pod, m.d.Statuses.Last(pod.UID)), Runtime: rt})
+	}
+	return out
+}
+
+// Find returns a pod by its name, or by its uid if that is given.
+func (m *Manager) Find(namespace, name string, uid types.UID) (State, bool) {
+	for _, s := range m.States() {
+		if uid != "" && s.Pod.UID != uid {
+			continue
+		}
+		if s.Pod.Namespace == namespace && s.Pod.Name == name {
+			return s, true
+		}
+	}
+	return State{}, false
+}
+
+// Attempt formats a container's attempt, as log files are named.
+func Attempt(c *runtimeapi.ContainerStatus) string {
+	return strconv.FormatUint(uint64(c.Metadata.GetAttempt()), 10)
+}

@@ -1,0 +1,382 @@
+package podworker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"google.golang.org/protobuf/proto"
+
+	"hyperkube/kubelet/images"
+	"hyperkube/kubelet/probe"
+	"hyperkube/kubelet/steps"
+	"hyperkube/kubelet/volume"
+)
+
+const (
+	retryFirst = 500 * time.Millisecond
+	retryMost  = 2 * time.Minute
+	pullFirst  = 10 * time.Second
+	pullMost   = 5 * time.Minute
+)
+
+// perform does one action and returns how the view changes by it; that runs under the lock.
+func (w *Worker) perform(ctx context.Context, pod *v1.Pod, a Action) (apply func(), err error) {
+	switch a.Op {
+	case OpSetUp:
+		return w.setUp(ctx, pod, a)
+	case OpPull:
+		return w.pull(ctx, pod, a)
+	case OpStart:
+		return w.start(ctx, pod, a)
+	case OpKill:
+		return w.kill(ctx, pod, a)
+	case OpRemove:
+		if err := w.d.Client.RemoveContainer(ctx, a.ID); err != nil {
+			return nil, err
+		}
+		return func() { w.view.Runtime.RemoveContainer(a.ID) }, nil
+	case OpStopSandbox:
+		return w.stopSandbox(ctx, a)
+	case OpTearDown:
+		err := steps.TearDown(ctx, w.d.Pod, &steps.Pod{API: pod})
+		return w.settled(err, func() { w.view.Down = true }), err
+	case OpForget:
+		err := w.forget(ctx, pod)
+		return w.settled(err, func() { w.view.Gone = true }), err
+	}
+	return w.refreshed(ctx, pod)
+}
+
+// settled applies done, or has the action tried again later.
+func (w *Worker) settled(err error, done func()) func() {
+	return func() {
+		if err == nil {
+			w.view.SetUp.Failures, w.view.SetUp.RetryAt = 0, time.Time{}
+			done()
+			return
+		}
+		w.later()
+	}
+}
+
+func (w *Worker) later() {
+	w.view.SetUp.RetryAt = time.Now().Add(doubling(retryFirst, retryMost, w.view.SetUp.Failures))
+	w.view.SetUp.Failures++
+}
+
+func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
+	_, rt, _ := w.snapshot()
+	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs()}
+	err := steps.SetUp(ctx, w.d.Pod, p)
+	if err != nil && ctx.Err() == nil {
+		w.tellSetUp(err)
+	}
+	return func() {
+		if p.Sandbox != nil {
+			w.merge(p.Sandbox)
+		}
+		if err != nil {
+			w.later()
+			return
+		}
+		w.view.SetUp = SetUp{Done: true}
+		w.setVolumes(p.Volumes)
+	}, err
+}
+
+func (w *Worker) setVolumes(got map[string]volume.Mounted) {
+	w.volumes, w.refresh = got, time.Time{}
+	for _, m := range got {
+		if !m.RefreshAt.IsZero() && (w.refresh.IsZero() || m.RefreshAt.Before(w.refresh)) {
+			w.refresh = m.RefreshAt
+		}
+	}
+}
+
+// tellSetUp makes an event of each thing that failed.
+func (w *Worker) tellSetUp(err error) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			w.tellSetUp(e)
+		}
+		return
+	}
+	var (
+		step *steps.Error
+		vol  *volume.Error
+	)
+	if errors.As(err, &step) {
+		if many, ok := step.Err.(interface{ Unwrap() []error }); ok {
+			for _, e := range many.Unwrap() {
+				w.tellSetUp(e)
+			}
+			return
+		}
+	}
+	switch {
+	case errors.As(err, &vol):
+		w.tellPod(v1.EventTypeWarning, "FailedMount", vol.Error())
+	case step != nil && step.Step == "sandbox":
+		w.tellPod(v1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+step.Err.Error())
+	default:
+		w.tellPod(v1.EventTypeWarning, "FailedCreatePodContainer", "unable to ensure pod container exists: "+err.Error())
+	}
+}
+
+func (w *Worker) refreshed(ctx context.Context, pod *v1.Pod) (func(), error) {
+	got, err := w.d.Volumes.SetUp(ctx, pod)
+	if err != nil && ctx.Err() == nil {
+		w.tellSetUp(err)
+	}
+	return func() {
+		if err == nil {
+			w.setVolumes(got)
+			return
+		}
+		w.refresh = time.Now().Add(retryMost / 4)
+	}, err
+}
+
+func (w *Worker) pull(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
+	spec, _ := specOf(pod, a.Container)
+	img, err := w.d.Images.Ensure(ctx, pod, spec, w.tell(a.Container))
+	if err == nil {
+		return func() {
+			mem := w.view.Containers[a.Container]
+			mem.Image, mem.Fault = &img, nil
+			w.view.Containers[a.Container] = mem
+		}, nil
+	}
+	fault := &Fault{Reason: images.ErrImagePull, Message: err.Error(), At: time.Now()}
+	var e *images.Error
+	if errors.As(err, &e) {
+		fault.Reason, fault.Message = e.Reason, e.Message
+	}
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	w.tell(a.Container)(v1.EventTypeWarning, "Failed", "Error: "+fault.Reason)
+	w.tell(a.Container)(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", spec.Image))
+	return func() { w.fault(a.Container, fault, pullFirst, pullMost) }, err
+}
+
+// fault remembers a failed start and when to try again.
+func (w *Worker) fault(name string, f *Fault, first, most time.Duration) {
+	mem := w.view.Containers[name]
+	if mem.Fault != nil && mem.Fault.Reason == f.Reason {
+		f.Failures = mem.Fault.Failures + 1
+	}
+	f.RetryAt = f.At.Add(doubling(first, most, f.Failures))
+	mem.Fault, mem.Image = f, nil
+	w.view.Containers[name] = mem
+}
+
+func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
+	spec, _ := specOf(pod, a.Container)
+	w.mu.Lock()
+	c := &steps.Container{
+		Pod:  &steps.Pod{API: pod, HostIPs: w.d.HostIPs(), Sandbox: w.view.Runtime.ReadySandbox(), Volumes: w.volumes},
+		Spec: spec, Attempt: a.Attempt, Tell: w.tell(a.Container), IPs: w.view.Runtime.IPs(), Target: w.target(a.Container),
+	}
+	if img := w.view.Containers[a.Container].Image; img != nil {
+		c.Image = *img
+	}
+	w.mu.Unlock()
+	if pod.Spec.HostNetwork {
+		c.IPs = c.Pod.HostIPs
+	}
+	if c.Pod.Sandbox == nil {
+		return nil, errors.New("the sandbox is gone")
+	}
+	err := steps.Start(ctx, w.d.Containers, c)
+	st := w.look(ctx, c.ID)
+	if err == nil && spec.Lifecycle != nil && spec.Lifecycle.PostStart != nil {
+		if st != nil {
+			w.change(func() { w.merge(nil, st) })
+		}
+		w.postStart(ctx, pod, spec, c)
+	}
+	return func() {
+		mem := w.view.Containers[a.Container]
+		mem.Image = nil
+		w.view.Containers[a.Container] = mem
+		if st != nil {
+			w.merge(nil, st)
+		}
+		w.started(a.Container, err)
+	}, err
+}
+
+// target is the id of the container that an ephemeral one looks into.
+func (w *Worker) target(name string) string {
+	for _, e := range w.view.Pod.Spec.EphemeralContainers {
+		if e.Name == name && e.TargetContainerName != "" {
+			if c := w.view.Runtime.Container(e.TargetContainerName); c != nil {
+				return c.Id
+			}
+		}
+	}
+	return ""
+}
+
+func (w *Worker) started(name string, err error) {
+	if err == nil {
+		mem := w.view.Containers[name]
+		mem.Fault = nil
+		w.view.Containers[name] = mem
+		if !w.booted && w.d.Observe.Booted != nil {
+			w.d.Observe.Booted(time.Since(w.seen))
+		}
+		w.booted = true
+		return
+	}
+	f := &Fault{Reason: "CreateContainerError", Message: err.Error(), At: time.Now()}
+	var e *steps.StartError
+	if errors.As(err, &e) {
+		f.Reason, f.Message = e.Reason, e.Err.Error()
+	}
+	w.fault(name, f, retryFirst*2, retryMost)
+}
+
+// look asks the runtime for a container ahead of its event; nil when there is none.
+func (w *Worker) look(ctx context.Context, id string) *runtimeapi.ContainerStatus {
+	if id == "" {
+		return nil
+	}
+	st, err := w.d.Client.ContainerStatus(context.WithoutCancel(ctx), id)
+	if err != nil {
+		return nil
+	}
+	return st
+}
+
+func (w *Worker) postStart(ctx context.Context, pod *v1.Pod, spec *v1.Container, c *steps.Container) {
+	w.mu.Lock()
+	t := probe.Target{Pod: pod, Container: spec, ID: c.ID, PodIP: w.podIP()}
+	w.mu.Unlock()
+	err := w.d.Hooks.Run(ctx, spec.Lifecycle.PostStart, t)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	w.tell(spec.Name)(v1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
+	w.change(func() {
+		mem := w.view.Containers[spec.Name]
+		mem.FailedID, mem.Failed = c.ID, "FailedPostStartHook"
+		w.view.Containers[spec.Name] = mem
+	})
+}
+
+func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
+	if a.Note {
+		w.tell(a.Container)(v1.EventTypeNormal, "Killing", a.Message)
+	}
+	spec, _ := specOf(pod, a.Container)
+	if spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {
+		w.preStop(ctx, pod, spec, a)
+	}
+	grace := max(time.Until(a.Deadline), minGrace)
+	err := w.d.Client.StopContainer(ctx, a.ID, grace)
+	st := w.look(ctx, a.ID)
+	return func() {
+		switch {
+		case st != nil:
+			w.merge(nil, st)
+		case err == nil:
+			w.view.Runtime.RemoveContainer(a.ID)
+		}
+	}, err
+}
+
+func (w *Worker) preStop(ctx context.Context, pod *v1.Pod, spec *v1.Container, a Action) {
+	w.mu.Lock()
+	t := probe.Target{Pod: pod, Container: spec, ID: a.ID, PodIP: w.podIP()}
+	w.mu.Unlock()
+	hook, cancel := context.WithDeadline(ctx, a.Deadline)
+	defer cancel()
+	// A container that exits meanwhile takes its hook with it.
+	if err := w.d.Hooks.Run(hook, spec.Lifecycle.PreStop, t); err != nil && ctx.Err() == nil {
+		w.tell(spec.Name)(v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
+	}
+}
+
+func (w *Worker) stopSandbox(ctx context.Context, a Action) (func(), error) {
+	if a.Note {
+		w.tellPod(v1.EventTypeNormal, "SandboxChanged", a.Message)
+	}
+	err := w.d.Client.StopSandbox(ctx, a.ID)
+	if err != nil && ctx.Err() == nil {
+		w.tellPod(v1.EventTypeWarning, "FailedKillPod", "error killing pod: "+err.Error())
+	}
+	return w.settled(err, func() {
+		w.view.SetUp.Done = false
+		for i, sb := range w.view.Runtime.Sandboxes {
+			if sb.Id == a.ID {
+				sb = proto.CloneOf(sb)
+				sb.State = runtimeapi.PodSandboxState_SANDBOX_NOTREADY
+				w.view.Runtime.Sandboxes[i] = sb
+			}
+		}
+	}), err
+}
+
+// forget removes what is left of the pod in the runtime and, when the API waits for it, the API object.
+func (w *Worker) forget(ctx context.Context, pod *v1.Pod) error {
+	_, rt, stop := w.snapshot()
+	if !stop.Removed {
+		sent := make(chan struct{})
+		w.mu.Lock()
+		w.report(ctx, Plan{}, func() { close(sent) })
+		w.mu.Unlock()
+		select {
+		case <-sent:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := w.d.DeletePod(ctx, pod); err != nil {
+			return err
+		}
+	}
+	for _, c := range rt.Containers {
+		if err := w.d.Client.RemoveContainer(ctx, c.Id); err != nil {
+			return err
+		}
+	}
+	for _, sb := range rt.Sandboxes {
+		if err := w.d.Client.RemoveSandbox(ctx, sb.Id); err != nil {
+			return err
+		}
+	}
+	w.removeLogs(pod, rt)
+	return nil
+}
+
+// tell returns how events of a container are made.
+func (w *Worker) tell(container string) images.Tell {
+	return func(eventType, reason, message string) {
+		w.d.Recorder.Event(w.reference(container), eventType, reason, message)
+	}
+}
+
+func (w *Worker) tellPod(eventType, reason, message string) {
+	w.d.Recorder.Event(w.reference(""), eventType, reason, message)
+}
+
+// reference names the pod, or one of its containers, in an event. It reads only what never changes.
+func (w *Worker) reference(container string) runtime.Object {
+	pod := w.self
+	ref := &v1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion}
+	if container != "" {
+		_, list := specOf(pod, container)
+		if list == "" {
+			list = "ephemeralContainers" // added since
+		}
+		ref.FieldPath = fmt.Sprintf("spec.%s{%s}", list, container)
+	}
+	return ref
+}

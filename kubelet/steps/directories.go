@@ -1,0 +1,25 @@
+package steps
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"hyperkube/kubelet/cri"
+)
+
+// directories makes the pod's directory and its logs' directory.
+func directories(d *Deps) Step {
+	return Step{
+		Name: "directories",
+		SetUp: func(_ context.Context, p *Pod) error {
+			dir := d.Volumes.PodDir(string(p.API.UID))
+			for _, sub := range []string{"volumes", "containers", "plugins"} {
+				if err := os.MkdirAll(filepath.Join(dir, sub), 0o750); err != nil {
+					return err
+				}
+			}
+			return os.MkdirAll(cri.PodLogDir(d.Renderer.LogRoot, p.API), 0o755)
+		},
+	}
+}

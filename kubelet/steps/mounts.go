@@ -1,0 +1,141 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/volume"
+)
+
+// mounts renders what the container sees of the host: its volumes, /etc/hosts and the termination log.
+func mounts(d *Deps) func(context.Context, *Container) error {
+	return func(_ context.Context, c *Container) error {
+		for i, m := range c.Spec.VolumeMounts {
+			got, err := volumeMount(d, c, i, m)
+			if err != nil {
+				return err
+			}
+			c.input.Mounts = append(c.input.Mounts, got)
+		}
+		if err := hosts(d, c); err != nil {
+			return err
+		}
+		return terminationLog(d, c)
+	}
+}
+
+func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeapi.Mount, error) {
+	vol, ok := c.Pod.Volumes[m.Name]
+	if !ok {
+		return nil, fmt.Errorf("mount cannot be satisfied for container %q: volume %q is not ready", c.Spec.Name, m.Name)
+	}
+	host, sub := vol.Path, m.SubPath
+	if m.SubPathExpr != "" {
+		var bad string
+		sub = cri.Expand(m.SubPathExpr, func(name string) (string, bool) {
+			v, ok := c.input.Vars[name]
+			if !ok {
+				bad = name
+			}
+			return v, ok
+		})
+		if bad != "" {
+			return nil, fmt.Errorf("missing value for %q in subPathExpr %q", bad, m.SubPathExpr)
+		}
+	}
+	if sub != "" {
+		if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
+			return nil, fmt.Errorf("error SubPath %q must be a relative path without '..'", sub)
+		}
+		target := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "volume-subpaths", m.Name, c.Spec.Name, strconv.Itoa(index))
+		if err := volume.BindSubPath(host, sub, target); err != nil {
+			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Spec.Name, err)
+		}
+		host = target
+	}
+	path := m.MountPath
+	if !filepath.IsAbs(path) {
+		path = filepath.Join("/", path)
+	}
+	return &runtimeapi.Mount{
+		HostPath: host, ContainerPath: path, Readonly: m.ReadOnly || volume.AlwaysReadOnly(c.Pod.API, m.Name),
+		Propagation:       propagation(m.MountPropagation),
+		RecursiveReadOnly: m.RecursiveReadOnly != nil && *m.RecursiveReadOnly == v1.RecursiveReadOnlyEnabled,
+	}, nil
+}
+
+func propagation(m *v1.MountPropagationMode) runtimeapi.MountPropagation {
+	if m == nil {
+		return runtimeapi.MountPropagation_PROPAGATION_PRIVATE
+	}
+	switch *m {
+	case v1.MountPropagationHostToContainer:
+		return runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER
+	case v1.MountPropagationBidirectional:
+		return runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL
+	}
+	return runtimeapi.MountPropagation_PROPAGATION_PRIVATE
+}
+
+func mountsAt(c *Container, path string) bool {
+	return slices.ContainsFunc(c.input.Mounts, func(m *runtimeapi.Mount) bool { return filepath.Clean(m.ContainerPath) == path })
+}
+
+// hosts writes the pod's hosts file and mounts it, unless the container brings its own.
+func hosts(d *Deps, c *Container) error {
+	const etcHosts = "/etc/hosts"
+	if mountsAt(c, etcHosts) {
+		return nil
+	}
+	var host []byte
+	if c.Pod.API.Spec.HostNetwork {
+		var err error
+		if host, err = os.ReadFile(etcHosts); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	path := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "etc-hosts")
+	if _, err := os.Stat(path); err != nil {
+		// Written once for each sandbox; containers that run have it mounted.
+		if err := os.WriteFile(path, cri.Hosts(c.Pod.API, c.IPs, d.Renderer.DNS.Domain, host), 0o644); err != nil {
+			return err
+		}
+	}
+	c.input.Mounts = append(c.input.Mounts, &runtimeapi.Mount{HostPath: path, ContainerPath: etcHosts})
+	return nil
+}
+
+// terminationLog gives the container a file for its last words.
+func terminationLog(d *Deps, c *Container) error {
+	path := c.Spec.TerminationMessagePath
+	if path == "" || mountsAt(c, filepath.Clean(path)) {
+		return nil
+	}
+	dir := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "containers", c.Spec.Name)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	host := filepath.Join(dir, strconv.Itoa(int(c.Attempt)))
+	f, err := os.Create(host)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Chmod(host, 0o666); err != nil { // the container may run as any user
+		return err
+	}
+	c.input.TermLogHost = host
+	c.input.Mounts = append(c.input.Mounts, &runtimeapi.Mount{HostPath: host, ContainerPath: path})
+	return nil
+}

@@ -1,0 +1,38 @@
+package steps
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+)
+
+// sandbox makes the pod's sandbox, unless one is ready. It is stopped by the pod worker, before other steps are undone.
+func sandbox(d *Deps) Step {
+	return Step{
+		Name:  "sandbox",
+		After: []string{"directories", "cgroup"},
+		SetUp: func(ctx context.Context, p *Pod) error {
+			if p.Sandbox != nil {
+				return nil
+			}
+			handler := ""
+			if rc := p.API.Spec.RuntimeClassName; rc != nil && *rc != "" {
+				var err error
+				if handler, err = d.Handlers(ctx, *rc); err != nil {
+					return err
+				}
+			}
+			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler)
+			if err != nil {
+				return err
+			}
+			p.Sandbox = sb
+			// A hosts file of an earlier sandbox names addresses that are gone.
+			err = os.Remove(filepath.Join(d.Volumes.PodDir(string(p.API.UID)), "etc-hosts"))
+			if err != nil && !os.IsNotExist(err) {
+				return err
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,193 @@
+// Package steps is what is done to a pod before its containers may run and after they have stopped, and what is
+// done for each container between the decision to start it and its running.
+//
+//	pod:        directories ─┬─▶ volumes ──┐
+//	            cgroup ──────┴─▶ sandbox ──┴─▶ containers may start        (torn down in the opposite order)
+//
+//	container:  user → environment → mounts → logs → create → start → postStart
+//
+// A step is one file and one line in a list below. Steps run as early as what they come After allows.
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	v1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/kubelet/cgroup"
+	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/images"
+	"hyperkube/kubelet/lifecycle"
+	"hyperkube/kubelet/volume"
+)
+
+// Deps is what steps work with.
+type Deps struct {
+	Client      *cri.Client
+	Renderer    *cri.Renderer
+	Volumes     *volume.Manager
+	Sources     volume.Sources
+	Cgroups     *cgroup.Tree // nil where the kubelet keeps none
+	Hooks       lifecycle.Runner
+	Services    func(namespace string) []*v1.Service
+	ContainerLn string // directory of the flat links to container logs; empty for none
+	PIDsLimit   int64
+	Handlers    func(ctx context.Context, runtimeClass string) (string, error)
+}
+
+// Pod is one pod on its way. Steps of one set-up run at the same time: each writes only its own fields.
+type Pod struct {
+	API     *v1.Pod
+	Attempt uint32 // of the next sandbox
+	HostIPs []string
+
+	Sandbox *runtimeapi.PodSandboxStatus // ready; made by the step "sandbox" when nil
+	Volumes map[string]volume.Mounted    // written by the step "volumes"
+}
+
+// Step is one thing done to a pod.
+type Step struct {
+	Name     string
+	After    []string
+	SetUp    func(ctx context.Context, p *Pod) error
+	TearDown func(ctx context.Context, p *Pod) error // nil where removing the pod's directory is enough
+}
+
+// All is the one list of pod steps.
+func All(d *Deps) []Step {
+	return []Step{
+		directories(d),
+		cgroups(d),
+		volumes(d),
+		sandbox(d),
+	}
+}
+
+// Error says which step failed.
+type Error struct {
+	Step string
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Step + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// SetUp runs the steps, side by side where their order allows it. It returns the first failure of each branch.
+func SetUp(ctx context.Context, list []Step, p *Pod) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+		done = map[string]chan struct{}{}
+		ok   = map[string]bool{}
+	)
+	for _, s := range list {
+		done[s.Name] = make(chan struct{})
+	}
+	for _, s := range list {
+		wg.Go(func() {
+			defer close(done[s.Name])
+			for _, a := range s.After {
+				<-done[a]
+			}
+			mu.Lock()
+			skip := slices.ContainsFunc(s.After, func(a string) bool { return !ok[a] })
+			mu.Unlock()
+			if skip {
+				return
+			}
+			err := s.SetUp(ctx, p)
+			mu.Lock()
+			defer mu.Unlock()
+			ok[s.Name] = err == nil
+			if err != nil {
+				errs = append(errs, &Error{s.Name, err})
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// TearDown undoes the steps in the opposite order. A step that fails does not keep the others from trying.
+func TearDown(ctx context.Context, list []Step, p *Pod) error {
+	var errs []error
+	for _, s := range slices.Backward(list) {
+		if s.TearDown == nil {
+			continue
+		}
+		if err := s.TearDown(ctx, p); err != nil {
+			errs = append(errs, &Error{s.Name, err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Container is one container on its way to running.
+type Container struct {
+	Pod     *Pod
+	Spec    *v1.Container
+	Attempt uint32
+	Image   images.Image
+	Target  string // id of the container that an ephemeral container looks into
+	IPs     []string
+	Tell    images.Tell
+
+	status *v1.Pod // the pod with its addresses, for the downward API
+	input  cri.ContainerInput
+	config *runtimeapi.ContainerConfig
+	sbox   *runtimeapi.PodSandboxConfig
+	ID     string // once created
+}
+
+// StartError is a container that did not come up.
+type StartError struct {
+	Reason string // for the container's status
+	Err    error
+	ID     string // of the container, if it was created
+}
+
+func (e *StartError) Error() string { return e.Reason + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// ContainerStep is one thing done for a container.
+type ContainerStep struct {
+	Name string
+	// Reason is what the container waits for when the step fails.
+	Reason string
+	Run    func(ctx context.Context, c *Container) error
+}
+
+// Containers is the one list of container steps, in order.
+func Containers(d *Deps) []ContainerStep {
+	return []ContainerStep{
+		{"user", "CreateContainerConfigError", user},
+		{"environment", "CreateContainerConfigError", environment(d)},
+		{"mounts", "CreateContainerConfigError", mounts(d)},
+		{"logs", "CreateContainerError", logs(d)},
+		{"create", "CreateContainerError", create(d)},
+		{"start", "RunContainerError", start(d)},
+	}
+}
+
+// Start runs a container's steps. Its errors are *StartError.
+func Start(ctx context.Context, list []ContainerStep, c *Container) error {
+	for _, s := range list {
+		if err := s.Run(ctx, c); err != nil {
+			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
+		}
+		if ctx.Err() != nil {
+			return &StartError{Reason: s.Reason, Err: fmt.Errorf("stopped: %w", ctx.Err()), ID: c.ID}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package kubelet
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"hyperkube/kit"
+	"hyperkube/kubelet/static"
+)
+
+const (
+	reconnectFirst = 50 * time.Millisecond
+	reconnectMost  = 5 * time.Second
+	safetyRelist   = 10 * time.Minute
+)
+
+// watchRuntime keeps the stream of container events, with a list whenever it (re)opens and, for safety, now and then.
+// The sources of pods are attached once the first list is in.
+func (k *Kubelet) watchRuntime(ctx context.Context) error {
+	var (
+		attach sync.Once
+		wg     sync.WaitGroup
+		delay  = reconnectFirst
+	)
+	defer wg.Wait()
+	for ctx.Err() == nil {
+		stream, cancel := context.WithCancel(ctx)
+		opened := func() {
+			wg.Go(func() {
+				defer cancel() // without a list the stream is of no use
+				if !k.relistUntil(stream, func() { attach.Do(func() { k.attach(ctx, &wg) }) }) {
+					return
+				}
+				k.safety(stream)
+			})
+		}
+		began := time.Now()
+		err := k.client.Events(stream, opened, k.workers.Event)
+		cancel()
+		if ctx.Err() != nil {
+			break
+		}
+		k.o.Log.Info("container event stream ended; opening it again", "err", err)
+		k.agent.Poke()
+		if time.Since(began) > reconnectMost {
+			delay = reconnectFirst
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+		delay = min(delay*2, reconnectMost)
+	}
+	return nil
+}
+
+// relistUntil lists what the runtime has until that works; false when the stream has broken.
+func (k *Kubelet) relistUntil(ctx context.Context, done func()) bool {
+	delay := reconnectFirst
+	for {
+		since := time.Now()
+		pods, err := k.client.ListPods(ctx)
+		if err == nil {
+			k.workers.Relist(pods, since)
+			done()
+			k.agent.Poke()
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		k.o.Log.Info("listing what the runtime has", "err", err)
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+		delay = min(delay*2, reconnectMost)
+	}
+}
+
+func (k *Kubelet) safety(ctx context.Context) {
+	ticker := time.NewTicker(safetyRelist)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			since := time.Now()
+			if pods, err := k.client.ListPods(ctx); err == nil {
+				k.workers.Relist(pods, since)
+			}
+		}
+	}
+}
+
+// attach feeds the workers from the API and the manifests, and takes down what neither claims.
+func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
+	k.nodes.OnChange(kit.Any(func(n *v1.Node) { k.agent.Saw(n) }))
+	wg.Go(func() {
+		// Containers must find their services' addresses in their environment from the first moment.
+		if k.services.WaitSynced(ctx) != nil || !k.awaitNode(ctx) {
+			return
+		}
+		var mirrors *static.Source
+		if k.o.ManifestDir != "" {
+			mirrors = static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log)
+			if err := mirrors.Load(); err != nil {
+				k.o.Log.Warn("reading static pods", "dir", k.o.ManifestDir, "err", err)
+			}
+		}
+		synced := k.pods.OnChange(kit.Handler[*v1.Pod]{
+			Add:    func(p *v1.Pod, _ bool) { k.update(p, mirrors) },
+			Update: func(_, p *v1.Pod) { k.update(p, mirrors) },
+			Delete: func(p *v1.Pod) { k.gone(p, mirrors) },
+		})
+		if k.pods.WaitSynced(ctx) != nil || !k.handled(ctx, synced) {
+			return
+		}
+		k.workers.Orphans()
+		close(k.ready)
+		if mirrors != nil {
+			mirrors.Run(ctx, k.o.FileCheck)
+		}
+	})
+}
+
+// awaitNode waits for the Node object, which admission looks at.
+func (k *Kubelet) awaitNode(ctx context.Context) bool {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for k.agent.Node() == nil {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
+}
+
+// handled waits until the handler has seen every pod of the first list.
+func (k *Kubelet) handled(ctx context.Context, synced func() bool) bool {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !synced() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
+}
+
+func (k *Kubelet) update(p *v1.Pod, mirrors *static.Source) {
+	if static.IsMirror(p) {
+		if mirrors != nil {
+			mirrors.Saw(p)
+		}
+		return
+	}
+	k.objects.Use(p)
+	k.workers.Update(p)
+}
+
+func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
+	if static.IsMirror(p) {
+		if mirrors != nil {
+			mirrors.Lost(p)
+		}
+		return
+	}
+	k.workers.Remove(p.UID)
+	k.objects.Forget(p.UID)
+}
+
+// sweep removes directories, cgroups and logs of pods that nobody knows.
+func (k *Kubelet) sweep() {
+	uids, err := k.volumes.OnDisk()
+	if err != nil {
+		k.o.Log.Warn("listing pod directories", "err", err)
+	}
+	for _, uid := range uids {
+		if !k.workers.Has(types.UID(uid)) {
+			if err := k.volumes.TearDown(uid); err != nil {
+				k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
+			}
+		}
+	}
+	if k.cgroups != nil {
+		for uid := range k.cgroups.OnDisk() {
+			if !k.workers.Has(types.UID(uid)) {
+				if err := k.cgroups.RemovePod(uid); err != nil {
+					k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
+				}
+			}
+		}
+	}
+	k.sweepLogs()
+}
+
+func (k *Kubelet) sweepLogs() {
+	entries, err := os.ReadDir(k.o.LogDir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		at := strings.LastIndexByte(e.Name(), '_')
+		if at < 0 || !e.IsDir() || strings.Count(e.Name(), "_") != 2 {
+			continue
+		}
+		if uid := types.UID(e.Name()[at+1:]); !k.workers.Has(uid) {
+			_ = os.RemoveAll(filepath.Join(k.o.LogDir, e.Name()))
+		}
+	}
+}
