@@ -2,11 +2,23 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"hyperkube/apiserver/request"
+	"hyperkube/kit"
+	"hyperkube/kubelet"
+	"hyperkube/network"
+	"hyperkube/proxy"
 	"hyperkube/runtime"
 	"hyperkube/runtime/images"
 )
@@ -72,6 +84,119 @@ func (n *node) importImages(ctx context.Context) error {
 	return images.Own{PauseRef: pauseImage, HyperkubeRef: hyperkubeImage, Binary: "/proc/self/exe"}.Ensure(ctx, s)
 }
 
+// start starts what needs both containerd and the API server, and deploys DNS.
 func (n *node) start(ctx context.Context) error {
-	return <-n.images
+	c := n.c
+	user := &request.User{Name: request.NodeUserPrefix + c.o.NodeName, Groups: []string{request.GroupNodes, request.GroupAuthenticated}}
+	c.roles.start(ctx, role{"kubelet", func() (func(context.Context) error, error) { return n.buildKubelet(user) }})
+	c.roles.start(ctx, role{"network", n.buildNetwork})
+	c.roles.start(ctx, role{"proxy", n.buildProxy})
+	if err := c.progress.timed("node ready", func() error { return n.awaitReady(ctx) }); err != nil {
+		return err
+	}
+	select {
+	case err := <-n.images:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return c.progress.timed("DNS answers", func() error { return n.startDNS(ctx) })
+}
+
+func (n *node) buildKubelet(user *request.User) (func(context.Context) error, error) {
+	c := n.c
+	kube, err := c.client(user)
+	if err != nil {
+		return nil, err
+	}
+	dns, err := ServiceIP(c.o.ServiceCIDR, 10)
+	if err != nil {
+		return nil, err
+	}
+	pair := c.pki.Kubelets[c.o.NodeName]
+	cert, err := tls.X509KeyPair(pair.CertPEM, pair.KeyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("the kubelet's serving certificate: %w", err)
+	}
+	informers := kit.NewInformers(c.api.Server.Source(user), c.log)
+	k, err := kubelet.New(kubelet.Options{
+		NodeName: c.o.NodeName, Kube: kube, Informers: informers,
+		RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(),
+		ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS12},
+		Log: c.log.With("role", "kubelet"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return both(informers.Run, k.Run), nil
+}
+
+func (n *node) networkOptions() (network.Options, error) {
+	c := n.c
+	pods, err := netip.ParsePrefix(c.o.PodCIDR)
+	if err != nil {
+		return network.Options{}, fmt.Errorf("--pod-cidr: %w", err)
+	}
+	return network.Options{
+		Informers: c.shared, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Bridge: c.o.Bridge,
+		ConfDir: c.p.CNIConf, StateDir: c.p.CNIState, Table: c.p.Table(), Log: c.log.With("role", "network"),
+	}, nil
+}
+
+func (n *node) buildNetwork() (func(context.Context) error, error) {
+	o, err := n.networkOptions()
+	if err != nil {
+		return nil, err
+	}
+	w, err := network.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return w.Run, nil
+}
+
+func (n *node) buildProxy() (func(context.Context) error, error) {
+	c := n.c
+	pods, err := netip.ParsePrefix(c.o.PodCIDR)
+	if err != nil {
+		return nil, fmt.Errorf("--pod-cidr: %w", err)
+	}
+	px, err := proxy.New(proxy.Options{
+		Informers: c.shared, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Table: c.p.ProxyTable(),
+		HealthzAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(c.o.ProxyPort)), MetricsAddress: "-", Log: c.log.With("role", "proxy"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return px.Run, nil
+}
+
+// awaitReady waits for the node's Ready condition.
+func (n *node) awaitReady(ctx context.Context) error {
+	nodes := kit.InformerFor[*corev1.Node](n.c.shared, corev1.SchemeGroupVersion.WithResource("nodes"))
+	return await(ctx, nodes, func(x *corev1.Node) bool {
+		ready, _ := conditionOf(x)
+		return x.Name == n.c.o.NodeName && ready
+	})
+}
+
+// await returns when an object that ok accepts is there.
+func await[T kit.Object](ctx context.Context, i *kit.Informer[T], ok func(T) bool) error {
+	found := make(chan struct{})
+	var once sync.Once
+	look := func(x T) {
+		if ok(x) {
+			once.Do(func() { close(found) })
+		}
+	}
+	i.OnChange(kit.Any(look))
+	select {
+	case <-found:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -81,6 +81,9 @@ func shortID(dataDir string) string {
 func (p Paths) CgroupRoot() string { return "/hyperkube-" + shortID(p.Data) }
 func (p Paths) Table() string      { return "hyperkube-" + shortID(p.Data) }
 
+// ProxyTable is the nftables table of the service proxy.
+func (p Paths) ProxyTable() string { return p.Table() + "-proxy" }
+
 // Identity is what a data directory remembers of its cluster.
 type Identity struct {
 	Created       time.Time `json:"created"`

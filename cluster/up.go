@@ -95,9 +95,6 @@ func (c *control) run(ctx context.Context) (err error) {
 	if err := node.start(ctx); err != nil {
 		return err
 	}
-	if err := c.awaitServing(ctx); err != nil {
-		return err
-	}
 	fmt.Fprintln(os.Stdout, readyLine)
 	select {
 	case <-ctx.Done():

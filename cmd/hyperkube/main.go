@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,6 +47,8 @@ var commands = [...]func() *cobra.Command{
 	statusCommand,
 	resetCommand,
 	kubectlCommand,
+	etcdCommand,
+	dnsCommand,
 	containerdCommand,
 	imageCommand,
 	versionCommand,
@@ -71,6 +74,11 @@ func root(args []string) *cobra.Command {
 	rest := args[1:]
 	if role, ok := standardNames[strings.TrimSuffix(filepath.Base(args[0]), ".exe")]; ok {
 		rest = append([]string{role}, rest...)
+	}
+	// CoreDNS manifests say -conf with one dash, which pflag would read as -c onf.
+	if i := slices.Index(rest, "-conf"); i > 0 && rest[0] == "dns" {
+		rest = slices.Clone(rest)
+		rest[i] = "--conf"
 	}
 	c.SetArgs(rest)
 	return c

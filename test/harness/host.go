@@ -90,8 +90,19 @@ func configure() error {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return err
 	}
-	eth := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}}
-	if err := netlink.LinkAdd(eth); err != nil {
+	// A pair with its other end beside it: the kernel need not have dummy links.
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "wire0"}); err != nil {
+		return err
+	}
+	wire, err := netlink.LinkByName("wire0")
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(wire); err != nil {
+		return err
+	}
+	eth, err := netlink.LinkByName("eth0")
+	if err != nil {
 		return err
 	}
 	addr, err := netlink.ParseAddr(hostAddr)
