@@ -256,7 +256,24 @@ func (c *collection) publish() {
 		}
 	}
 	c.snap.Store(&snapshot{rev: rev, tree: c.tree.Copy()})
+	if c.trimmer == nil && c.ring.n > ringMin {
+		c.trimmer = time.AfterFunc(ringSpan, c.trim)
+	}
 	c.mu.Unlock()
+}
+
+// trim gives back what a burst of changes left in the ring, once it is old.
+func (c *collection) trim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trimmer == nil {
+		return // closed
+	}
+	if c.ring.trim(int64(time.Since(c.store.began))) {
+		c.trimmer.Reset(ringSpan / 2)
+	} else {
+		c.trimmer = nil
+	}
 }
 
 // finish wakes the writers and watchers of the batch.

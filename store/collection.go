@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidwall/btree"
 
@@ -29,6 +30,7 @@ type collection struct {
 	mu       sync.Mutex // guards ring and watchers; held while a batch is published
 	ring     ring
 	watchers index
+	trimmer  *time.Timer // set while the ring is larger than it need be
 
 	// The rest belongs to the loop.
 	tree   *btree.BTreeG[*Entry]

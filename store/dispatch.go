@@ -185,3 +185,14 @@ func (c *collection) endWatchers(err error) {
 		w.end(err)
 	}
 }
+
+// close ends the watchers and the timer.
+func (c *collection) close() {
+	c.endWatchers(ErrClosed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trimmer != nil {
+		c.trimmer.Stop()
+		c.trimmer = nil
+	}
+}

@@ -255,7 +255,7 @@ func (s *Store) Close() error {
 		close(s.done)
 	}
 	for _, c := range s.collections() {
-		c.endWatchers(ErrClosed)
+		c.close()
 		if s.opts.DetectMutation {
 			c.verifyAll()
 		}

@@ -46,6 +46,9 @@ func (c *change) event(f *Filter, value func(Object) string) (ev Event, ok bool)
 const (
 	ringMin = 64
 	ringMax = 10_000
+	// ringWarm is how many of the newest changes keep the encodings of what
+	// they replaced; watchers are rarely further behind.
+	ringWarm = 1000
 	// ringSpan is how far back a watcher should be able to resume while the
 	// number of events allows it: a little more than the bookmark interval.
 	ringSpan = 75 * time.Second
@@ -80,6 +83,28 @@ func (r *ring) push(c *change, now int64) {
 	}
 	r.buf[(r.start+r.n)%len(r.buf)] = slot{c, now}
 	r.n++
+	if r.n > ringWarm {
+		if prev := r.at(r.n - 1 - ringWarm).c.prev; prev != nil {
+			prev.forget()
+		}
+	}
+}
+
+// trim forgets what is old, but for a few, and says whether more will be old later.
+func (r *ring) trim(now int64) (more bool) {
+	drop := 0
+	for r.n-drop > ringMin && r.at(drop).when <= now-int64(ringSpan) {
+		drop++
+	}
+	if drop > 0 {
+		size := ringMin
+		for size < r.n-drop {
+			size *= 2
+		}
+		r.lost = r.at(drop - 1).c.rev
+		r.keep(r.n-drop, min(size, ringMax))
+	}
+	return r.n > ringMin
 }
 
 // fit chooses a size by the age of what is held.
@@ -100,15 +125,20 @@ func (r *ring) fit(now int64) {
 func (r *ring) at(i int) slot { return r.buf[(r.start+i)%len(r.buf)] }
 
 func (r *ring) resize(size int) {
-	keep := min(r.n, size)
-	if keep < r.n {
-		r.lost = r.at(r.n - keep - 1).c.rev
+	n := min(r.n, size)
+	if n < r.n {
+		r.lost = r.at(r.n - n - 1).c.rev
 	}
+	r.keep(n, size)
+}
+
+// keep moves the newest n changes to a buffer of the given size.
+func (r *ring) keep(n, size int) {
 	buf := make([]slot, size)
-	for i := range keep {
-		buf[i] = r.at(r.n - keep + i)
+	for i := range n {
+		buf[i] = r.at(r.n - n + i)
 	}
-	r.buf, r.start, r.n = buf, 0, keep
+	r.buf, r.start, r.n = buf, 0, n
 }
 
 // since returns the changes after rev, or false if some of them are lost.

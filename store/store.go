@@ -68,9 +68,18 @@ func (e *Entry) Encoded(f Format, encode func(Object) ([]byte, error)) ([]byte, 
 		return nil, err
 	}
 	if !e.encoded[f].CompareAndSwap(nil, &b) {
-		return *e.encoded[f].Load(), nil
+		if p := e.encoded[f].Load(); p != nil {
+			return *p, nil
+		}
 	}
 	return b, nil
+}
+
+// forget gives the encodings back. Who still wants one makes it again.
+func (e *Entry) forget() {
+	for i := range e.encoded {
+		e.encoded[i].Store(nil)
+	}
 }
 
 // NewEntry wraps an object that is not in the store (dry run results).
