@@ -169,3 +169,15 @@ func TestPodGrace(t *testing.T) {
 		t.Errorf("a pod that has ended: %d", got)
 	}
 }
+
+func BenchmarkPodSpecChanged(b *testing.B) {
+	p := typicalPod()
+	DefaultPod(p)
+	old := p.DeepCopy()
+	b.ReportAllocs()
+	for b.Loop() {
+		if PodSpecChanged(p, old) {
+			b.Fatal("equal pods differ")
+		}
+	}
+}
