@@ -97,6 +97,17 @@ func TestHairpin(t *testing.T) {
 	l.reach(l.pods["10.88.0.2"], "udp", "10.32.0.11:80", "10.88.0.2")
 }
 
+// TestEndpointOnTheNode: the API server is one.
+func TestEndpointOnTheNode(t *testing.T) {
+	l := newLab(t)
+	client := l.pod("10.88.0.9")
+	l.answer(l.node, labGateway, 6443)
+	l.add(service("kubernetes", "10.32.0.1", 443), 6443, labGateway)
+	l.start()
+	l.reach(client, "tcp", "10.32.0.1:443", labGateway)
+	l.reach(l.node, "tcp", "10.32.0.1:443", labGateway)
+}
+
 func TestNodePort(t *testing.T) {
 	l := newLab(t)
 	client := l.pod("10.88.0.9")

@@ -94,7 +94,9 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func namespace(t *testing.T) *netns.NS {
+func namespace(t *testing.T) *netns.NS { return namespaceFor(t) }
+
+func namespaceFor(t testing.TB) *netns.NS {
 	t.Helper()
 	ns, err := netns.New()
 	if err != nil {

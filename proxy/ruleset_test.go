@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/yaml"
+
+	"hyperkube/internal/nft"
+)
+
+// TestRuleset runs the scenarios in testdata: "base" prints the table without
+// services; "service" reads a Service and its EndpointSlices as YAML documents and
+// prints what they add.
+func TestRuleset(t *testing.T) {
+	datadriven.Walk(t, "testdata/ruleset", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			f := nft.IPv4
+			if d.HasArg("ip6") {
+				f = nft.IPv6
+			}
+			var c Config
+			for _, a := range d.CmdArgs {
+				for _, v := range a.Vals {
+					switch a.Key {
+					case "cluster":
+						c.ClusterCIDRs = append(c.ClusterCIDRs, netip.MustParsePrefix(v))
+					case "nodeports":
+						c.NodePortNets = append(c.NodePortNets, netip.MustParsePrefix(v))
+					}
+				}
+			}
+			want := nft.NewDesired(nft.Table{Family: f, Name: "t"})
+			switch d.Cmd {
+			case "base":
+				want.Put("", BaseRules(f, c))
+			case "service":
+				base := BaseRules(f, c)
+				base.Chains = nil
+				want.Put("", base)
+				svc, slices := parse(t, d.Input)
+				want.Put("svc", ServiceRules(f, c, Resolve(f, svc, slices, Here{Node: "here", Zone: "a"})))
+			default:
+				t.Fatalf("no command %s", d.Cmd)
+			}
+			return want.Text()
+		})
+	})
+}
+
+func parse(t *testing.T, text string) (svc *corev1.Service, slices []*discoveryv1.EndpointSlice) {
+	t.Helper()
+	for i, doc := range strings.Split(text, "\n---\n") {
+		if i == 0 {
+			svc = &corev1.Service{}
+			if err := yaml.UnmarshalStrict([]byte(doc), svc); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		s := &discoveryv1.EndpointSlice{}
+		if err := yaml.UnmarshalStrict([]byte(doc), s); err != nil {
+			t.Fatal(err)
+		}
+		slices = append(slices, s)
+	}
+	return svc, slices
+}
