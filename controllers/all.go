@@ -6,6 +6,7 @@ import (
 	"hyperkube/controllers/endpointslice"
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/garbage"
+	"hyperkube/controllers/job"
 	"hyperkube/controllers/namespace"
 	"hyperkube/controllers/nodeipam"
 	"hyperkube/controllers/nodelifecycle"
@@ -36,6 +37,7 @@ func All() []Descriptor {
 		{Name: "deployment-controller", New: deployment.New},
 		{Name: "replicaset-controller", New: replicaset.New},
 		{Name: "replicationcontroller-controller", New: replicaset.NewForReplicationControllers},
+		{Name: "job-controller", New: job.New},
 		// Services.
 		{Name: "endpointslice-controller", New: endpointslice.New},
 		{Name: "endpoints-controller", New: endpoints.New},
