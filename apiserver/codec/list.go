@@ -10,8 +10,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// flushAt is how much of a list is gathered before it is written.
-const flushAt = 64 << 10
+// pieceSize is how much of a list is written at a time: with the header of an
+// HTTP/2 frame it fills one TLS record, so that a piece is one frame, one record
+// and one system call.
+const pieceSize = 16<<10 - 9
+
+// pieces hands a list over in such pieces.
+type pieces struct {
+	w   io.Writer
+	buf []byte
+}
+
+// flush writes all full pieces, or with last everything.
+func (p *pieces) flush(last bool) error {
+	rest := p.buf
+	for len(rest) >= pieceSize || last && len(rest) > 0 {
+		n := min(len(rest), pieceSize)
+		if _, err := p.w.Write(rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	p.buf = p.buf[:copy(p.buf, rest)]
+	return nil
+}
 
 // WriteList streams a list by joining the encodings its entries share. Memory
 // does not grow with the list, but for tables, YAML and pretty answers. buf is
@@ -80,26 +102,24 @@ func (v *View) writeProtoList(w io.Writer, m Media, l *store.List, meta *metav1.
 	if s, ok := w.(Sizer); ok {
 		s.SetSize(protoSize(head, size))
 	}
-	buf = append(buf[:0], head...)
-	buf = append(buf, 2<<3|2)
-	buf = binary.AppendUvarint(buf, uint64(size))
-	buf = appendField(buf, 1, mb)
+	out := pieces{w, append(buf[:0], head...)}
+	out.buf = append(out.buf, 2<<3|2)
+	out.buf = binary.AppendUvarint(out.buf, uint64(size))
+	out.buf = appendField(out.buf, 1, mb)
 	for e := range l.Entries {
 		b, err := v.protoBody(m, e)
 		if err != nil {
-			return buf, err
+			return out.buf, err
 		}
-		buf = appendField(buf, 2, b)
-		if len(buf) >= flushAt {
-			if _, err := w.Write(buf); err != nil {
-				return buf, err
+		out.buf = appendField(out.buf, 2, b)
+		if len(out.buf) >= pieceSize {
+			if err := out.flush(false); err != nil {
+				return out.buf, err
 			}
-			buf = buf[:0]
 		}
 	}
-	buf = append(buf, protoTail[:]...)
-	_, err = w.Write(buf)
-	return buf, err
+	out.buf = append(out.buf, protoTail[:]...)
+	return out.buf, out.flush(true)
 }
 
 // Sizer is a writer that wants to know how long the answer will be.
@@ -116,32 +136,30 @@ func (v *View) writeJSONList(w io.Writer, m Media, l *store.List, meta *metav1.L
 	if err != nil {
 		return buf, err
 	}
-	buf = append(buf[:0], v.listHead(m)...)
-	buf = append(append(buf, `,"metadata":`...), mb...)
-	buf = append(buf, `,"items":[`...)
+	out := pieces{w, append(buf[:0], v.listHead(m)...)}
+	out.buf = append(append(out.buf, `,"metadata":`...), mb...)
+	out.buf = append(out.buf, `,"items":[`...)
 	first := true
 	for e := range l.Entries {
 		b, err := v.jsonBody(m, e)
 		if err != nil {
-			return buf, err
+			return out.buf, err
 		}
 		if !first {
-			buf = append(buf, ',')
+			out.buf = append(out.buf, ',')
 		}
 		first = false
 		if m.Shape == Partial { // its items name their kind, as they would alone
-			buf = appendJSON(buf, v.headOf(m), b)
+			out.buf = appendJSON(out.buf, v.headOf(m), b)
 		} else {
-			buf = append(buf, b...)
+			out.buf = append(out.buf, b...)
 		}
-		if len(buf) >= flushAt {
-			if _, err := w.Write(buf); err != nil {
-				return buf, err
+		if len(out.buf) >= pieceSize {
+			if err := out.flush(false); err != nil {
+				return out.buf, err
 			}
-			buf = buf[:0]
 		}
 	}
-	buf = append(buf, "]}\n"...)
-	_, err = w.Write(buf)
-	return buf, err
+	out.buf = append(out.buf, "]}\n"...)
+	return out.buf, out.flush(true)
 }

@@ -104,35 +104,33 @@ func (v *View) writeTable(w io.Writer, m Media, l *store.List, meta metav1.ListM
 func writeRows(w io.Writer, m Media, t *metav1.Table, buf []byte) ([]byte, error) {
 	rows := t.Rows
 	t.Rows = []metav1.TableRow{}
-	head, err := marshalBareJSON(t)
+	head, err := marshalBareJSON(t) // ends in "rows":[]}
 	if err != nil {
 		return buf, err
 	}
-	buf = appendJSON(buf[:0], jsonHead(tableKind(m)), head)
-	buf = buf[:len(buf)-len("]}")]
+	out := pieces{w, appendJSON(buf[:0], jsonHead(tableKind(m)), head)}
+	out.buf = out.buf[:len(out.buf)-len("]}")]
 	for i := range rows {
 		if i > 0 {
-			buf = append(buf, ',')
+			out.buf = append(out.buf, ',')
 		}
 		cells, err := json.Marshal(rows[i].Cells)
 		if err != nil {
-			return buf, err
+			return out.buf, err
 		}
-		buf = append(append(buf, `{"cells":`...), cells...)
+		out.buf = append(append(out.buf, `{"cells":`...), cells...)
 		if raw := rows[i].Object.Raw; raw != nil {
-			buf = append(append(buf, `,"object":`...), raw...)
+			out.buf = append(append(out.buf, `,"object":`...), raw...)
 		} else {
-			buf = append(buf, `,"object":null`...)
+			out.buf = append(out.buf, `,"object":null`...)
 		}
-		buf = append(buf, '}')
-		if len(buf) >= flushAt {
-			if _, err := w.Write(buf); err != nil {
-				return buf, err
+		out.buf = append(out.buf, '}')
+		if len(out.buf) >= pieceSize {
+			if err := out.flush(false); err != nil {
+				return out.buf, err
 			}
-			buf = buf[:0]
 		}
 	}
-	buf = append(buf, "]}\n"...)
-	_, err = w.Write(buf)
-	return buf, err
+	out.buf = append(out.buf, "]}\n"...)
+	return out.buf, out.flush(true)
 }

@@ -137,8 +137,9 @@ type listWriter struct {
 	sized       bool
 }
 
-// packAt is the size of the first piece from which packing pays.
-const packAt = 60 << 10
+// packAt is the size of the first piece from which packing pays: a list of more
+// than one.
+const packAt = 16000
 
 // SetSize takes the length of the answer where it is known beforehand.
 func (w *listWriter) SetSize(n int) {
