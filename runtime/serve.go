@@ -6,6 +6,7 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
 	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
@@ -44,10 +45,23 @@ func Serve(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("starting containerd: %w", err)
 	}
-	defer srv.Stop()
 	if err := srv.Start(ctx); err != nil {
+		srv.Stop()
 		return fmt.Errorf("starting containerd's sockets: %w", err)
 	}
 	<-ctx.Done()
+	// Stopping politely waits for clients that stay connected. Everything
+	// containerd knows is on disk after every call, so it need not be polite.
+	stopped := make(chan struct{})
+	go func() {
+		srv.Stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(politeness):
+	}
 	return nil
 }
+
+const politeness = 100 * time.Millisecond
