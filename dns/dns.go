@@ -1,7 +1,7 @@
 // Package dns is the cluster's name server, CoreDNS as a library, and the objects
 // that run it in the cluster.
 //
-//	Manifests ──▶ Deployment coredns ──▶ /hyperkube dns -conf Corefile ──▶ Run
+//	Manifests ──▶ Deployment coredns ──▶ /hyperkube dns --conf Corefile ──▶ Run
 //
 // CoreDNS keeps its settings in package variables (the directives, the loader of
 // configuration files, the list of instances), and its loop plugin ends the process

@@ -129,7 +129,7 @@ func container(o ManifestOptions) corev1.Container {
 	}
 	return corev1.Container{
 		Name: name, Image: o.Image, ImagePullPolicy: corev1.PullIfNotPresent,
-		Command: []string{"/hyperkube"}, Args: []string{"dns", "-conf", confDir + "/Corefile"},
+		Command: []string{"/hyperkube"}, Args: []string{"dns", "--conf", confDir + "/Corefile"},
 		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "128MiB"}, {Name: "GOGC", Value: "50"}},
 		Resources: corev1.ResourceRequirements{
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("170Mi")},
