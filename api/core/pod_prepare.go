@@ -95,7 +95,7 @@ func keepMeta(p, old *corev1.Pod) {
 }
 
 // PodSpecChanged tells whether metadata.generation must rise. Most updates leave
-// the spec alone, which equal encodings show at a sixth of the price of looking
+// the spec alone, which equal encodings show at a third of the price of looking
 // at every field.
 func PodSpecChanged(p, old *corev1.Pod) bool {
 	is, err := p.Spec.Marshal()
