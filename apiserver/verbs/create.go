@@ -107,6 +107,7 @@ func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, er
 	k := c.ep.kind
 	c.freshMeta(obj)
 	k.Default(obj)
+	c.record("", nil, obj, o)
 	a := c.attributes(admission.Create, o.dryRun)
 	a.Object = obj
 	if err := c.mutators(a); err != nil {
@@ -134,9 +135,6 @@ func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, er
 	}
 	if err := admission.Validate(c.ctx, c.Admission, a); err != nil {
 		return nil, err
-	}
-	if c.Applier != nil && !o.applied {
-		c.Applier.Record(k, "", nil, obj, o.manager, c.Env.Now())
 	}
 	return c.store(obj, o)
 }

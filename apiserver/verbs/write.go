@@ -114,6 +114,7 @@ func (c *call) settle(obj, live store.Object, o writeOptions, r rules) (done fun
 		return done, nil, err
 	}
 	k.Default(obj)
+	c.record(r.sub, live, obj, o)
 	a := c.attributes(admission.Update, o.dryRun)
 	a.Object, a.Old = obj, live
 	if err := c.mutators(a); err != nil {
@@ -136,10 +137,15 @@ func (c *call) settle(obj, live store.Object, o writeOptions, r rules) (done fun
 		}
 		return func(bool) {}, nil, err
 	}
-	if c.Applier != nil && !o.applied {
-		c.Applier.Record(k, r.sub, live, obj, o.manager, c.Env.Now())
-	}
 	return done, obj, nil
+}
+
+// record notes who owns the fields written. It comes before admission: what
+// plugins add belongs to nobody, so that a later apply does not take it away.
+func (c *call) record(sub string, live, obj store.Object, o writeOptions) {
+	if c.Applier != nil && !o.applied {
+		c.Applier.Record(c.ep.kind, sub, live, obj, o.manager, c.Env.Now())
+	}
 }
 
 // judge validates, then asks the plugins that may refuse.
