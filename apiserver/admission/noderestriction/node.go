@@ -41,7 +41,7 @@ func (p Plugin) node(a *admission.Attributes, name string) error {
 		}
 	}
 	if bad := forbiddenLabels(changed(node.Labels, was)); len(bad) > 0 {
-		return admission.Forbid(a, "is not allowed to modify labels: %s", strings.Join(bad, ", "))
+		return admission.Forbid(a, "node %q is not allowed to modify labels: %s", name, strings.Join(bad, ", "))
 	}
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 
 	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/admission/certificateapproval"
+	"hyperkube/apiserver/admission/certificatesigning"
+	"hyperkube/apiserver/admission/certificatesubjectrestriction"
 	"hyperkube/apiserver/admission/defaultingressclass"
 	"hyperkube/apiserver/admission/defaultstorageclass"
 	"hyperkube/apiserver/admission/defaulttolerationseconds"
@@ -16,6 +19,7 @@ import (
 	"hyperkube/apiserver/admission/persistentvolumeclaimresize"
 	"hyperkube/apiserver/admission/priority"
 	"hyperkube/apiserver/admission/rbacescalation"
+	"hyperkube/apiserver/admission/resourcequota"
 	"hyperkube/apiserver/admission/runtimeclass"
 	"hyperkube/apiserver/admission/serviceaccount"
 	"hyperkube/apiserver/admission/storageobjectinuseprotection"
@@ -52,7 +56,11 @@ func Default(d Deps) []admission.Plugin {
 		storageobjectinuseprotection.New(),
 		persistentvolumeclaimresize.New(d.Reader),
 		runtimeclass.New(d.Reader),
+		certificateapproval.New(d.Authorizer),
+		certificatesigning.New(d.Authorizer),
+		certificatesubjectrestriction.New(),
 		defaultingressclass.New(d.Reader),
+		resourcequota.New(d.Reader),
 	}
 	list = slices.DeleteFunc(list, func(p admission.Plugin) bool { return slices.Contains(d.Disabled, p.Name()) })
 	if d.RBAC != nil {
