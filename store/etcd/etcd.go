@@ -12,7 +12,9 @@ package etcd
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"expvar"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -23,6 +25,8 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
 )
 
 // TLS names the files of one TLS identity. A set CAFile makes client
@@ -68,10 +72,10 @@ type Server struct {
 	sole   bool // the cluster has no other member
 }
 
-// single-member timing: an election takes at most ten ticks, so a short tick
-// makes a start quick. With peers the usual figures apply.
+// A sole member is asked to lead as soon as it can and has nobody to hear from,
+// so its raft clock may tick slowly. With peers the usual figures apply.
 const (
-	soleTickMs, soleElectionMs = 20, 100
+	soleTickMs, soleElectionMs = 200, 1000
 	peerTickMs, peerElectionMs = 100, 1000
 )
 
@@ -87,7 +91,8 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := prepareDir(c.Dir, c.Cluster); err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
-	member, err := start(ctx, cfg)
+	sole := len(c.ListenPeer) == 0
+	member, err := start(ctx, cfg, sole)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
@@ -95,12 +100,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		member.Close()
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
-	sole := len(c.ListenPeer) == 0
 	return &Server{member: member, closed: sole && len(c.ListenClient) == 0, sole: sole}, nil
 }
 
 // start turns the panics with which etcd meets unusable data into errors.
-func start(ctx context.Context, cfg *embed.Config) (member *embed.Etcd, err error) {
+func start(ctx context.Context, cfg *embed.Config, sole bool) (member *embed.Etcd, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			member, err = nil, fmt.Errorf("data directory %s cannot be used: %v", cfg.Dir, p)
@@ -110,17 +114,62 @@ func start(ctx context.Context, cfg *embed.Config) (member *embed.Etcd, err erro
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-member.Server.ReadyNotify():
-		return member, nil
-	case err = <-member.Err():
-	case <-member.Server.StopNotify():
-		err = errors.New("member stopped while starting")
-	case <-ctx.Done():
-		err = fmt.Errorf("member is not ready: %w", ctx.Err())
+	if err = ready(ctx, member, sole); err != nil {
+		member.Close()
+		return nil, err
 	}
-	member.Close()
-	return nil, err
+	return member, nil
+}
+
+// ready waits until the member answers, urging a sole one to lead.
+func ready(ctx context.Context, member *embed.Etcd, sole bool) error {
+	urge := time.NewTicker(leadEvery)
+	defer urge.Stop()
+	for {
+		select {
+		case <-member.Server.ReadyNotify():
+			return nil
+		case err := <-member.Err():
+			return err
+		case <-member.Server.StopNotify():
+			return errors.New("member stopped while starting")
+		case <-ctx.Done():
+			return fmt.Errorf("member is not ready: %w", ctx.Err())
+		case <-urge.C:
+			if sole {
+				lead(ctx, member.Server)
+			}
+		}
+	}
+}
+
+const leadEvery = 2 * time.Millisecond
+
+// lead has the member begin its election now, as a leader that steps down
+// would, instead of after an election timeout. Raft must have applied what it
+// knows to be committed: before that a member may not stand, and asking it to
+// can end in a panic.
+func lead(ctx context.Context, s *etcdserver.EtcdServer) {
+	id, kind := uint64(s.MemberID()), raftpb.MsgTimeoutNow
+	st, ok := raftStatus()
+	if !ok || st.ID != id || st.RaftState != raft.StateFollower || st.Applied == 0 || st.Applied < st.GetCommit() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	// An error leaves the election to the clock.
+	_ = s.Process(ctx, &raftpb.Message{Type: &kind, To: &id, From: &id})
+}
+
+// raftStatus is what etcd publishes of the raft node started last, which may
+// be another member's in tests: members tell theirs by the id.
+func raftStatus() (raft.Status, bool) {
+	v, ok := expvar.Get("raft.status").(expvar.Func)
+	if !ok {
+		return raft.Status{}, false
+	}
+	st, ok := v.Value().(raft.Status)
+	return st, ok
 }
 
 func (c Config) embed() (*embed.Config, error) {
@@ -186,7 +235,8 @@ func (c Config) urls(cfg *embed.Config) error {
 		cfg.AdvertisePeerUrls = []url.URL{{Scheme: "https", Host: "127.0.0.1:2380"}}
 	}
 	cfg.InitialCluster = c.InitialCluster
-	if cfg.InitialCluster == "" {
+	if cfg.InitialCluster == "" { // a cluster of its own, told from all others
+		cfg.InitialClusterToken = rand.Text()
 		cfg.InitialCluster = cfg.Name + "=" + cfg.AdvertisePeerUrls[0].String()
 	}
 	return nil

@@ -28,7 +28,7 @@ func Role(ctx context.Context, args []string, log *slog.Logger) error {
 	if err := prepareDir(cfg.Dir, ""); err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
-	member, err := start(ctx, cfg)
+	member, err := start(ctx, cfg, false)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
