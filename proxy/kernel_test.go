@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,12 +88,26 @@ func TestClusterIP(t *testing.T) {
 	})
 }
 
+// TestHairpin: an endpoint reaches itself through its service, whether or not bridged
+// packets pass the IP hooks.
 func TestHairpin(t *testing.T) {
-	l := newLab(t)
+	for _, bridgeNF := range []string{"0", "1"} {
+		t.Run("bridge-nf-call-iptables="+bridgeNF, func(t *testing.T) {
+			l := newLab(t)
+			l.in(l.node, func() error { return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte(bridgeNF), 0) })
+			hairpin(t, l)
+		})
+	}
+}
+
+func hairpin(t *testing.T, l *lab) {
+	t.Helper()
+	client := l.pod("10.88.0.9")
 	l.serve(8000, "10.88.0.2")
 	l.add(service("self", "10.32.0.10", 80), 8000, "10.88.0.2")
 	l.start()
 	l.reach(l.pods["10.88.0.2"], "tcp", "10.32.0.10:80", "10.88.0.2")
+	l.reach(client, "tcp", "10.32.0.10:80", "10.88.0.2")
 	l.add(service("self-udp", "10.32.0.11", 80, udp), 8000, "10.88.0.2")
 	l.reach(l.pods["10.88.0.2"], "udp", "10.32.0.11:80", "10.88.0.2")
 }
