@@ -20,6 +20,7 @@ import (
 	"hyperkube/store/etcd"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -233,4 +234,35 @@ func (b cacheBoth) List(o metav1.ListOptions) (runtime.Object, error) {
 }
 func (b cacheBoth) Watch(o metav1.ListOptions) (watch.Interface, error) {
 	return b.WatchWithContext(context.Background(), o)
+}
+
+// TestVersions: events are one collection under two group-versions.
+func TestVersions(t *testing.T) {
+	s, _ := newCluster(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	kube := kubernetes.NewForConfigOrDie(s.ClientConfig(admin))
+	now := metav1.NewMicroTime(time.Now())
+	made, err := kube.EventsV1().Events("d").Create(ctx, &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "e-"}, EventTime: now, ReportingController: "x/y", ReportingInstance: "i",
+		Action: "Did", Reason: "Because", Type: "Normal", Note: "text", Regarding: corev1.ObjectReference{Kind: "Pod", Namespace: "d", Name: "p"},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := kube.CoreV1().Events("d").Get(ctx, made.Name, metav1.GetOptions{})
+	if err != nil || core.Message != "text" || core.InvolvedObject.Name != "p" {
+		t.Fatalf("%+v %v", core, err)
+	}
+	if _, err := kube.EventsV1().Events("d").Patch(ctx, made.Name, types.MergePatchType, []byte(`{"series":{"count":2,"lastObservedTime":"2026-01-01T00:00:00.000000Z"}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := kube.EventsV1().Events("d").List(ctx, metav1.ListOptions{})
+	if err != nil || len(list.Items) != 1 || list.Items[0].Series == nil || list.Items[0].Series.Count != 2 {
+		t.Fatalf("%+v %v", list, err)
+	}
+	found, err := kube.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=p,reason=Because"})
+	if err != nil || len(found.Items) != 1 {
+		t.Fatalf("%+v %v", found, err)
+	}
 }

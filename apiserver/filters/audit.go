@@ -120,7 +120,7 @@ func eventOf(r *http.Request, rec *recorder, info *request.Info, start time.Time
 		RequestURI: r.URL.RequestURI(), Verb: info.Verb, UserAgent: r.UserAgent(),
 		User:                     auditUser{u.Name, u.UID, u.Groups, u.Extra},
 		ObjectRef:                &auditObject{info.Resource, info.Namespace, info.Name, info.Group, info.Version, info.Subresource},
-		ResponseStatus:           map[string]any{"metadata": struct{}{}, "code": rec.code},
+		ResponseStatus:           map[string]any{"metadata": struct{}{}, "code": rec.status()},
 		RequestReceivedTimestamp: metav1.NewMicroTime(start), StageTimestamp: metav1.NowMicro(),
 	}
 	if id := rec.Header()[auditID]; len(id) > 0 {

@@ -100,14 +100,14 @@ func (m *metrics) wrap(next http.Handler) http.Handler {
 			s.long.Inc()
 			defer s.long.Dec()
 			next.ServeHTTP(rec, r)
-			m.count(s, key, rec.code)
+			m.count(s, key, rec.status())
 			return
 		}
 		start := time.Now()
 		next.ServeHTTP(rec, r)
 		s.seconds.Observe(time.Since(start).Seconds())
 		s.bytes.Observe(float64(rec.bytes))
-		m.count(s, key, rec.code)
+		m.count(s, key, rec.status())
 	})
 }
 
@@ -167,9 +167,6 @@ func (m *metrics) of(k seriesKey) *series {
 }
 
 func (m *metrics) count(s *series, k seriesKey, code int) {
-	if code == 0 {
-		code = http.StatusOK
-	}
 	c, ok := s.codes.Load(code)
 	if !ok {
 		c = m.total.WithLabelValues(k.verb, k.dry, k.group, k.version, k.resource, k.sub, k.scope, "apiserver", strconv.Itoa(code))

@@ -38,6 +38,14 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// status is the code sent; a handler that says nothing says 200.
+func (r *recorder) status() int {
+	if r.code == 0 {
+		return http.StatusOK
+	}
+	return r.code
+}
+
 // Flush implements http.Flusher.
 func (r *recorder) Flush() {
 	if f, ok := r.ResponseWriter.(http.Flusher); ok {

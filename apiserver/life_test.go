@@ -1,0 +1,119 @@
+package apiserver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// TestShutdown: watches over a socket and inside the process end when the server
+// is told to stop, and Run returns without an error.
+func TestShutdown(t *testing.T) {
+	s, _ := newTestServer(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := selfSigned(t)
+	s.o.Listener, s.o.TLS = ln, TLS{Certificate: &pair}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	<-s.Ready()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	resp, err := client.Get("https://" + ln.Addr().String() + "/api/v1/pods?watch=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.ProtoMajor != 2 || resp.TLS.Version != tls.VersionTLS13 {
+		t.Errorf("%s over TLS %x", resp.Proto, resp.TLS.Version)
+	}
+	inside, err := kubernetes.NewForConfigOrDie(s.ClientConfig(admin)).CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := io.ReadAll(resp.Body); err != nil {
+		t.Errorf("the watch did not end cleanly: %v", err)
+	}
+	for range inside.ResultChan() {
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCancelInside: a watch inside the process ends when its reader stops.
+func TestCancelInside(t *testing.T) {
+	s, _ := newTestServer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	pods := kubernetes.NewForConfigOrDie(s.ClientConfig(admin)).CoreV1().Pods("")
+	w, err := pods.Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Stop()
+	for range w.ResultChan() {
+	}
+	gone, stop := context.WithCancel(ctx)
+	stop()
+	if _, err := pods.List(gone, metav1.ListOptions{}); err == nil {
+		t.Error("a cancelled request succeeded")
+	}
+}
+
+// TestReload: a new certificate is served once its files have changed; a broken
+// one is not.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	k := &keyPair{certFile: filepath.Join(dir, "c"), keyFile: filepath.Join(dir, "k"), log: slog.New(slog.DiscardHandler)}
+	if _, err := k.get(nil); err == nil {
+		t.Fatal("a missing certificate was served")
+	}
+	serve := func(age time.Duration) []byte {
+		k.looked = time.Time{}
+		pair := selfSigned(t)
+		key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, block := range map[string]*pem.Block{k.certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, k.keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
+			if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(file, time.Time{}, time.Now().Add(-age)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return pair.Certificate[0]
+	}
+	for _, age := range []time.Duration{time.Hour, time.Minute} {
+		want := serve(age)
+		got, err := k.get(nil)
+		if err != nil || string(got.Certificate[0]) != string(want) {
+			t.Fatalf("age %v: another certificate is served, %v", age, err)
+		}
+	}
+	before, _ := k.get(nil)
+	if err := os.WriteFile(k.keyFile, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.looked = time.Time{}
+	if got, err := k.get(nil); err != nil || got != before {
+		t.Errorf("a broken key replaced the certificate: %v", err)
+	}
+}
