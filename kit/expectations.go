@@ -82,6 +82,21 @@ func (e *Expectations) Deleted(k Key, uid types.UID) {
 	}
 }
 
+// Going returns the UIDs whose deletion was asked for and has not been seen.
+func (e *Expectations) Going(k Key) map[types.UID]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x, ok := e.keys[k]
+	if !ok || len(x.deletions) == 0 {
+		return nil
+	}
+	out := make(map[types.UID]bool, len(x.deletions))
+	for u := range x.deletions {
+		out[u] = true
+	}
+	return out
+}
+
 // Forget drops a key whose object is gone.
 func (e *Expectations) Forget(k Key) {
 	e.mu.Lock()

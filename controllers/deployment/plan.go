@@ -149,7 +149,7 @@ func (p *planner) newSize() int32 {
 func (p *planner) shrinkOld() bool {
 	d := p.deployment
 	oldSize := total(p.old, sizeOf)
-	if oldSize == 0 {
+	if oldSize == 0 || !reported(p.current) || slices.ContainsFunc(p.old, func(s *appsv1.ReplicaSet) bool { return !reported(s) }) {
 		return false
 	}
 	_, unavailable := bounds(d)

@@ -73,9 +73,17 @@ func total(sets []*appsv1.ReplicaSet, of func(*appsv1.ReplicaSet) int32) int32 {
 	return n
 }
 
-func available(s *appsv1.ReplicaSet) int32 { return s.Status.AvailableReplicas }
-func actual(s *appsv1.ReplicaSet) int32    { return s.Status.Replicas }
-func ready(s *appsv1.ReplicaSet) int32     { return s.Status.ReadyReplicas }
+// available never counts pods that are about to go.
+func available(s *appsv1.ReplicaSet) int32 { return min(s.Status.AvailableReplicas, sizeOf(s)) }
+
+// reported: what the set says of itself was said after its size was last changed. Until then a set that
+// was shrunk and grown again may still count pods that are going.
+func reported(s *appsv1.ReplicaSet) bool { return s.Status.ObservedGeneration >= s.Generation }
+
+func reportedAvailable(s *appsv1.ReplicaSet) int32 { return s.Status.AvailableReplicas }
+
+func actual(s *appsv1.ReplicaSet) int32 { return s.Status.Replicas }
+func ready(s *appsv1.ReplicaSet) int32  { return s.Status.ReadyReplicas }
 
 func active(sets []*appsv1.ReplicaSet) []*appsv1.ReplicaSet {
 	var out []*appsv1.ReplicaSet

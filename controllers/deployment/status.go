@@ -33,7 +33,7 @@ func (p *planner) countStatus() appsv1.DeploymentStatus {
 	}
 	st := *d.Status.DeepCopy()
 	st.ObservedGeneration = d.Generation
-	st.Replicas, st.ReadyReplicas, st.AvailableReplicas = total(sets, actual), total(sets, ready), total(sets, available)
+	st.Replicas, st.ReadyReplicas, st.AvailableReplicas = total(sets, actual), total(sets, ready), total(sets, reportedAvailable)
 	st.UpdatedReplicas = 0
 	if p.current != nil {
 		st.UpdatedReplicas = p.current.Status.Replicas

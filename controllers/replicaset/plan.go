@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/podctl"
 )
@@ -19,8 +20,9 @@ const burst = 500
 // snapshot is all that a plan depends on.
 type snapshot struct {
 	set     *appsv1.ReplicaSet
-	pods    []*corev1.Pod  // claimed pods of every phase
-	related map[string]int // active pods of the same application, by node
+	pods    []*corev1.Pod      // claimed pods of every phase
+	related map[string]int     // active pods of the same application, by node
+	going   map[types.UID]bool // deleted already, and not seen to be
 	now     time.Time
 }
 
@@ -78,7 +80,7 @@ func planStatus(s snapshot, acted plan, failed error) (st appsv1.ReplicaSetStatu
 		if podctl.Finished(p) {
 			continue
 		}
-		if p.DeletionTimestamp != nil {
+		if p.DeletionTimestamp != nil || s.going[p.UID] {
 			terminating++
 			continue
 		}

@@ -20,6 +20,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
@@ -75,7 +76,8 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		c.expect.Forget(key)
 		return kit.Result{}, nil
 	}
-	act := c.expect.Satisfied(key) // asked before the pods are read
+	// Both are asked before the pods are read: what is seen in between is then believed too late, never too early.
+	act, going := c.expect.Satisfied(key), c.expect.Going(key)
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
 		return kit.Result{}, kit.Terminal(fmt.Errorf("selector: %w", err))
@@ -97,6 +99,15 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		}
 		acted = planPods(s)
 		failed = c.apply(ctx, key, set, acted)
+	}
+	// Pods told to go no longer count, though the informer still has them: whoever reads the status
+	// (a rollout) relies on what it calls available.
+	s.going = going
+	for _, p := range acted.delete {
+		if s.going == nil {
+			s.going = map[types.UID]bool{}
+		}
+		s.going[p.UID] = true
 	}
 	status, after := planStatus(s, acted, failed)
 	if err := c.writeStatus(ctx, set, status); err != nil {
