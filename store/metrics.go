@@ -122,6 +122,11 @@ func (*state) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (g *state) Collect(out chan<- prometheus.Metric) {
+	select {
+	case <-g.s.closed: // a collector that describes nothing cannot be unregistered
+		return
+	default:
+	}
 	byName := desc("apiserver_storage_objects", "Objects stored, by resource.", "resource")
 	byGroup := desc("apiserver_resource_objects", "Objects stored, by group and resource.", "group", "resource")
 	revision := desc("apiserver_watch_cache_resource_version", "Revision of the snapshot, by resource.", "group", "resource")

@@ -22,7 +22,12 @@ type DialOptions struct {
 	Log     *slog.Logger
 }
 
-const dialTimeout = 10 * time.Second
+const (
+	dialTimeout = 10 * time.Second
+	// callTimeout bounds calls whose context has no end of its own: an etcd
+	// without a leader would keep them for ever.
+	callTimeout = 30 * time.Second
+)
 
 // Dial connects and makes sure that somebody answers.
 func Dial(ctx context.Context, o DialOptions) (*Client, error) {
@@ -59,6 +64,8 @@ func (b *Client) Remove(ctx context.Context, key string, expect int64) (int64, b
 }
 
 func (b *Client) txn(ctx context.Context, key string, expect int64, op clientv3.Op) (int64, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	resp, err := b.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", expect)).Then(op).Commit()
 	if err != nil {
 		return 0, false, err
@@ -72,6 +79,8 @@ func (b *Client) Range(ctx context.Context, r Range) (Page, error) {
 	if r.Revision > 0 {
 		opts = append(opts, clientv3.WithRev(r.Revision))
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	resp, err := b.c.Get(ctx, r.Start, opts...)
 	if err != nil {
 		return Page{}, compacted(err)
@@ -82,6 +91,8 @@ func (b *Client) Range(ctx context.Context, r Range) (Page, error) {
 // Revision implements Backend. The key read does not matter, so it is one that
 // cannot exist.
 func (b *Client) Revision(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	resp, err := b.c.Get(ctx, "\x00", clientv3.WithKeysOnly(), clientv3.WithLimit(1))
 	if err != nil {
 		return 0, err
@@ -94,6 +105,8 @@ func (b *Client) Current() (int64, bool) { return 0, false }
 
 // Grant implements Backend.
 func (b *Client) Grant(ctx context.Context, ttl int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	resp, err := b.c.Grant(ctx, ttl)
 	if err != nil {
 		return 0, err
