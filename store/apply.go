@@ -1,0 +1,133 @@
+package store
+
+import (
+	"strconv"
+	"time"
+
+	"hyperkube/store/backend"
+)
+
+// take applies one event to the working tree.
+func (c *collection) take(ev *backend.Event) {
+	c.m.received.Inc()
+	key, ok := c.key(ev.Key)
+	if !ok {
+		return
+	}
+	var ch *change
+	var writer *pending
+	if ev.Deleted {
+		writer = c.store.pendings.take(ev.Key, nil)
+		if ch = c.remove(key, ev.Revision); ch != nil && writer != nil {
+			ch.gone()
+		}
+	} else {
+		writer = c.store.pendings.take(ev.Key, ev.Value)
+		ch = c.put(key, ev, writer)
+	}
+	if ch == nil {
+		if writer != nil {
+			c.batch, c.doneBy = append(c.batch, nil), append(c.doneBy, writer)
+		}
+		return
+	}
+	c.batch, c.doneBy = append(c.batch, ch), append(c.doneBy, writer)
+}
+
+func (c *collection) put(key Key, ev *backend.Event, writer *pending) *change {
+	var obj Object
+	var sum uint64
+	if writer != nil {
+		obj, sum = writer.obj, writer.sum
+	} else {
+		var err error
+		if obj, sum, err = c.decode(ev.Key, ev.Value); err != nil {
+			c.store.log.Error("stored object cannot be read and is left out", "key", string(ev.Key), "error", err)
+			return c.remove(key, ev.Revision)
+		}
+	}
+	e := newEntry(key, obj, ev.Revision, sum)
+	prev, _ := c.tree.Set(e)
+	if prev != nil && c.store.opts.DetectMutation {
+		c.verify(prev)
+	}
+	return &change{rev: ev.Revision, entry: e, prev: prev}
+}
+
+// newEntry adopts obj and gives it its resourceVersion.
+func newEntry(key Key, obj Object, rev int64, sum uint64) *Entry {
+	if n := obj.GetName(); n == key.Name && obj.GetNamespace() == key.Namespace {
+		key = Key{obj.GetNamespace(), n} // share the object's strings
+	}
+	obj.SetResourceVersion(strconv.FormatInt(rev, 10))
+	return &Entry{Key: key, Revision: rev, Object: obj, sum: sum}
+}
+
+func (c *collection) remove(key Key, rev int64) *change {
+	pivot := c.store.pivots.get(key)
+	prev, ok := c.tree.Delete(pivot)
+	c.store.pivots.put(pivot)
+	if !ok {
+		return nil
+	}
+	if c.store.opts.DetectMutation {
+		c.verify(prev)
+	}
+	return &change{rev: rev, prev: prev}
+}
+
+// publish makes the batch visible: snapshot, ring and queues at once for
+// whoever holds the lock, the snapshot at once for everybody else.
+func (c *collection) publish() {
+	now := int64(time.Since(c.store.began))
+	c.mu.Lock()
+	rev := c.snap.Load().rev
+	for _, ch := range c.batch {
+		if ch != nil {
+			c.ring.push(ch, now)
+			c.dispatch(ch)
+			rev = ch.rev
+		}
+	}
+	c.snap.Store(&snapshot{rev: rev, tree: c.tree.Copy()})
+	if c.trimmer == nil && c.ring.n > ringMin {
+		c.trimmer = time.AfterFunc(ringSpan, c.trim)
+	}
+	c.mu.Unlock()
+}
+
+// trim gives back what a burst of changes left in the ring, once it is old.
+func (c *collection) trim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trimmer == nil {
+		return // closed
+	}
+	if c.ring.trim(int64(time.Since(c.store.began))) {
+		c.trimmer.Reset(ringSpan / 2)
+	} else {
+		c.trimmer = nil
+	}
+}
+
+// finish wakes the writers and watchers of the batch.
+func (c *collection) finish() {
+	for i, p := range c.doneBy {
+		switch ch := c.batch[i]; {
+		case p == nil:
+		case ch == nil:
+			p.signal()
+		case ch.entry != nil:
+			p.resolve(ch.entry)
+		default:
+			p.resolve(ch.gone())
+		}
+	}
+	for _, w := range c.woken {
+		w.signal()
+	}
+	clear(c.batch)
+	clear(c.doneBy)
+	clear(c.woken)
+	c.batch, c.doneBy, c.woken = c.batch[:0], c.doneBy[:0], c.woken[:0]
+}
