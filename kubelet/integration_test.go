@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,7 @@ type bed struct {
 	k     *Kubelet
 	dir   string
 	image string
+	port  int
 	stop  func()
 }
 
@@ -42,7 +44,13 @@ func newBed(t testing.TB) *bed {
 		t.Skip("needs root, HYPERKUBE_TEST_CRI and HYPERKUBE_TEST_IMAGE")
 	}
 	dir := t.TempDir()
-	b := &bed{t: t, api: newAPI(), dir: dir, image: image}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	b := &bed{t: t, api: newAPI(), dir: dir, image: image, port: port}
 	b.start()
 	t.Cleanup(func() {
 		for _, p := range b.pods() {
@@ -71,7 +79,8 @@ func (b *bed) start() {
 	k, err := New(Options{
 		NodeName: "test-node", Kube: b.api, Informers: inf, RuntimeEndpoint: os.Getenv("HYPERKUBE_TEST_CRI"),
 		RootDir: filepath.Join(b.dir, "root"), LogDir: filepath.Join(b.dir, "logs"), CgroupRoot: "hyperkube-kubelet-test",
-		Port: -1, Log: log, ClusterDNS: []string{"10.0.0.10"},
+		Address: "127.0.0.1", Port: b.port, Auth: allowAll(), Log: log, ClusterDNS: []string{"10.0.0.10"},
+		ContainerLogMaxSize: 64 << 10, ManifestDir: filepath.Join(b.dir, "manifests"),
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -243,11 +243,14 @@ func (t *Tree) RemovePod(uid string) error {
 	return errors.Join(errs...)
 }
 
-// RemoveRoot removes the whole tree; it fails while pods run.
+// RemoveRoot removes the whole tree; it fails while pods run. A root of its own goes too, if nothing else is in it.
 func (t *Tree) RemoveRoot() error {
 	var errs []error
 	for _, m := range t.all {
 		errs = append(errs, removeTree(filepath.Join(m, t.pods())))
+		if t.root != "/" {
+			_ = unix.Rmdir(filepath.Join(m, t.root))
+		}
 	}
 	return errors.Join(errs...)
 }

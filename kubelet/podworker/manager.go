@@ -147,7 +147,11 @@ func (m *Manager) Remove(uid types.UID) {
 	w := m.workers[uid]
 	m.mu.Unlock()
 	if w != nil {
-		w.change(func() { w.stop(Stop{Removed: true, Deadline: time.Now().Add(minGrace)}) })
+		w.change(func() {
+			pod := w.view.Pod
+			g := grace(pod, Container{FailedGrace: pod.DeletionGracePeriodSeconds})
+			w.stop(Stop{Removed: true, Deadline: time.Now().Add(g)})
+		})
 	}
 }
 

@@ -325,7 +325,8 @@ func (w *Worker) stopSandbox(ctx context.Context, a Action) (func(), error) {
 	}), err
 }
 
-// forget removes what is left of the pod in the runtime and, when the API waits for it, the API object.
+// forget reports the pod's end, removes what is left of it in the runtime and, when the API waits for it, the API
+// object last: whoever sees that gone finds nothing of the pod on the node.
 func (w *Worker) forget(ctx context.Context, pod *v1.Pod) error {
 	_, rt, stop := w.snapshot()
 	if !stop.Removed {
@@ -337,9 +338,6 @@ func (w *Worker) forget(ctx context.Context, pod *v1.Pod) error {
 		case <-sent:
 		case <-ctx.Done():
 			return ctx.Err()
-		}
-		if err := w.d.DeletePod(ctx, pod); err != nil {
-			return err
 		}
 	}
 	for _, c := range rt.Containers {
@@ -353,7 +351,10 @@ func (w *Worker) forget(ctx context.Context, pod *v1.Pod) error {
 		}
 	}
 	w.removeLogs(pod, rt)
-	return nil
+	if stop.Removed {
+		return nil
+	}
+	return w.d.DeletePod(ctx, pod)
 }
 
 // tell returns how events of a container are made.

@@ -21,7 +21,7 @@ func (w *Worker) syncProbes(ctx context.Context) {
 	alive := map[string]bool{}
 	for _, c := range w.view.Runtime.Containers {
 		name := c.Metadata.GetName()
-		if !running(c) || w.view.Busy[name] == OpStart {
+		if !running(c) || w.view.Busy[name] == OpStart || w.view.Containers[name].FailedID == c.Id && w.view.Containers[name].Probe.ID != c.Id {
 			continue
 		}
 		alive[c.Id] = true
