@@ -17,6 +17,7 @@ import (
 	"hyperkube/apiserver/admission/namespacelifecycle"
 	"hyperkube/apiserver/admission/noderestriction"
 	"hyperkube/apiserver/admission/persistentvolumeclaimresize"
+	"hyperkube/apiserver/admission/podsecurity"
 	"hyperkube/apiserver/admission/priority"
 	"hyperkube/apiserver/admission/rbacescalation"
 	"hyperkube/apiserver/admission/resourcequota"
@@ -50,6 +51,7 @@ func Default(d Deps) []admission.Plugin {
 		serviceaccount.New(d.Reader),
 		noderestriction.New(d.Reader),
 		taintnodesbycondition.New(),
+		podsecurity.New(d.Reader),
 		priority.New(d.Reader),
 		defaulttolerationseconds.New(orDefault(d.NotReadySeconds), orDefault(d.UnreachableSeconds)),
 		defaultstorageclass.New(d.Reader),
