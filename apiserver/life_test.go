@@ -117,3 +117,35 @@ func TestReload(t *testing.T) {
 		t.Errorf("a broken key replaced the certificate: %v", err)
 	}
 }
+
+// TestSlowBody: a body that never ends does not hold a request for ever.
+func TestSlowBody(t *testing.T) {
+	s, _ := newTestServer(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := selfSigned(t)
+	s.o.Listener, s.o.TLS = ln, TLS{Certificate: &pair}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	<-s.Ready()
+	for _, h2 := range []bool{true, false} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: h2}}
+		body, end := io.Pipe()
+		resp, err := client.Post("https://"+ln.Addr().String()+"/api/v1/namespaces/d/configmaps?timeout=50ms", "application/json", body)
+		end.Close()
+		if err == nil {
+			resp.Body.Close()
+		}
+		if err != nil || resp.StatusCode < 400 {
+			t.Errorf("http/2 %v: %v %v", h2, resp, err)
+		}
+		client.CloseIdleConnections()
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"hyperkube/apiserver/filters"
@@ -23,7 +24,7 @@ func (s *Server) ClientConfig(user *request.User) *rest.Config {
 	c := &rest.Config{Host: "http://hyperkube.in-process", Transport: &transport{handler: s.inside, user: user}, QPS: -1}
 	c.ContentType = runtime.ContentTypeProtobuf
 	c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	c.UserAgent = user.Name
+	c.UserAgent = strings.TrimPrefix(user.Name, "system:") // names the field manager
 	c.DisableCompression = true
 	return c
 }

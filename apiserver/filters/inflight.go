@@ -65,7 +65,21 @@ func timeout(most time.Duration) func(http.Handler) http.Handler {
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), d)
 			defer cancel()
+			if r.ContentLength != 0 {
+				defer boundBody(ctx, w, r, d)()
+			}
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
+}
+
+// boundBody ends the reading of a body that does not come within d.
+func boundBody(ctx context.Context, w http.ResponseWriter, r *http.Request, d time.Duration) (stop func()) {
+	if r.ProtoMajor == 1 { // Close would wait for the reader
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d)) // fails only on test writers
+		return func() {}
+	}
+	body := r.Body
+	cancel := context.AfterFunc(ctx, func() { body.Close() })
+	return func() { cancel() }
 }
