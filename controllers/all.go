@@ -1,12 +1,14 @@
 package controllers
 
 import (
+	"hyperkube/controllers/cronjob"
 	"hyperkube/controllers/deployment"
 	"hyperkube/controllers/endpoints"
 	"hyperkube/controllers/endpointslice"
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/garbage"
 	"hyperkube/controllers/job"
+	"hyperkube/controllers/mirroring"
 	"hyperkube/controllers/namespace"
 	"hyperkube/controllers/nodeipam"
 	"hyperkube/controllers/nodelifecycle"
@@ -15,6 +17,7 @@ import (
 	"hyperkube/controllers/rootca"
 	"hyperkube/controllers/serviceaccount"
 	"hyperkube/controllers/tainteviction"
+	"hyperkube/controllers/ttlfinished"
 )
 
 // Descriptor declares a controller.
@@ -38,9 +41,12 @@ func All() []Descriptor {
 		{Name: "replicaset-controller", New: replicaset.New},
 		{Name: "replicationcontroller-controller", New: replicaset.NewForReplicationControllers},
 		{Name: "job-controller", New: job.New},
+		{Name: "cronjob-controller", New: cronjob.New},
+		{Name: "ttl-after-finished-controller", New: ttlfinished.New},
 		// Services.
 		{Name: "endpointslice-controller", New: endpointslice.New},
 		{Name: "endpoints-controller", New: endpoints.New},
+		{Name: "endpointslice-mirroring-controller", New: mirroring.New},
 		// Nodes.
 		{Name: "node-lifecycle-controller", New: nodelifecycle.New},
 		{Name: "taint-eviction-controller", New: tainteviction.New},
