@@ -20,6 +20,7 @@ package apply
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ import (
 
 // Manager keeps managed fields for a set of kinds.
 type Manager struct {
+	plans map[*kind.Kind]compiled
 	types func() managedfields.TypeConverter
 	mu    sync.Mutex
 	ready map[target]*managedfields.FieldManager
@@ -59,6 +61,7 @@ func New(kinds []*kind.Kind, scheme *runtime.Scheme) (*Manager, error) {
 		}
 	}
 	return &Manager{
+		plans: compileKinds(kinds),
 		types: sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme) }),
 		ready: map[target]*managedfields.FieldManager{},
 	}, nil
@@ -105,7 +108,39 @@ func (m *Manager) Apply(k *kind.Kind, sub string, live store.Object, patch []byt
 // apply. live is nil on create. It never fails: when the fields cannot be
 // worked out, the live record is kept.
 func (m *Manager) Record(k *kind.Kind, sub string, live, obj store.Object, manager string, now time.Time) {
-	m.record(k, sub, live, obj, manager, now)
+	if !m.fast(k, sub, live, obj, manager, now) {
+		m.record(k, sub, live, obj, manager, now)
+	}
+}
+
+// plan gives the compiled form of what a write through sub may own, and the
+// object it starts from.
+func (m *Manager) plan(k *kind.Kind, sub string, live store.Object) (*plan, reflect.Value) {
+	c := m.plans[k]
+	p := c.plans[resetField(k, sub)]
+	if live == nil {
+		return p, c.blank
+	}
+	return p, reflect.ValueOf(live).Elem()
+}
+
+// compiled is a kind's plans by the top-level field they leave out, and its zero object.
+type compiled struct {
+	plans map[string]*plan
+	blank reflect.Value
+}
+
+func compileKinds(kinds []*kind.Kind) map[*kind.Kind]compiled {
+	c, out := newCompiler(), map[*kind.Kind]compiled{}
+	for _, k := range kinds {
+		blank := reflect.ValueOf(k.New()).Elem()
+		one := compiled{plans: map[string]*plan{}, blank: blank}
+		for _, without := range []string{"", "spec", "status"} {
+			one.plans[without] = c.root(blank.Type(), without)
+		}
+		out[k] = one
+	}
+	return out
 }
 
 // record is the library's way.
