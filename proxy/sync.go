@@ -17,7 +17,10 @@ import (
 const (
 	retryFirst = 100 * time.Millisecond
 	retryMax   = 10 * time.Second
-	baseOwner  = "" // sorts before every service
+	// reread is the least time between two readings of the whole table, should
+	// somebody else change it again and again.
+	reread    = 50 * time.Millisecond
+	baseOwner = "" // sorts before every service
 )
 
 // table is the state of one family's table.
@@ -89,8 +92,11 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 	p.changeAll()
 	retry := retryFirst
 	for {
-		err := p.sync(ctx)
 		wait := p.o.MinSyncPeriod
+		if p.disturbed() {
+			wait = max(wait, reread)
+		}
+		err := p.sync(ctx)
 		if err != nil {
 			p.o.Log.Error("changing rules failed; trying again", "after", retry, "err", err)
 			p.changes.wake()
@@ -107,6 +113,16 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// disturbed reports whether somebody else changed a table.
+func (p *Proxy) disturbed() bool {
+	for _, t := range p.tables {
+		if t.foreign.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

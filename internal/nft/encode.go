@@ -3,6 +3,8 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -18,7 +20,24 @@ type batch struct {
 	buf   []byte
 	seq   uint32
 	setID uint32
+	names *anonymousNames
 	err   error
+}
+
+// anonymousNames makes names for anonymous sets. The kernel would make them from a
+// pattern, but by parsing the name of every set in the table each time.
+type anonymousNames struct {
+	prefix string
+	count  uint64
+}
+
+func newAnonymousNames() *anonymousNames {
+	return &anonymousNames{prefix: fmt.Sprintf("__a%08x", rand.Uint32())}
+}
+
+func (n *anonymousNames) next() string {
+	n.count++
+	return n.prefix + strconv.FormatUint(n.count, 36)
 }
 
 func newBatch(t Table) *batch {
@@ -163,11 +182,8 @@ func (e *ruleEncoder) cmp(data []byte, not bool) {
 func (e *ruleEncoder) anonymous(key, data []Type, elems []Element) (string, uint32) {
 	b := e.batch
 	b.setID++
-	name := "__set%d"
+	name := b.names.next()
 	flags := uint32(unix.NFT_SET_ANONYMOUS | unix.NFT_SET_CONSTANT)
-	if data != nil {
-		name = "__map%d"
-	}
 	s := &Set{Name: name, Key: key, Data: data}
 	b.newSet(s, flags, b.setID, len(elems))
 	b.elements(unix.NFT_MSG_NEWSETELEM, s, b.setID, elems)

@@ -19,6 +19,7 @@ type Kernel struct {
 	table Table
 	mu    sync.Mutex
 	sock  *socket
+	names *anonymousNames
 }
 
 // Open opens a connection to the kernel for one table. The table need not exist.
@@ -27,11 +28,17 @@ func Open(t Table) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{table: t, sock: s}, nil
+	return &Kernel{table: t, sock: s, names: newAnonymousNames()}, nil
 }
 
 // Close ends the connection; the table stays.
 func (k *Kernel) Close() error { return k.sock.file.Close() }
+
+func (k *Kernel) newBatch() *batch {
+	b := newBatch(k.table)
+	b.names = k.names
+	return b
+}
 
 // Table is the table's name.
 func (k *Kernel) Table() Table { return k.table }
@@ -52,7 +59,7 @@ func (k *Kernel) Delete() error {
 func (k *Kernel) Apply(c *Changes) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	w := &writer{kernel: k, batch: newBatch(k.table)}
+	w := &writer{kernel: k, batch: k.newBatch()}
 	w.create(c)
 	w.switchOver(c)
 	w.remove(c)
@@ -82,7 +89,7 @@ func (w *writer) flush() {
 	if w.err == nil && w.steps > 0 {
 		w.err = w.kernel.sock.transact(w.batch)
 	}
-	w.batch, w.steps = newBatch(w.kernel.table), 0
+	w.batch, w.steps = w.kernel.newBatch(), 0
 }
 
 func (w *writer) create(c *Changes) {
