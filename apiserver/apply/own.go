@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,10 +22,7 @@ const (
 // fast does what record does, without the library. It answers false, having
 // changed nothing, when the case is not one that it knows.
 func (m *Manager) fast(k *kind.Kind, sub string, live, obj store.Object, manager string, now time.Time) bool {
-	entries, known := presentEntries(sub, live, obj)
-	if !known {
-		return false
-	}
+	entries, trusted := presentEntries(sub, live, obj)
 	if len(entries) == 0 && live != nil && live.GetUID() != "" {
 		obj.SetManagedFields(nil) // nobody tracks this object
 		return true
@@ -43,7 +41,8 @@ func (m *Manager) fast(k *kind.Kind, sub string, live, obj store.Object, manager
 		manager = anonymous
 	}
 	self := metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: version, Subresource: sub}
-	out, ok := reown(entries, self, added, removed, now)
+	c := change{self: self, added: added, removed: removed, trusted: trusted}
+	out, ok := c.reown(entries, now)
 	if !ok {
 		return false
 	}
@@ -52,7 +51,8 @@ func (m *Manager) fast(k *kind.Kind, sub string, live, obj store.Object, manager
 }
 
 // presentEntries picks the record to go on from, as the library does: what the
-// client sent with a write of the main resource, else what is live.
+// client sent with a write of the main resource, else what is live. What is
+// live, or the same as that, is trusted to be well-formed.
 func presentEntries(sub string, live, obj store.Object) ([]metav1.ManagedFieldsEntry, bool) {
 	var old []metav1.ManagedFieldsEntry
 	if live != nil {
@@ -68,7 +68,9 @@ func presentEntries(sub string, live, obj store.Object) ([]metav1.ManagedFieldsE
 	case len(sent) == 0, len(sent) == 1 && reflect.ValueOf(sent[0]).IsZero():
 		return nil, true // reset
 	}
-	return sent, true
+	return sent, slices.EqualFunc(sent, old, func(a, b metav1.ManagedFieldsEntry) bool {
+		return a.FieldsV1 != nil && b.FieldsV1 != nil && bytes.Equal(a.FieldsV1.Raw, b.FieldsV1.Raw)
+	})
 }
 
 // familiar says whether all entries are of the kind this package writes.
@@ -94,44 +96,41 @@ func sameManager(a, b *metav1.ManagedFieldsEntry) bool {
 	return a.Manager == b.Manager && a.Operation == b.Operation && a.Subresource == b.Subresource
 }
 
+// change is a write: what it set and removed, and on whose behalf.
+type change struct {
+	self           metav1.ManagedFieldsEntry
+	added, removed []set
+	trusted        bool // the entries' texts need no validation
+}
+
 // reown takes what was set from everybody else, what was removed from all, and
 // gives what was set to self.
-func reown(entries []metav1.ManagedFieldsEntry, self metav1.ManagedFieldsEntry, added, removed []set, now time.Time) ([]metav1.ManagedFieldsEntry, bool) {
+func (c *change) reown(entries []metav1.ManagedFieldsEntry, now time.Time) ([]metav1.ManagedFieldsEntry, bool) {
 	out := make([]metav1.ManagedFieldsEntry, 0, len(entries)+1)
 	mine := -1
 	for _, e := range entries {
-		if len(added)+len(removed) == 0 {
-			out = append(out, e)
-			continue
-		}
-		owned, ok := parseSet(e.FieldsV1.Raw)
-		if !ok {
-			return nil, false
-		}
-		rest, changed := subtract(owned, removed)
-		isSelf := sameManager(&e, &self)
-		if isSelf {
-			more, grown := union(rest, added)
-			rest, changed = more, changed || grown
-		} else {
-			less, lost := subtract(rest, added)
-			rest, changed = less, changed || lost
-		}
-		if len(rest) == 0 {
-			continue
-		}
-		if changed {
-			e.FieldsV1 = encodeSet(rest, len(e.FieldsV1.Raw))
+		isSelf := sameManager(&e, &c.self)
+		if !c.trusted || c.concerns(&e, isSelf) {
+			rest, changed, ok := c.applied(&e, isSelf)
+			if !ok {
+				return nil, false
+			}
+			if len(rest) == 0 {
+				continue
+			}
+			if changed {
+				e.FieldsV1 = encodeSet(rest, len(e.FieldsV1.Raw))
+			}
 		}
 		if isSelf {
 			mine = len(out)
 		}
 		out = append(out, e)
 	}
-	if len(added) > 0 {
+	if len(c.added) > 0 {
 		if mine < 0 {
-			self.FieldsType, self.FieldsV1 = fieldsType, encodeSet(added, 256)
-			mine, out = len(out), append(out, self)
+			c.self.FieldsType, c.self.FieldsV1 = fieldsType, encodeSet(c.added, 256)
+			mine, out = len(out), append(out, c.self)
 		}
 		out[mine].Time = &metav1.Time{Time: now.UTC().Truncate(time.Second)}
 	}
@@ -143,6 +142,35 @@ func reown(entries []metav1.ManagedFieldsEntry, self metav1.ManagedFieldsEntry, 
 		out = nil
 	}
 	return out, true
+}
+
+// concerns looks at an entry's text without taking it apart: most writes touch
+// nothing of most entries, and set what their own entry has already.
+func (c *change) concerns(e *metav1.ManagedFieldsEntry, isSelf bool) bool {
+	if found, ok := search(e.FieldsV1.Raw, c.removed); !ok || found > 0 {
+		return true
+	}
+	found, ok := search(e.FieldsV1.Raw, c.added)
+	if isSelf {
+		return !ok || found != members(c.added)
+	}
+	return !ok || found > 0
+}
+
+// applied is what an entry owns after the change.
+func (c *change) applied(e *metav1.ManagedFieldsEntry, isSelf bool) (rest []set, changed, ok bool) {
+	owned, ok := parseSet(e.FieldsV1.Raw)
+	if !ok {
+		return nil, false, false
+	}
+	rest, changed = subtract(owned, c.removed)
+	more := false
+	if isSelf {
+		rest, more = union(rest, c.added)
+	} else {
+		rest, more = subtract(rest, c.added)
+	}
+	return rest, changed || more, true
 }
 
 func encodeSet(s []set, size int) *metav1.FieldsV1 {
