@@ -141,7 +141,7 @@ func (n *Network) putHostPorts(d *nft.Desired, f nft.Family) error {
 		return err
 	}
 	for i := range ports {
-		d.Put("pod/"+ports[i].Owner.Container, &nft.Fragment{Elements: ports[i].Elements(f)})
+		d.Put("pod/"+ports[i].Owner.Container+"/"+ports[i].Owner.Interface, &nft.Fragment{Elements: ports[i].Elements(f)})
 	}
 	return nil
 }
