@@ -88,28 +88,38 @@ func (c *call) readPatch() (types.PatchType, []byte, writeOptions, error) {
 	return t, bytes.Clone(buf.Bytes()), o, nil
 }
 
-// apply is server-side apply; it creates what does not exist.
+// apply is server-side apply; it creates what does not exist. Another creator
+// or remover in between makes it begin again, a few times.
 func (c *call) apply(body []byte, o writeOptions, r rules) error {
 	o.applied = true
-	force := o.force != nil && *o.force
-	k := c.ep.kind
-	e, err := c.write(o, r, func(live *store.Entry) (store.Object, error) {
-		return c.Applier.Apply(k, r.sub, live.Object, body, o.manager, force)
-	})
-	if r.sub == "" && apierrors.IsNotFound(err) {
-		obj, err := c.Applier.Apply(k, r.sub, nil, body, o.manager, force)
+	for try := 1; ; try++ {
+		code, e, err := c.applyOnce(body, o, r)
+		if apierrors.IsAlreadyExists(err) && try < applyTries {
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		if e, err = c.insert(obj, o); err == nil {
-			return c.sendEntry(http.StatusCreated, e)
-		}
-		return err
+		return c.sendEntry(code, e)
 	}
+}
+
+const applyTries = 5
+
+func (c *call) applyOnce(body []byte, o writeOptions, r rules) (int, *store.Entry, error) {
+	k, force := c.ep.kind, o.force != nil && *o.force
+	e, err := c.write(o, r, func(live *store.Entry) (store.Object, error) {
+		return c.Applier.Apply(k, r.sub, live.Object, body, o.manager, force)
+	})
+	if r.sub != "" || !apierrors.IsNotFound(err) {
+		return http.StatusOK, e, err
+	}
+	obj, err := c.Applier.Apply(k, r.sub, nil, body, o.manager, force)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	return c.sendEntry(http.StatusOK, e)
+	e, err = c.insert(obj, o)
+	return http.StatusCreated, e, err
 }
 
 // patcher applies one patch to live objects. Pure.
