@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -118,7 +119,12 @@ func tailOlder(f *os.File, older []string, want int64, out *printer) error {
 	if err != nil {
 		return fmt.Errorf("reading log: %w", err)
 	}
-	missing := want - int64(strings.Count(string(data), "\n"))
+	missing := want
+	for line := range bytes.Lines(data) {
+		if e, err := Parse(line); err == nil && !e.Partial {
+			missing--
+		}
+	}
 	prev := older[len(older)-1]
 	if missing <= 0 || strings.HasSuffix(prev, ".gz") {
 		return nil

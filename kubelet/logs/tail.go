@@ -68,7 +68,7 @@ func tailOffset(f *os.File, n int64) (int64, error) {
 			if line == nil {
 				break
 			}
-			if e, err := Parse(line); err != nil || !e.Partial {
+			if e, err := Parse(line); err == nil && !e.Partial { // a line torn by a crash is no line
 				count++
 			}
 			if count > n {

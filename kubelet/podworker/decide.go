@@ -13,6 +13,11 @@ import (
 	"hyperkube/kubelet/status"
 )
 
+// drain covers the way of a deletion through endpoint slices to the nodes' rules,
+// which takes tens of milliseconds on a quiet cluster. The pod's grace period
+// runs meanwhile.
+const drain = 300 * time.Millisecond
+
 // Timings that Kubernetes documents.
 const (
 	minGrace      = 2 * time.Second

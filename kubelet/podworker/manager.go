@@ -2,6 +2,7 @@ package podworker
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -101,7 +102,18 @@ func (w *Worker) take(pod *v1.Pod) {
 	if g := pod.DeletionGracePeriodSeconds; g != nil {
 		grace = max(grace, time.Duration(*g)*time.Second)
 	}
-	w.stop(Stop{Deleted: true, Deadline: time.Now().Add(grace)})
+	s := Stop{Deleted: true, Deadline: time.Now().Add(grace)}
+	if grace > minGrace && serving(pod) {
+		s.Drain = time.Now().Add(drain)
+	}
+	w.stop(s)
+}
+
+// serving tells whether requests may be on their way to the pod.
+func serving(pod *v1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c v1.PodCondition) bool {
+		return c.Type == v1.PodReady && c.Status == v1.ConditionTrue
+	})
 }
 
 // metaChanged tells whether what downward API volumes show has changed.
@@ -131,7 +143,7 @@ func (w *Worker) stop(s Stop) {
 	merged.Deleted = merged.Deleted || s.Deleted
 	merged.Removed = merged.Removed || s.Removed
 	if s.Deadline.Before(have.Deadline.Add(-time.Second)) {
-		merged.Deadline = s.Deadline
+		merged.Deadline, merged.Drain = s.Deadline, s.Drain
 		for key, op := range w.view.Busy {
 			if op == OpKill {
 				w.cancels[key]() // decided anew, with less time

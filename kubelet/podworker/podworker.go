@@ -59,7 +59,10 @@ type Stop struct {
 	Deleted  bool // the API asks for the pod to be removed
 	Removed  bool // the API does not have the pod any more
 	Deadline time.Time
-	Message  string // of the Killing events; empty for the usual
+	// Drain is how long containers are left alone, so that services have stopped
+	// sending to a pod before its processes stop listening.
+	Drain   time.Time
+	Message string // of the Killing events; empty for the usual
 }
 
 // SetUp is how far the pod's own steps are.

@@ -11,6 +11,10 @@ import (
 
 // decideStop takes the pod down: main containers, then sidecars from the last to the first, the sandbox, the rest.
 func decideStop(v View, p *Plan) {
+	if v.Now.Before(v.Stop.Drain) {
+		p.wake(v.Stop.Drain)
+		return
+	}
 	if killContainers(v, p) || busy(v) {
 		return
 	}

@@ -10,6 +10,7 @@ package atomic
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -83,14 +84,14 @@ func ValidPath(name string) error {
 	return nil
 }
 
+// errDiffers ends a comparison.
+var errDiffers = errors.New("differs")
+
 func same(dir string, p Payload) bool {
 	count := 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || d.IsDir() {
 			return err
-		}
-		if d.IsDir() {
-			return nil
 		}
 		rel, err := filepath.Rel(dir, path)
 		if err != nil {
@@ -98,11 +99,11 @@ func same(dir string, p Payload) bool {
 		}
 		f, ok := p[rel]
 		if !ok {
-			return fs.SkipAll
+			return errDiffers
 		}
 		have, err := os.ReadFile(path)
 		if err != nil || !bytes.Equal(have, f.Data) {
-			return fs.SkipAll
+			return errDiffers
 		}
 		count++
 		return nil

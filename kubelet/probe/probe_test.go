@@ -1,0 +1,130 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// script is an executor whose answers are a string: + success, - failure, ? error, T timeout.
+type script struct {
+	answers string
+	n       int
+	log     []string
+	start   time.Time
+}
+
+func (s *script) ExecSync(_ context.Context, _ string, cmd []string, _ time.Duration) (*runtimeapi.ExecSyncResponse, error) {
+	s.log = append(s.log, fmt.Sprintf("%v %s", time.Since(s.start), cmd[0]))
+	a := s.answers[min(s.n, len(s.answers)-1)]
+	s.n++
+	switch a {
+	case '-':
+		return &runtimeapi.ExecSyncResponse{ExitCode: 1, Stdout: []byte("sick")}, nil
+	case '?':
+		return nil, status.Error(codes.Unknown, "runtime down")
+	case 'T':
+		return nil, status.Error(codes.DeadlineExceeded, "too slow")
+	}
+	return &runtimeapi.ExecSyncResponse{}, nil
+}
+
+func probeOf(cmd string, delay, period, fails int32) *v1.Probe {
+	return &v1.Probe{ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{cmd}}},
+		InitialDelaySeconds: delay, PeriodSeconds: period, FailureThreshold: fails, SuccessThreshold: 1}
+}
+
+// observe runs probes for a while in a bubble and returns what they said, with times.
+func observe(t *testing.T, c *v1.Container, answers string, life time.Duration) (changes, checks []string) {
+	synctest.Test(t, func(t *testing.T) {
+		ex := &script{answers: answers, start: time.Now()}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), life)
+		defer cancel()
+		var fails []string
+		(&Prober{Exec: ex}).Run(ctx, Target{Container: c, ID: "id"}, Sink{
+			Changed: func(u Update) { changes = append(changes, fmt.Sprintf("%v %s %v", time.Since(start), u.Type, u.OK)) },
+			Failed:  func(typ Type, unknown bool, out string) { fails = append(fails, out) },
+		})
+		checks = ex.log
+		_ = fails
+	})
+	return changes, checks
+}
+
+func equal(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestReadinessIsAskedAtOnce(t *testing.T) {
+	changes, checks := observe(t, &v1.Container{ReadinessProbe: probeOf("r", 0, 10, 3)}, "+---+", 45*time.Second)
+	equal(t, changes, "0s Readiness true", "30s Readiness false", "40s Readiness true")
+	equal(t, checks, "0s r", "10s r", "20s r", "30s r", "40s r")
+}
+
+func TestStartupComesFirst(t *testing.T) {
+	c := &v1.Container{StartupProbe: probeOf("s", 1, 2, 5), LivenessProbe: probeOf("l", 0, 3, 2), ReadinessProbe: nil}
+	changes, checks := observe(t, c, "--++?-T", 30*time.Second)
+	// The error counts for nothing; the failure and the timeout after it end the container.
+	equal(t, changes, "5s Startup true", "5s Liveness true", "14s Liveness false")
+	equal(t, checks, "1s s", "3s s", "5s s", "5s l", "8s l", "11s l", "14s l")
+}
+
+func TestStartupGivesUp(t *testing.T) {
+	changes, _ := observe(t, &v1.Container{StartupProbe: probeOf("s", 0, 1, 3), LivenessProbe: probeOf("l", 0, 1, 1)}, "-", 30*time.Second)
+	equal(t, changes, "2s Startup false")
+}
+
+func TestNetworkHandlers(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/bad":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case r.Header.Get("User-Agent") != userAgent, r.Host != "other":
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	defer srv.Close()
+	host, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := Target{PodIP: host, Container: &v1.Container{Ports: []v1.ContainerPort{{Name: "web", ContainerPort: int32(number)}}}}
+	p := &Prober{}
+	get := func(path string) *v1.Probe {
+		return &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: path, Port: intstr.FromString("web"), HTTPHeaders: []v1.HTTPHeader{{Name: "Host", Value: "other"}}}}}
+	}
+	for _, c := range []struct {
+		spec *v1.Probe
+		want Result
+		text string
+	}{
+		{get("/"), Success, ""},
+		{get("/bad"), Failure, "HTTP probe failed with statuscode: 503"},
+		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("web")}}}, Success, ""},
+		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(1)}}}, Failure, "dial tcp " + host + ":1: connect: connection refused"},
+		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("none")}}}, Unknown, "invalid port number: none"},
+	} {
+		got, text := p.check(t.Context(), target, c.spec)
+		if got != c.want || text != c.text {
+			t.Errorf("%v: %v %q", c.spec, got, text)
+		}
+	}
+}
