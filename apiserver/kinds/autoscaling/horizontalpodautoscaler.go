@@ -34,5 +34,6 @@ func horizontalPodAutoscaler() *kind.Kind {
 			Prepare:  func(_ context.Context, o, old *autoscalingv2.HorizontalPodAutoscaler) { o.Spec = old.Spec },
 			Validate: rules.ValidateHorizontalPodAutoscalerStatus,
 		},
+		Versions: []kind.Version{versionOne()},
 	})
 }
