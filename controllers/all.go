@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"hyperkube/controllers/cronjob"
+	"hyperkube/controllers/daemonset"
 	"hyperkube/controllers/deployment"
 	"hyperkube/controllers/endpoints"
 	"hyperkube/controllers/endpointslice"
@@ -16,6 +17,7 @@ import (
 	"hyperkube/controllers/replicaset"
 	"hyperkube/controllers/rootca"
 	"hyperkube/controllers/serviceaccount"
+	"hyperkube/controllers/statefulset"
 	"hyperkube/controllers/tainteviction"
 	"hyperkube/controllers/ttlfinished"
 )
@@ -40,6 +42,8 @@ func All() []Descriptor {
 		{Name: "deployment-controller", New: deployment.New},
 		{Name: "replicaset-controller", New: replicaset.New},
 		{Name: "replicationcontroller-controller", New: replicaset.NewForReplicationControllers},
+		{Name: "daemonset-controller", New: daemonset.New},
+		{Name: "statefulset-controller", New: statefulset.New},
 		{Name: "job-controller", New: job.New},
 		{Name: "cronjob-controller", New: cronjob.New},
 		{Name: "ttl-after-finished-controller", New: ttlfinished.New},

@@ -1,0 +1,82 @@
+package controllers_test
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestDaemonOnEveryNode(t *testing.T) {
+	c := newCluster(t)
+	c.runPods()
+	sets := informer[*appsv1.DaemonSet](c, appsv1.SchemeGroupVersion, "daemonsets")
+	pods := informer[*corev1.Pod](c, corev1.SchemeGroupVersion, "pods")
+	node := func(name string, taints ...corev1.Taint) {
+		must[*corev1.Node](t)(c.kube.CoreV1().Nodes().Create(c.ctx, &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{Taints: taints}}, metav1.CreateOptions{}))
+	}
+	node("a")
+	node("b")
+	node("c", corev1.Taint{Key: "own", Effect: corev1.TaintEffectNoSchedule})
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "agent", Namespace: "default"},
+		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "nginx"}}, Template: nginx(1, "v1").Spec.Template}}
+	api := c.kube.AppsV1().DaemonSets("default")
+	d = must[*appsv1.DaemonSet](t)(api.Create(c.ctx, d, metav1.CreateOptions{}))
+	settled := func(n int32, image string) func() bool {
+		return func() bool {
+			d, ok := sets.Get("default", "agent")
+			if !ok || d.Status.NumberAvailable != n || d.Status.DesiredNumberScheduled != n || d.Status.UpdatedNumberScheduled != n || d.Status.ObservedGeneration != d.Generation {
+				return false
+			}
+			for _, p := range pods.List() {
+				if p.Spec.Containers[0].Image != image {
+					return false
+				}
+			}
+			return len(pods.List()) == int(n)
+		}
+	}
+	until(c, sets, "one on each", settled(2, "v1"))
+	node("d")
+	until(c, sets, "one on the new node", settled(3, "v1"))
+	d = must[*appsv1.DaemonSet](t)(api.Get(c.ctx, "agent", metav1.GetOptions{}))
+	d.Spec.Template.Spec.Containers[0].Image = "v2"
+	must[*appsv1.DaemonSet](t)(api.Update(c.ctx, d, metav1.UpdateOptions{}))
+	until(c, sets, "all replaced", settled(3, "v2"))
+}
+
+func TestStatefulSetInOrder(t *testing.T) {
+	c := newCluster(t)
+	c.runPods()
+	sets := informer[*appsv1.StatefulSet](c, appsv1.SchemeGroupVersion, "statefulsets")
+	pods := informer[*corev1.Pod](c, corev1.SchemeGroupVersion, "pods")
+	n := int32(3)
+	s := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default"},
+		Spec: appsv1.StatefulSetSpec{Replicas: &n, ServiceName: "web", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "nginx"}},
+			Template: nginx(1, "v1").Spec.Template}}
+	api := c.kube.AppsV1().StatefulSets("default")
+	must[*appsv1.StatefulSet](t)(api.Create(c.ctx, s, metav1.CreateOptions{}))
+	settled := func(n int32, image string) func() bool {
+		return func() bool {
+			s, ok := sets.Get("default", "web")
+			if !ok || s.Status.AvailableReplicas != n || s.Status.UpdatedReplicas != n || s.Status.Replicas != n ||
+				s.Status.CurrentRevision != s.Status.UpdateRevision || s.Status.ObservedGeneration != s.Generation {
+				return false
+			}
+			p, ok := pods.Get("default", "web-0")
+			return ok && p.Spec.Containers[0].Image == image && p.Spec.Hostname == "web-0"
+		}
+	}
+	until(c, sets, "three in order", settled(3, "v1"))
+	s = must[*appsv1.StatefulSet](t)(api.Get(c.ctx, "web", metav1.GetOptions{}))
+	s.Spec.Template.Spec.Containers[0].Image = "v2"
+	must[*appsv1.StatefulSet](t)(api.Update(c.ctx, s, metav1.UpdateOptions{}))
+	until(c, sets, "rolled", settled(3, "v2"))
+	s = must[*appsv1.StatefulSet](t)(api.Get(c.ctx, "web", metav1.GetOptions{}))
+	one := int32(1)
+	s.Spec.Replicas = &one
+	must[*appsv1.StatefulSet](t)(api.Update(c.ctx, s, metav1.UpdateOptions{}))
+	until(c, sets, "one left", settled(1, "v2"))
+}
