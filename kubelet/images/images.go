@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +42,8 @@ func (e *Error) Error() string { return e.Reason + ": " + e.Message }
 type Image struct {
 	Ref  string // what the runtime calls it
 	User cri.ImageUser
+	// Ports are the TCP ports that the image says it listens on.
+	Ports []int32
 }
 
 // Tell reports progress as an event of the container.
@@ -75,7 +79,7 @@ func (p *Puller) Ensure(ctx context.Context, pod *v1.Pod, c *v1.Container, tell 
 		return Image{}, &Error{ErrImageInspect, msg}
 	}
 	switch {
-	case img != nil && c.ImagePullPolicy != v1.PullAlways:
+	case img.Image != nil && c.ImagePullPolicy != v1.PullAlways:
 		tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image))
 		return present(img), nil
 	case c.ImagePullPolicy == v1.PullNever:
@@ -98,20 +102,41 @@ func Normalize(image string) (string, error) {
 	return image, nil
 }
 
-func (p *Puller) inspect(ctx context.Context, name string) (*runtimeapi.Image, error) {
-	resp, err := p.client.Images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: name}})
-	if err != nil {
-		return nil, err
-	}
-	return resp.Image, nil
+func (p *Puller) inspect(ctx context.Context, name string) (*runtimeapi.ImageStatusResponse, error) {
+	return p.client.Images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: name}, Verbose: true})
 }
 
-func present(img *runtimeapi.Image) Image {
-	out := Image{Ref: img.Id, User: cri.ImageUser{Username: img.Username}}
+func present(r *runtimeapi.ImageStatusResponse) Image {
+	img := r.Image
+	out := Image{Ref: img.Id, User: cri.ImageUser{Username: img.Username}, Ports: exposed(r.Info["info"])}
 	if img.Uid != nil {
 		uid := img.Uid.Value
 		out.User.UID = &uid
 	}
+	return out
+}
+
+// exposed reads the TCP ports out of what a runtime says of an image when it is
+// asked for everything. Runtimes that say it otherwise expose nothing.
+func exposed(info string) []int32 {
+	var said struct {
+		ImageSpec struct {
+			Config struct {
+				ExposedPorts map[string]struct{}
+			} `json:"config"`
+		} `json:"imageSpec"`
+	}
+	if json.Unmarshal([]byte(info), &said) != nil {
+		return nil
+	}
+	var out []int32
+	for port := range said.ImageSpec.Config.ExposedPorts {
+		number, proto, _ := strings.Cut(port, "/")
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil && (proto == "" || proto == "tcp") {
+			out = append(out, int32(n))
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 
@@ -130,14 +155,14 @@ func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name st
 		return Image{}, &Error{ErrImagePull, fmt.Sprintf("failed to pull image %q: %v", c.Image, err)}
 	}
 	img, err := p.inspect(ctx, name)
-	if err == nil && img == nil {
+	if err == nil && img.Image == nil {
 		err = fmt.Errorf("image is not there after the pull")
 	}
 	if err != nil {
 		return Image{}, &Error{ErrImageInspect, fmt.Sprintf("Failed to inspect image %q: %v", c.Image, err)}
 	}
 	tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %v (%v including waiting). Image size: %d bytes.", c.Image,
-		time.Since(began).Truncate(time.Millisecond), time.Since(asked).Truncate(time.Millisecond), img.Size))
+		time.Since(began).Truncate(time.Millisecond), time.Since(asked).Truncate(time.Millisecond), img.Image.Size))
 	return present(img), nil
 }
 

@@ -204,7 +204,7 @@ func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 	}
 	return func() {
 		mem := w.view.Containers[a.Container]
-		mem.Image = nil
+		mem.Image, mem.Ports = nil, c.Image.Ports
 		w.view.Containers[a.Container] = mem
 		if st != nil {
 			w.merge(nil, st)

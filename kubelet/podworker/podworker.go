@@ -75,6 +75,7 @@ type SetUp struct {
 // Container is what is remembered of one container.
 type Container struct {
 	Image *images.Image // present, for the next start
+	Ports []int32       // that the image of the last start listens on
 	Fault *Fault
 	Crash Crash
 	Probe status.Probed
