@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"hyperkube/controllers/aggregation"
 	"hyperkube/controllers/cronjob"
 	"hyperkube/controllers/daemonset"
 	"hyperkube/controllers/deployment"
+	"hyperkube/controllers/disruption"
 	"hyperkube/controllers/endpoints"
 	"hyperkube/controllers/endpointslice"
 	"hyperkube/controllers/env"
@@ -14,8 +16,10 @@ import (
 	"hyperkube/controllers/nodeipam"
 	"hyperkube/controllers/nodelifecycle"
 	"hyperkube/controllers/podgc"
+	"hyperkube/controllers/pvcprotection"
 	"hyperkube/controllers/replicaset"
 	"hyperkube/controllers/rootca"
+	"hyperkube/controllers/satoken"
 	"hyperkube/controllers/serviceaccount"
 	"hyperkube/controllers/statefulset"
 	"hyperkube/controllers/tainteviction"
@@ -38,6 +42,8 @@ func All() []Descriptor {
 		{Name: "serviceaccount-controller", New: serviceaccount.New},
 		{Name: "root-ca-certificate-publisher-controller", New: rootca.New},
 		{Name: "node-ipam-controller", New: nodeipam.New},
+		{Name: "clusterrole-aggregation-controller", New: aggregation.New},
+		{Name: "serviceaccount-token-controller", New: satoken.New},
 		// Workloads.
 		{Name: "deployment-controller", New: deployment.New},
 		{Name: "replicaset-controller", New: replicaset.New},
@@ -47,6 +53,7 @@ func All() []Descriptor {
 		{Name: "job-controller", New: job.New},
 		{Name: "cronjob-controller", New: cronjob.New},
 		{Name: "ttl-after-finished-controller", New: ttlfinished.New},
+		{Name: "disruption-controller", New: disruption.New},
 		// Services.
 		{Name: "endpointslice-controller", New: endpointslice.New},
 		{Name: "endpoints-controller", New: endpoints.New},
@@ -57,6 +64,8 @@ func All() []Descriptor {
 		// What goes away.
 		{Name: "namespace-controller", New: namespace.New},
 		{Name: "pod-garbage-collector-controller", New: podgc.New},
+		{Name: "persistentvolumeclaim-protection-controller", New: pvcprotection.New},
+		{Name: "persistentvolume-protection-controller", New: pvcprotection.NewForVolumes},
 		// Last: it reads what the others already watch.
 		{Name: "garbage-collector-controller", New: garbage.New},
 	}

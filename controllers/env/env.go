@@ -57,7 +57,7 @@ type Config struct {
 
 // TokenSigner makes the never-expiring token of a service account secret.
 type TokenSigner interface {
-	LegacyToken(namespace, name, uid, secret string) (string, error)
+	IssueLegacy(namespace, account, uid, secret string) (string, error)
 }
 
 // WithDefaults fills what is not set.
