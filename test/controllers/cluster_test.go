@@ -30,14 +30,14 @@ import (
 const patience = 20 * time.Second
 
 type cluster struct {
-	t         *testing.T
+	t         testing.TB
 	ctx       context.Context
 	kube      kubernetes.Interface
 	informers *kit.Informers
 }
 
 // newCluster starts an API server and the named controllers (all when none are).
-func newCluster(t *testing.T, names ...string) *cluster {
+func newCluster(t testing.TB, names ...string) *cluster {
 	t.Helper()
 	level := slog.LevelWarn
 	if os.Getenv("VERBOSE") != "" {
@@ -134,7 +134,7 @@ func informer[T kit.Object](c *cluster, gv schema.GroupVersion, resource string)
 	return i
 }
 
-func must[T any](t *testing.T) func(T, error) T {
+func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
