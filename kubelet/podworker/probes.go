@@ -46,7 +46,7 @@ func (w *Worker) startProbes(ctx context.Context, name string, c *runtimeapi.Con
 	mem := w.view.Containers[name]
 	mem.Probe = status.Probed{ID: c.Id, Started: true, Ready: true}
 	if spec == nil || !probe.Needed(spec) {
-		if ports := w.listensOn(spec, mem); len(ports) > 0 && inAPI(w.view.Pod, c.Id).ContainerID == "" {
+		if ports := w.listensOn(spec, mem); len(ports) > 0 && !inAPI(w.view.Pod, c.Id).Ready {
 			mem.Probe.Ready = false
 			w.awaitListening(ctx, name, c.Id, ports)
 		}
