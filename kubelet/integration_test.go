@@ -336,19 +336,3 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("container was touched: %s → %s", x, y)
 	}
 }
-
-// BenchmarkPodStart measures from the pod's appearance in the API to its Ready condition there.
-func BenchmarkPodStart(b *testing.B) {
-	bed := newBed(b)
-	n := 0
-	for b.Loop() {
-		name := fmt.Sprintf("bench-%d", n)
-		n++
-		p := bed.pod(name, "sleep 1000", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(0)) })
-		bed.until(name, "ready", ready)
-		b.StopTimer()
-		bed.delete(p)
-		bed.gone(name)
-		b.StartTimer()
-	}
-}

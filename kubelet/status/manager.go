@@ -162,7 +162,7 @@ func (m *Manager) send(ctx context.Context, uid types.UID, e *entry) {
 		case pod == nil:
 		case e.static:
 			e.mirror = pod
-		case newer(pod, e.base):
+		case !newer(e.base, pod):
 			e.base = pod
 		}
 		if e.want == want || e.gone || ctx.Err() != nil {
