@@ -37,8 +37,8 @@ test: deps build images unit e2e ## unit, scenario, conformance and end-to-end t
 unit: vet ## tests that need no cluster
 	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /cmd/warm)
 
-e2e: build images ## journeys and conformance on real clusters in namespaces of their own
-	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images go test -timeout 60m -count=1 -v ./test/e2e/...
+e2e: build images build/oldkubectl ## journeys and conformance on real clusters in namespaces of their own
+	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images HYPERKUBE_OLD_KUBECTL=$(CURDIR)/build/oldkubectl go test -timeout 60m -count=1 -v ./test/e2e/...
 
 conformance: build ## run the behaviours against KUBECONFIG and report what is covered
 	go test -timeout 60m -count=1 -v ./test/conformance/...
@@ -87,6 +87,11 @@ build/pause: tools/pause/pause.c
 # --- test images --------------------------------------------------------------
 build/nettool: $(wildcard tools/nettool/*.go) go.mod
 	go build -ldflags '-s -w' -o $@ ./tools/nettool
+
+# The standard client, five minor versions older.
+build/oldkubectl: tools/oldkubectl/main.go tools/oldkubectl/go.mod tools/oldkubectl/go.sum
+	@mkdir -p build
+	cd tools/oldkubectl && go build -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.32.13 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=32' -o ../../$@ .
 
 build/images/.done: build/nettool $(wildcard tools/testimages/*.go)
 	go run ./tools/testimages -nettool build/nettool -cache build/deb -o build/images

@@ -2,10 +2,15 @@ package harness
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,7 +40,12 @@ const (
 // the test ends.
 func Up(t testing.TB, flags ...string) *Cluster {
 	t.Helper()
-	h := NewHost(t)
+	return UpOn(t, NewHost(t), flags...)
+}
+
+// UpOn is Up on a host that is there already.
+func UpOn(t testing.TB, h *Host, flags ...string) *Cluster {
+	t.Helper()
 	c := &Cluster{Host: h, Bin: binary(t), DataDir: filepath.Join(h.Dir, "data"), Context: t.Context()}
 	c.Kubeconfig = filepath.Join(c.DataDir, "admin.conf")
 	t.Cleanup(func() {
@@ -56,6 +66,43 @@ func Up(t testing.TB, flags ...string) *Cluster {
 func (c *Cluster) Up(flags ...string) string {
 	c.t.Helper()
 	return c.Run(upTimeout, append([]string{c.Bin, "up", "--data-dir", c.DataDir, "--node-name", "node-1"}, flags...)...)
+}
+
+// Reset removes the cluster.
+func (c *Cluster) Reset() string {
+	c.t.Helper()
+	return c.Run(resetTimeout, c.Bin, "reset", "--yes", "--data-dir", c.DataDir)
+}
+
+// Kill ends the cluster's process, and containerd, as a power cut would, but for
+// the containers.
+func (c *Cluster) Kill() {
+	c.t.Helper()
+	for _, file := range []string{"hyperkube.pid", "containerd.pid"} {
+		if err := syscall.Kill(c.PID(file), syscall.SIGKILL); err != nil {
+			c.t.Fatalf("kill -9 of %s: %v", file, err)
+		}
+	}
+}
+
+// PID reads one of the cluster's pid files.
+func (c *Cluster) PID(file string) int {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join("/run/hyperkube", ShortID(c.DataDir), file))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return pid
+}
+
+// ShortID is how a cluster marks its things on the host.
+func ShortID(dataDir string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(dataDir)))
+	return hex.EncodeToString(sum[:])[:8]
 }
 
 func (c *Cluster) connect() {
