@@ -18,6 +18,7 @@ import (
 	"hyperkube/controllers/podgc"
 	"hyperkube/controllers/pvcprotection"
 	"hyperkube/controllers/replicaset"
+	"hyperkube/controllers/resourcequota"
 	"hyperkube/controllers/rootca"
 	"hyperkube/controllers/satoken"
 	"hyperkube/controllers/serviceaccount"
@@ -61,6 +62,8 @@ func All() []Descriptor {
 		// Nodes.
 		{Name: "node-lifecycle-controller", New: nodelifecycle.New},
 		{Name: "taint-eviction-controller", New: tainteviction.New},
+		// Limits.
+		{Name: "resourcequota-controller", New: resourcequota.New},
 		// What goes away.
 		{Name: "namespace-controller", New: namespace.New},
 		{Name: "pod-garbage-collector-controller", New: podgc.New},
