@@ -36,8 +36,19 @@ type cluster struct {
 	informers *kit.Informers
 }
 
-// newCluster starts an API server and the named controllers (all when none are).
-func newCluster(t testing.TB, names ...string) *cluster {
+// newCluster starts an API server and all controllers, which read the store's own objects.
+func newCluster(t testing.TB) *cluster {
+	t.Helper()
+	return startCluster(t, func(s *apiserver.Server, u *request.User) (kit.Source, error) { return s.Source(u), nil })
+}
+
+// newRemoteCluster is newCluster with informers that read over HTTP.
+func newRemoteCluster(t testing.TB) *cluster {
+	t.Helper()
+	return startCluster(t, func(s *apiserver.Server, u *request.User) (kit.Source, error) { return kit.Remote(s.ClientConfig(u)) })
+}
+
+func startCluster(t testing.TB, source func(*apiserver.Server, *request.User) (kit.Source, error)) *cluster {
 	t.Helper()
 	level := slog.LevelWarn
 	if os.Getenv("VERBOSE") != "" {
@@ -65,10 +76,14 @@ func newCluster(t testing.TB, names ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	informers := kit.NewInformers(server.Source(admin), log)
+	src, err := source(server, admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	informers := kit.NewInformers(src, log)
 	m, err := controllers.New(controllers.Options{
 		Kube: kube, Metadata: meta, Discovery: discoveryOf(all),
-		Informers: informers, Log: log, Controllers: names,
+		Informers: informers, Log: log,
 		Config: env.Config{
 			RootCA: []byte("-----BEGIN CERTIFICATE-----\n"), AllocateNodeCIDRs: true,
 			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},

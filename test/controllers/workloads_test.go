@@ -37,7 +37,11 @@ func reason(d *appsv1.Deployment, t appsv1.DeploymentConditionType) string {
 }
 
 func TestDeploymentRollsOutAndBack(t *testing.T) {
-	c := newCluster(t)
+	t.Run("in process", func(t *testing.T) { rollOutAndBack(t, newCluster(t)) })
+	t.Run("over HTTP", func(t *testing.T) { rollOutAndBack(t, newRemoteCluster(t)) })
+}
+
+func rollOutAndBack(t *testing.T, c *cluster) {
 	c.runPods()
 	must := must[*appsv1.Deployment](t)
 	api := c.kube.AppsV1().Deployments("default")
