@@ -60,6 +60,8 @@ type Kubelet struct {
 	// Set by Run.
 	objects *objects.Cache
 	workers *podworker.Manager
+
+	burstable int64 // weight of that class; of the pods' handler only
 }
 
 // New checks the options and connects to nothing yet.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/kit"
+	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/static"
 )
 
@@ -174,6 +175,22 @@ func (k *Kubelet) update(p *v1.Pod, mirrors *static.Source) {
 	}
 	k.objects.Use(p)
 	k.workers.Update(p)
+	k.share()
+}
+
+// share weighs the burstable class by what its pods request, when that has changed. Called by the pods' handler only.
+func (k *Kubelet) share() {
+	if k.cgroups == nil {
+		return
+	}
+	weight := cgroup.BurstableShares(k.pods.List())
+	if weight == k.burstable {
+		return
+	}
+	k.burstable = weight
+	if err := k.cgroups.Share(weight); err != nil {
+		k.o.Log.Warn("weighing the burstable class", "err", err)
+	}
 }
 
 func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
@@ -185,6 +202,7 @@ func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
 	}
 	k.workers.Remove(p.UID)
 	k.objects.Forget(p.UID)
+	k.share()
 }
 
 // sweep removes directories, cgroups and logs of pods that nobody knows.

@@ -17,6 +17,10 @@ import (
 
 // Pod returns nil when the pod may start, else how it ends. here are the other pods that use the node.
 func Pod(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
+	if pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers {
+		// Running it in the host's user namespace would give it more than it asked for.
+		return reject("UserNamespaces", "pods with hostUsers: false are not supported yet by this kubelet")
+	}
 	if node == nil {
 		return nil
 	}
@@ -57,7 +61,7 @@ func resources(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
 	}
 	for name, want := range helpers.PodRequests(pod, helpers.PodResourcesOptions{}) {
 		have, known := node.Status.Allocatable[name]
-		if !known && !extended(name) || want.IsZero() {
+		if !known || want.IsZero() { // what the node does not know of is not its to refuse
 			continue
 		}
 		u := used[name]
@@ -69,14 +73,6 @@ func resources(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
 		}
 	}
 	return nil
-}
-
-func extended(name v1.ResourceName) bool {
-	switch name {
-	case v1.ResourceCPU, v1.ResourceMemory, v1.ResourceEphemeralStorage:
-		return false
-	}
-	return true
 }
 
 func units(name v1.ResourceName, q resource.Quantity) int64 {

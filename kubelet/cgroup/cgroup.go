@@ -106,6 +106,23 @@ func (t *Tree) EnsureRoot(l Limits) error {
 	return t.ensure(path.Join(t.pods(), "besteffort"), Limits{CPUShares: 2})
 }
 
+// BurstableShares is the weight of what all burstable pods that have not ended request together.
+func BurstableShares(pods []*v1.Pod) int64 {
+	var milli int64
+	for _, p := range pods {
+		if cri.QoS(p) == v1.PodQOSBurstable && p.Status.Phase != v1.PodSucceeded && p.Status.Phase != v1.PodFailed {
+			req := helpers.PodRequests(p, helpers.PodResourcesOptions{})
+			milli += req.Cpu().MilliValue()
+		}
+	}
+	return cri.CPUShares(milli)
+}
+
+// Share sets the weight of the burstable class.
+func (t *Tree) Share(weight int64) error {
+	return t.ensure(path.Join(t.pods(), "burstable"), Limits{CPUShares: weight})
+}
+
 // EnsurePod makes a pod's cgroup and sets its limits.
 func (t *Tree) EnsurePod(pod *v1.Pod, pids int64) error {
 	l := PodLimits(pod)
