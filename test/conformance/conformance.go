@@ -35,5 +35,8 @@ func behaviours() []behaviour {
 		projectedVolumes(),
 		downwardVolumes(),
 		emptyDirVolumes(),
+		configMapsAndSecrets(),
+		environment(),
+		lifecycle(),
 	)
 }

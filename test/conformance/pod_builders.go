@@ -172,7 +172,7 @@ func podState(p *corev1.Pod) string {
 // output runs a pod to its end, which must be success, and returns its log.
 func (f *fixture) output(p *corev1.Pod) string {
 	f.Helper()
-	f.create(p)
+	p = f.create(p)
 	end := f.awaitPod(p.Name, "ends", podEnded)
 	log := f.log(p.Name, "")
 	if end.Status.Phase != corev1.PodSucceeded {
