@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/codec"
@@ -83,7 +84,7 @@ func (c *call) postTo(sub *kind.Subresource) error {
 	}
 	a := c.attributes(admission.Create, o.dryRun)
 	a.Body = body
-	if err := c.readParent(a); err != nil {
+	if err := c.readParent(a, c.key); err != nil {
 		return err
 	}
 	if err := c.admit(a); err != nil {
@@ -103,13 +104,13 @@ func (c *call) postTo(sub *kind.Subresource) error {
 }
 
 // readParent shows admission the object that the subresource belongs to.
-func (c *call) readParent(a *admission.Attributes) error {
+func (c *call) readParent(a *admission.Attributes, key store.Key) error {
 	if len(c.Admission) == 0 {
 		return nil
 	}
-	e, err := c.ep.coll.Get(c.ctx, c.key, store.Freshness{})
+	e, err := c.ep.coll.Get(c.ctx, key, store.Freshness{})
 	if err != nil {
-		return c.explain(err, c.key.Name)
+		return c.explain(err, key.Name)
 	}
 	a.Old = e.Object
 	return nil
@@ -121,7 +122,11 @@ func (c *call) connect(sub *kind.Subresource) error {
 		return apierrors.NewServiceUnavailable("connections to " + c.info.Resource + "/" + sub.Name + " are not served here")
 	}
 	a := c.attributes(admission.Connect, false)
-	if err := c.readParent(a); err != nil {
+	parent := c.key
+	if sub.Name == "proxy" {
+		parent.Name = proxied(parent.Name)
+	}
+	if err := c.readParent(a, parent); err != nil {
 		return err
 	}
 	if err := c.admit(a); err != nil {
@@ -129,6 +134,15 @@ func (c *call) connect(sub *kind.Subresource) error {
 	}
 	c.Connect.ServeHTTP(c.w, c.r)
 	return nil
+}
+
+// proxied is the object's name in [scheme:]name[:port].
+func proxied(id string) string {
+	parts := strings.SplitN(id, ":", 3)
+	if len(parts) == 3 {
+		return parts[1]
+	}
+	return parts[0]
 }
 
 // negative is the complaint about a number below zero.
