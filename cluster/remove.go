@@ -3,6 +3,7 @@ package cluster
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,6 +30,29 @@ func killShims(ctx context.Context, socket string) error {
 			return filepath.Base(args[0]) == "containerd-shim-runc-v2" && slices.Contains(args, socket)
 		})
 	})
+}
+
+// shimSockets are where the shims of our containers listen, as containerd noted.
+func shimSockets(run string) []string {
+	notes, err := filepath.Glob(filepath.Join(run, "containerd", "io.containerd.runtime.v2.task", "*", "*", "bootstrap.json"))
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, n := range notes {
+		b, err := os.ReadFile(n)
+		if err != nil {
+			continue
+		}
+		var boot struct{ Address string }
+		if json.Unmarshal(b, &boot) != nil {
+			continue
+		}
+		if path, ok := strings.CutPrefix(boot.Address, "unix://"); ok && strings.HasPrefix(path, "/run/containerd/s/") {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // killCgroup ends every process in the cgroup and below, in all hierarchies.

@@ -32,7 +32,7 @@ func Reset(ctx context.Context, dataDir string, progress Progress) error {
 	}{
 		{"stop the cluster", func() error { _, err := Down(ctx, dataDir); return err }},
 		{"stop containerd", func() error { return endByPIDFile(ctx, filepath.Join(p.Run, "containerd.pid"), p.Data) }},
-		{"end containers", func() error { return errors.Join(killShims(ctx, p.Socket), killCgroup(ctx, p.CgroupRoot())) }},
+		{"end containers", func() error { return endContainers(ctx, p) }},
 		{"remove network", func() error { return resetNetwork(ctx, p) }},
 		{"unmount", func() error { return unmountBelow(p.Data, p.Run) }},
 		{"remove cgroups", func() error { return removeCgroups(ctx, p.CgroupRoot()) }},
@@ -41,6 +41,24 @@ func Reset(ctx context.Context, dataDir string, progress Progress) error {
 		if err := progress.timed(step.name, step.do); err != nil {
 			return fmt.Errorf("%w (run reset again when the cause is gone; it goes on where it stopped)", err)
 		}
+	}
+	return nil
+}
+
+func endContainers(ctx context.Context, p Paths) error {
+	sockets := shimSockets(p.Run)
+	if err := errors.Join(killShims(ctx, p.Socket), killCgroup(ctx, p.CgroupRoot())); err != nil {
+		return err
+	}
+	for _, s := range sockets {
+		if err := os.Remove(s); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing a shim's socket: %w", err)
+		}
+	}
+	// Where containerd's shims put their sockets cannot be configured; the
+	// folders go when no other containerd uses them.
+	for _, dir := range []string{"/run/containerd/s", "/run/containerd"} {
+		os.Remove(dir)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"hyperkube/apiserver"
+	"hyperkube/apiserver/admission/plugins"
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/storetest"
@@ -63,7 +64,10 @@ func startCluster(t testing.TB, source func(*apiserver.Server, *request.User) (k
 		}
 	}
 	admin := &request.User{Name: "system:admin", Groups: []string{"system:masters"}}
-	server, err := apiserver.New(apiserver.Options{Store: storetest.New(stored...), Kinds: all, Log: log, Network: oneAddress{}})
+	held := storetest.New(stored...)
+	server, err := apiserver.New(apiserver.Options{
+		Store: held, Kinds: all, Log: log, Network: oneAddress{}, Admission: plugins.Default(plugins.Deps{Reader: held, Log: log}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +160,29 @@ func must[T any](t testing.TB) func(T, error) T {
 			t.Fatal(err)
 		}
 		return v
+	}
+}
+
+// editor reads and writes objects of one kind and namespace.
+type editor[T any] interface {
+	Get(ctx context.Context, name string, o metav1.GetOptions) (T, error)
+	Update(ctx context.Context, obj T, o metav1.UpdateOptions) (T, error)
+}
+
+// edit changes an object as users do, again when a controller was faster.
+func edit[T any](c *cluster, api editor[T], name string, change func(T)) {
+	c.t.Helper()
+	err := kit.RetryConflict(c.ctx, func(ctx context.Context) error {
+		obj, err := api.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(obj)
+		_, err = api.Update(ctx, obj, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		c.t.Fatal(err)
 	}
 }
 

@@ -23,7 +23,7 @@ func TestDaemonOnEveryNode(t *testing.T) {
 	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "agent", Namespace: "default"},
 		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "nginx"}}, Template: nginx(1, "v1").Spec.Template}}
 	api := c.kube.AppsV1().DaemonSets("default")
-	d = must[*appsv1.DaemonSet](t)(api.Create(c.ctx, d, metav1.CreateOptions{}))
+	must[*appsv1.DaemonSet](t)(api.Create(c.ctx, d, metav1.CreateOptions{}))
 	settled := func(n int32, image string) func() bool {
 		return func() bool {
 			d, ok := sets.Get("default", "agent")
@@ -41,9 +41,7 @@ func TestDaemonOnEveryNode(t *testing.T) {
 	until(c, sets, "one on each", settled(2, "v1"))
 	node("d")
 	until(c, sets, "one on the new node", settled(3, "v1"))
-	d = must[*appsv1.DaemonSet](t)(api.Get(c.ctx, "agent", metav1.GetOptions{}))
-	d.Spec.Template.Spec.Containers[0].Image = "v2"
-	must[*appsv1.DaemonSet](t)(api.Update(c.ctx, d, metav1.UpdateOptions{}))
+	edit(c, api, "agent", func(d *appsv1.DaemonSet) { d.Spec.Template.Spec.Containers[0].Image = "v2" })
 	until(c, sets, "all replaced", settled(3, "v2"))
 }
 
@@ -70,13 +68,9 @@ func TestStatefulSetInOrder(t *testing.T) {
 		}
 	}
 	until(c, sets, "three in order", settled(3, "v1"))
-	s = must[*appsv1.StatefulSet](t)(api.Get(c.ctx, "web", metav1.GetOptions{}))
-	s.Spec.Template.Spec.Containers[0].Image = "v2"
-	must[*appsv1.StatefulSet](t)(api.Update(c.ctx, s, metav1.UpdateOptions{}))
+	edit(c, api, "web", func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Containers[0].Image = "v2" })
 	until(c, sets, "rolled", settled(3, "v2"))
-	s = must[*appsv1.StatefulSet](t)(api.Get(c.ctx, "web", metav1.GetOptions{}))
 	one := int32(1)
-	s.Spec.Replicas = &one
-	must[*appsv1.StatefulSet](t)(api.Update(c.ctx, s, metav1.UpdateOptions{}))
+	edit(c, api, "web", func(s *appsv1.StatefulSet) { s.Spec.Replicas = &one })
 	until(c, sets, "one left", settled(1, "v2"))
 }

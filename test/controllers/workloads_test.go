@@ -60,16 +60,14 @@ func rollOutAndBack(t *testing.T, c *cluster) {
 	must(api.Create(c.ctx, nginx(3, "nginx:1"), metav1.CreateOptions{}))
 	until(c, deployments, "first rollout", complete("1"))
 
-	d := must(api.Get(c.ctx, "nginx", metav1.GetOptions{}))
-	d.Spec.Template.Spec.Containers[0].Image = "nginx:2"
-	must(api.Update(c.ctx, d, metav1.UpdateOptions{}))
+	edit(c, api, "nginx", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "nginx:2" })
 	until(c, deployments, "second rollout", complete("2"))
 
-	d = must(api.Get(c.ctx, "nginx", metav1.GetOptions{}))
-	d.Spec.Template.Spec.Containers[0].Image = "nginx:1"
 	n := int32(5)
-	d.Spec.Replicas = &n
-	must(api.Update(c.ctx, d, metav1.UpdateOptions{}))
+	edit(c, api, "nginx", func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Containers[0].Image = "nginx:1"
+		d.Spec.Replicas = &n
+	})
 	until(c, deployments, "rollback and scaling", complete("3"))
 	if got := len(sets.List()); got != 2 {
 		t.Errorf("%d replica sets, want 2: a rollback uses the old one again", got)
@@ -111,9 +109,7 @@ func TestRecreateNeverMixesVersions(t *testing.T) {
 		}
 	}
 	until(c, deployments, "first rollout", done("nginx:1"))
-	d = must(api.Get(c.ctx, "nginx", metav1.GetOptions{}))
-	d.Spec.Template.Spec.Containers[0].Image = "nginx:2"
-	must(api.Update(c.ctx, d, metav1.UpdateOptions{}))
+	edit(c, api, "nginx", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "nginx:2" })
 	until(c, deployments, "second rollout", done("nginx:2"))
 }
 

@@ -132,15 +132,19 @@ func TestContainerdKilled(t *testing.T) {
 	k := &client{c, t, []string{c.Bin, "kubectl"}}
 	k.ok("create", "deployment", "web", "--image="+nginx+"v1")
 	k.ok("rollout", "status", "deployment/web", "--timeout=60s")
-	pid := c.PID("containerd.pid")
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	pid, err := c.PID("containerd.pid")
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	k.Eventually(30*time.Second, "a new containerd", func() error {
-		if now := c.PID("containerd.pid"); now == pid {
-			return fmt.Errorf("still %d", pid)
+		now, err := c.PID("containerd.pid")
+		if err == nil && now == pid {
+			err = fmt.Errorf("still %d", pid)
 		}
-		return nil
+		return err
 	})
 	k.ok("scale", "deployment/web", "--replicas=2")
 	k.ok("rollout", "status", "deployment/web", "--timeout=60s")

@@ -79,24 +79,23 @@ func (c *Cluster) Reset() string {
 func (c *Cluster) Kill() {
 	c.t.Helper()
 	for _, file := range []string{"hyperkube.pid", "containerd.pid"} {
-		if err := syscall.Kill(c.PID(file), syscall.SIGKILL); err != nil {
+		pid, err := c.PID(file)
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
 			c.t.Fatalf("kill -9 of %s: %v", file, err)
 		}
 	}
 }
 
 // PID reads one of the cluster's pid files.
-func (c *Cluster) PID(file string) int {
-	c.t.Helper()
+func (c *Cluster) PID(file string) (int, error) {
 	b, err := os.ReadFile(filepath.Join("/run/hyperkube", ShortID(c.DataDir), file))
 	if err != nil {
-		c.t.Fatal(err)
+		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return pid
+	return strconv.Atoi(strings.TrimSpace(string(b)))
 }
 
 // ShortID is how a cluster marks its things on the host.
