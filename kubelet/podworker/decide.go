@@ -263,6 +263,10 @@ func again(v View, p *Plan, c *v1.Container, cur *runtimeapi.ContainerStatus) {
 		if v.Now.Before(due) {
 			p.wait(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed container=%s pod=%s_%s(%s)",
 				mem.Crash.Delay, c.Name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID))
+			if !mem.Crash.Told {
+				p.Notes = append(p.Notes, Note{c.Name, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)",
+					c.Name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID)})
+			}
 			p.wake(due)
 			return
 		}

@@ -43,3 +43,12 @@ func doubling(first, most time.Duration, n int) time.Duration {
 	}
 	return min(first, most)
 }
+
+// Noted remembers which rests a plan has told of.
+func Noted(known map[string]Container, p Plan) {
+	for _, n := range p.Notes {
+		mem := known[n.Container]
+		mem.Crash.Told = true
+		known[n.Container] = mem
+	}
+}

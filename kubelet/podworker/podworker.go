@@ -96,6 +96,7 @@ type Crash struct {
 	ID    string
 	Count int
 	Delay time.Duration
+	Told  bool // that it rests, as an event
 }
 
 // Op is something under way.
@@ -124,9 +125,15 @@ type Action struct {
 	Note      bool // whether the message goes out as an event
 }
 
+// Note is an event of a container that a decision asks for, once for each rest.
+type Note struct {
+	Container, Reason, Message string
+}
+
 // Plan is what to do now.
 type Plan struct {
 	Actions []Action
+	Notes   []Note
 	Waiting map[string]status.Waiting
 	Stop    *Stop // newly decided
 	WakeAt  time.Time

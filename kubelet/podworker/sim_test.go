@@ -39,6 +39,10 @@ func (s *sim) decide() Plan {
 	if p.Stop != nil {
 		s.v.Stop = p.Stop
 	}
+	for _, n := range p.Notes {
+		s.log = append(s.log, "event "+n.Container+": "+n.Reason+": "+n.Message)
+	}
+	Noted(s.v.Containers, p)
 	for _, a := range p.Actions {
 		if s.v.Busy[a.Container] != "" {
 			panic(fmt.Sprintf("%s %q while %s is under way", a.Op, a.Container, s.v.Busy[a.Container]))

@@ -142,6 +142,10 @@ func (w *Worker) turn(ctx context.Context) (wake time.Time, gone bool) {
 	if w.view.Stop != nil {
 		w.cancelStarts()
 	}
+	for _, n := range plan.Notes {
+		w.tell(n.Container)(v1.EventTypeWarning, n.Reason, n.Message)
+	}
+	Noted(w.view.Containers, plan)
 	for _, a := range plan.Actions {
 		w.launch(ctx, a)
 	}
