@@ -1,206 +1,237 @@
 package scheduler
 
 import (
-	"sync"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/kit"
 	"hyperkube/scheduler/framework"
 	"hyperkube/scheduler/queue"
+	"hyperkube/scheduler/snapshot"
 )
-
-// inbox holds what informers told since the loop last looked: the newest state
-// of each pod and node, so it never grows beyond the number of objects.
-type inbox struct {
-	mu    sync.Mutex
-	pods  map[types.UID]podChange
-	order []types.UID // pods in the order they first changed: first come, first served
-	nodes map[string]*corev1.Node
-	fails []failure // refused bindings, at most one per binder
-	ready chan struct{}
-}
-
-// failure is a binding that the API refused.
-type failure struct {
-	item *queue.Item
-	err  error
-}
-
-// podChange has a nil pod when it is gone.
-type podChange struct{ pod *corev1.Pod }
-
-func newInbox() *inbox {
-	return &inbox{pods: map[types.UID]podChange{}, nodes: map[string]*corev1.Node{}, ready: make(chan struct{}, 1)}
-}
-
-func (b *inbox) pod(uid types.UID, p *corev1.Pod) {
-	b.mu.Lock()
-	if _, ok := b.pods[uid]; !ok {
-		b.order = append(b.order, uid)
-	}
-	b.pods[uid] = podChange{p}
-	b.mu.Unlock()
-	b.signal()
-}
-
-func (b *inbox) node(name string, n *corev1.Node) {
-	b.mu.Lock()
-	b.nodes[name] = n
-	b.mu.Unlock()
-	b.signal()
-}
-
-func (b *inbox) failed(it *queue.Item, err error) {
-	b.mu.Lock()
-	b.fails = append(b.fails, failure{it, err})
-	b.mu.Unlock()
-	b.signal()
-}
-
-func (b *inbox) takeFailures() []failure {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := b.fails
-	b.fails = nil
-	return out
-}
-
-func (b *inbox) signal() {
-	select {
-	case b.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (b *inbox) take() (order []types.UID, pods map[types.UID]podChange, nodes map[string]*corev1.Node) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.order) == 0 && len(b.nodes) == 0 {
-		return nil, nil, nil
-	}
-	order, pods, nodes = b.order, b.pods, b.nodes
-	b.order, b.pods, b.nodes = nil, map[types.UID]podChange{}, map[string]*corev1.Node{}
-	return order, pods, nodes
-}
-
-// watch registers with the informers.
-func (s *Scheduler) watch(f *kit.Informers) {
-	s.pods = kit.InformerFor[*corev1.Pod](f, corev1.SchemeGroupVersion.WithResource("pods"))
-	s.nodes = kit.InformerFor[*corev1.Node](f, corev1.SchemeGroupVersion.WithResource("nodes"))
-	s.namespaces = kit.InformerFor[*corev1.Namespace](f, corev1.SchemeGroupVersion.WithResource("namespaces"))
-	s.budgets.informer = kit.InformerFor[*policyv1.PodDisruptionBudget](f, policyv1.SchemeGroupVersion.WithResource("poddisruptionbudgets"))
-	s.pods.OnChange(kit.Handler[*corev1.Pod]{
-		Add:    func(p *corev1.Pod, _ bool) { s.inbox.pod(p.UID, p) },
-		Update: func(_, p *corev1.Pod) { s.inbox.pod(p.UID, p) },
-		Delete: func(p *corev1.Pod) { s.inbox.pod(p.UID, nil) },
-	})
-	s.nodes.OnChange(kit.Handler[*corev1.Node]{
-		Add:    func(n *corev1.Node, _ bool) { s.inbox.node(n.Name, n) },
-		Update: func(_, n *corev1.Node) { s.inbox.node(n.Name, n) },
-		Delete: func(n *corev1.Node) { s.inbox.node(n.Name, nil) },
-	})
-}
 
 // takeChanges brings the model and the queue up to date.
 func (s *Scheduler) takeChanges() {
-	for _, f := range s.inbox.takeFailures() {
-		s.unbind(f)
+	c, ok := s.inbox.take()
+	var woke framework.Event
+	if ok {
+		for _, name := range slices.Sorted(maps.Keys(c.nodes)) {
+			woke |= s.nodeChanged(name, c.nodes[name])
+		}
+		if c.notes&noteNamespaces != 0 {
+			s.namespacesChanged()
+			woke |= framework.NodeChanged | framework.PodPlaced
+		}
+		for _, uid := range c.order {
+			woke |= s.podChanged(uid, c.pods[uid])
+		}
+		for _, f := range c.fails {
+			woke |= s.unbind(f)
+		}
+		if c.notes&noteStorage != 0 {
+			woke |= framework.StorageChanged
+		}
 	}
-	order, pods, nodes := s.inbox.take()
-	var woke queue.Event
-	for name, n := range nodes {
-		woke |= s.nodeChanged(name, n)
+	s.wake(woke)
+}
+
+// tellPlaced is how many pods are placed, while others are waiting for their turn, before those are
+// woken that may want to be near to them.
+const tellPlaced = 256
+
+// names of the events in metrics.
+var eventNames = [...]struct {
+	event framework.Event
+	name  string
+}{
+	{framework.NodeAdded, "NodeAdd"}, {framework.NodeChanged, "NodeUpdate"}, {framework.PodGone, "AssignedPodDelete"},
+	{framework.PodPlaced, "AssignedPodAdd"}, {framework.StorageChanged, "StorageChange"}, {framework.NominationGone, "NominationGone"},
+}
+
+func (s *Scheduler) wake(e framework.Event) {
+	if s.placed >= tellPlaced || s.placed > 0 && s.queue.Idle() {
+		e |= framework.PodPlaced
 	}
-	for _, uid := range order {
-		woke |= s.podChanged(uid, pods[uid].pod)
+	if e == 0 {
+		return
 	}
-	if woke != 0 {
-		s.queue.Wake(woke)
+	if e&framework.PodPlaced != 0 {
+		s.placed = 0
+	}
+	for _, n := range eventNames {
+		if e&n.event != 0 {
+			s.queue.Wake(n.event, n.name)
+		}
 	}
 }
 
-func (s *Scheduler) nodeChanged(name string, n *corev1.Node) queue.Event {
+func (s *Scheduler) nodeChanged(name string, n *corev1.Node) framework.Event {
+	have := s.model.Node(name)
 	if n == nil {
 		s.model.RemoveNode(name)
-		return 0
+		return framework.NodeChanged // fewer domains may ease a spread
 	}
-	have := s.model.Node(name)
-	changed := queue.NodeAdded
-	if have != nil {
-		changed = 0
-		if matters(have.Node, n) {
-			changed = queue.NodeChanged
-		}
+	var e framework.Event
+	switch {
+	case have == nil:
+		e = framework.NodeAdded
+	case matters(have.Node, n):
+		e = framework.NodeChanged
 	}
 	s.model.SetNode(n)
-	return changed
+	return e
 }
 
-func (s *Scheduler) podChanged(uid types.UID, p *corev1.Pod) queue.Event {
-	if p == nil || over(p) {
-		s.queue.Remove(uid)
+// matters reports whether a node's change may let a pod in that was refused.
+// Heartbeats and image lists do not.
+func matters(old, n *corev1.Node) bool {
+	return old.Spec.Unschedulable != n.Spec.Unschedulable ||
+		!equality.Semantic.DeepEqual(old.Spec.Taints, n.Spec.Taints) ||
+		!equality.Semantic.DeepEqual(old.Labels, n.Labels) ||
+		!equality.Semantic.DeepEqual(old.Status.Allocatable, n.Status.Allocatable)
+}
+
+func (s *Scheduler) podChanged(uid types.UID, p *corev1.Pod) framework.Event {
+	switch {
+	case p == nil || over(p):
+		e := s.forget(uid)
 		if s.model.Remove(uid) {
-			return queue.PodGone
+			e |= framework.PodGone
 		}
+		return e
+	case p.Spec.NodeName != "":
+		return s.forget(uid) | s.hasNode(p)
+	case s.profiles[p.Spec.SchedulerName] == nil:
+		return 0
+	case p.DeletionTimestamp != nil:
+		return s.forget(uid)
+	case len(p.Spec.SchedulingGates) > 0:
+		s.gated[uid] = true
+		s.metrics.gated.Set(float64(len(s.gated)))
 		return 0
 	}
-	if p.Spec.NodeName != "" {
-		return s.placed(p)
-	}
-	if !s.names[p.Spec.SchedulerName] {
-		return 0
-	}
-	if p.DeletionTimestamp != nil || len(p.Spec.SchedulingGates) > 0 {
-		s.queue.Remove(uid)
-		return 0
-	}
-	if _, _, assumed := s.model.Pod(uid); assumed {
+	if _, assumed := s.model.Pod(uid); assumed {
 		return 0 // its binding is under way
 	}
-	c, err := framework.Compile(p, s.namespacesMatching)
-	if err != nil {
-		s.o.Logger.Error("pod cannot be scheduled", "pod", kit.KeyOf(p), "err", err)
-		return 0
+	return s.pending(p)
+}
+
+// forget drops what was known of a pod as one that waits.
+func (s *Scheduler) forget(uid types.UID) framework.Event {
+	s.queue.Remove(uid)
+	s.ungate(uid)
+	if s.model.Denominate(uid) {
+		return framework.NominationGone
 	}
-	s.queue.Add(c)
 	return 0
 }
 
-// placed takes the newer state of a pod that has a node.
-func (s *Scheduler) placed(p *corev1.Pod) queue.Event {
-	s.queue.Remove(p.UID)
-	have, node, known := s.model.Pod(p.UID)
-	if known && node == p.Spec.NodeName && samePlacement(have.Pod, p) {
-		have.Pod = p // confirmed; nothing that scheduling looks at changed
-		return 0
+func (s *Scheduler) ungate(uid types.UID) {
+	if s.gated[uid] {
+		delete(s.gated, uid)
+		s.metrics.gated.Set(float64(len(s.gated)))
 	}
-	c, err := framework.Compile(p, s.namespacesMatching)
-	if err != nil {
-		s.o.Logger.Error("placed pod has a bad affinity, counting it without", "pod", kit.KeyOf(p), "err", err)
-	}
-	s.model.Place(c, p.Spec.NodeName)
-	return queue.PodPlaced
 }
 
-// samePlacement reports whether a pod's newer state weighs the same on its node.
-func samePlacement(old, p *corev1.Pod) bool {
-	if (old.DeletionTimestamp == nil) != (p.DeletionTimestamp == nil) || old.Generation != p.Generation {
-		return false
+// pending takes the newer state of a pod that waits for a node.
+func (s *Scheduler) pending(p *corev1.Pod) framework.Event {
+	s.ungate(p.UID)
+	it, queued := s.queue.Get(p.UID)
+	nominated := ""
+	if queued {
+		nominated = it.Pod.Status.NominatedNodeName
 	}
-	if len(old.Labels) != len(p.Labels) {
-		return false
-	}
-	for k, v := range old.Labels {
-		if p.Labels[k] != v {
-			return false
+	c := (*framework.Pod)(nil)
+	if queued && sameWish(it.Pod.Pod, p) {
+		c = it.Pod
+		c.Pod = p
+	} else {
+		c = s.compile(p)
+		s.queue.Put(c)
+		if n := s.model.NominatedNode(p.UID); n != nil {
+			s.model.Nominate(c, n.Name)
 		}
 	}
-	return true
+	switch {
+	case p.Status.NominatedNodeName == nominated:
+	case p.Status.NominatedNodeName != "":
+		s.model.Nominate(c, p.Status.NominatedNodeName)
+	case s.model.Denominate(p.UID):
+		return framework.NominationGone
+	}
+	return 0
+}
+
+// compile never fails for a pod that validation let in; one with a bad selector
+// is treated as if it had none.
+func (s *Scheduler) compile(p *corev1.Pod) *framework.Pod {
+	c, err := framework.Compile(p, s.namespacesMatching)
+	if err != nil {
+		s.o.Logger.Error("pod has an invalid affinity, going on without", "pod", kit.KeyOf(p), "err", err)
+	}
+	return c
+}
+
+// sameWish reports whether scheduling may answer only the same to the newer state of
+// a pending pod. What changes in status is mostly our own doing.
+func sameWish(old, p *corev1.Pod) bool {
+	return old.Generation == p.Generation && old.Generation != 0 && maps.Equal(old.Labels, p.Labels) ||
+		maps.Equal(old.Labels, p.Labels) && equality.Semantic.DeepEqual(&old.Spec, &p.Spec)
+}
+
+// hasNode takes the newer state of a pod that has a node.
+func (s *Scheduler) hasNode(p *corev1.Pod) framework.Event {
+	have, known := s.model.Pod(p.UID)
+	if known && have.Node == p.Spec.NodeName && sameLoad(have.Pod, p) {
+		s.model.Confirm(p)
+		return 0
+	}
+	s.model.Place(s.compile(p), p.Spec.NodeName)
+	if known {
+		return framework.PodPlaced | framework.PodGone // it may ask for less now
+	}
+	return framework.PodPlaced
+}
+
+// sameLoad reports whether a pod's newer state weighs the same on its node.
+func sameLoad(old *framework.Pod, p *corev1.Pod) bool {
+	return (old.DeletionTimestamp == nil) == (p.DeletionTimestamp == nil) && maps.Equal(old.Labels, p.Labels) && old.SameRequest(p)
 }
 
 func over(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+// namespacesChanged compiles those pods again whose terms select namespaces.
+func (s *Scheduler) namespacesChanged() {
+	var again []snapshot.Placed
+	s.model.Each(func(e snapshot.Placed) {
+		if e.Pod.NamespaceSelectors {
+			again = append(again, e)
+		}
+	})
+	for _, e := range again {
+		if c := s.compile(e.Pod.Pod); e.Assumed {
+			s.model.Assume(c, e.Node)
+		} else {
+			s.model.Place(c, e.Node)
+		}
+	}
+	var waiting []*corev1.Pod
+	s.queue.Each(func(it *queue.Item) {
+		if _, assumed := s.model.Pod(it.Pod.UID); it.Pod.NamespaceSelectors && !assumed {
+			waiting = append(waiting, it.Pod.Pod)
+		}
+	})
+	for _, p := range waiting {
+		c := s.compile(p)
+		s.queue.Put(c)
+		if n := s.model.NominatedNode(p.UID); n != nil {
+			s.model.Nominate(c, n.Name)
+		}
+	}
 }

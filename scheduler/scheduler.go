@@ -1,14 +1,15 @@
 // Package scheduler gives pods their nodes.
 //
-//	informers ─▶ inbox ─▶ ┌──────────────── one goroutine ───────────────┐
-//	                      │ apply changes ─▶ queue.Pop ─▶ decide ─▶ assume │ ─▶ binders (bounded) ─▶ API
+//	informers ─▶ inbox ─▶ ┌──────────────── one goroutine ────────────────┐
+//	                      │ take changes ─▶ queue.Pop ─▶ decide ─▶ assume │ ─▶ binders (bounded) ─▶ API
 //	                      └───────────────────────────────────────────────┘
 //
 // Contract: the model of the cluster belongs to the loop's goroutine, so a cycle
 // needs no lock and no copy. A placed pod is assumed to be on its node at once;
-// the API's answer confirms or takes it back. A pod that fits nowhere is parked
-// until something changes that may help it. Nothing is decided from wall-clock
-// time but backoff.
+// the informer confirms it, or a refusal of the API takes it back. A pod that fits
+// nowhere is parked until something changes that may help it. Nothing is decided
+// from wall-clock time but backoff. Whether a node may be used is said by its
+// taints alone, as the node lifecycle controller sets them, not by conditions.
 package scheduler
 
 import (
@@ -20,7 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/kit"
@@ -38,30 +39,34 @@ type Options struct {
 	Recorder  kit.Recorder
 	Logger    *slog.Logger
 	Registry  prometheus.Registerer // nil counts for nobody
-	// Names of the profiles: pods with another spec.schedulerName are not ours.
-	Names   []string
-	Plugins []framework.Plugin // nil: plugins.All()
-	// Binders is how many bindings may be under way.
+	// Profiles: pods whose spec.schedulerName is none of theirs are not ours.
+	// None is one profile named default-scheduler.
+	Profiles []Profile
+	// Binders is how many writes to the API may be under way.
 	Binders int
 	Now     func() time.Time
 }
 
+// Profile is a scheduler by name with its plugins; nil plugins are plugins.All().
+type Profile struct {
+	Name    string
+	Plugins []framework.Plugin
+}
+
 // Scheduler is made with New.
 type Scheduler struct {
-	o          Options
-	names      map[string]bool
-	pods       *kit.Informer[*corev1.Pod]
-	nodes      *kit.Informer[*corev1.Node]
-	namespaces *kit.Informer[*corev1.Namespace]
-	budgets    budgets
-	inbox      *inbox
-	queue      *queue.Queue
-	model      *snapshot.Model
-	decider    *decide.Decider
-	metrics    *metrics
-	next       int // where the next pod starts to look
-	binders    chan struct{}
-	binding    sync.WaitGroup
+	o        Options
+	profiles map[string]*decide.Decider
+	informers
+	inbox   *inbox
+	queue   *queue.Queue
+	model   *snapshot.Model
+	gated   map[types.UID]bool
+	metrics *metrics
+	next    int // where the next pod starts to look
+	placed  int // assumed since parked pods were last told
+	binders chan struct{}
+	binding sync.WaitGroup
 }
 
 // New wires the scheduler to its informers; nothing runs yet.
@@ -69,37 +74,46 @@ func New(o Options) (*Scheduler, error) {
 	if o.Kube == nil || o.Informers == nil || o.Recorder == nil || o.Logger == nil {
 		return nil, fmt.Errorf("scheduler: Kube, Informers, Recorder and Logger are required")
 	}
-	if o.Names == nil {
-		o.Names = []string{corev1.DefaultSchedulerName}
+	if len(o.Profiles) == 0 {
+		o.Profiles = []Profile{{Name: corev1.DefaultSchedulerName}}
 	}
-	if o.Plugins == nil {
-		o.Plugins = plugins.All()
-	}
-	if o.Binders == 0 {
+	if o.Binders <= 0 {
 		o.Binders = 32
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &Scheduler{
-		o: o, names: map[string]bool{}, inbox: newInbox(), queue: queue.New(o.Now), model: snapshot.New(),
-		decider: decide.New(o.Plugins), binders: make(chan struct{}, o.Binders), metrics: newMetrics(o.Registry),
+		o: o, profiles: map[string]*decide.Decider{}, informers: informersOf(o.Informers), inbox: newInbox(),
+		gated: map[types.UID]bool{}, metrics: newMetrics(), binders: make(chan struct{}, o.Binders),
 	}
-	for _, n := range o.Names {
-		s.names[n] = true
+	s.queue = queue.New(o.Now, s.metrics.moved)
+	s.model = snapshot.New(s.informers)
+	for _, p := range o.Profiles {
+		if _, twice := s.profiles[p.Name]; twice || p.Name == "" {
+			return nil, fmt.Errorf("scheduler: profile name %q is empty or there twice", p.Name)
+		}
+		if p.Plugins == nil {
+			p.Plugins = plugins.All()
+		}
+		s.profiles[p.Name] = decide.New(p.Plugins)
 	}
-	s.watch(o.Informers)
+	if o.Registry != nil {
+		if err := s.metrics.register(o.Registry, s.queue); err != nil {
+			return nil, fmt.Errorf("scheduler: %w", err)
+		}
+	}
+	s.watch()
 	return s, nil
 }
 
-// Run schedules until ctx ends and returns when no binding is under way.
+// Run schedules until ctx ends and returns when no write is under way.
 func (s *Scheduler) Run(ctx context.Context) error {
 	defer s.binding.Wait()
-	for _, synced := range []func(context.Context) error{s.pods.WaitSynced, s.nodes.WaitSynced, s.namespaces.WaitSynced, s.budgets.informer.WaitSynced} {
-		if err := synced(ctx); err != nil {
-			return nil // told to stop before the first list was in
-		}
+	if !s.waitSynced(ctx) {
+		return nil // told to stop before the first lists were in
 	}
+	s.seed()
 	for {
 		s.takeChanges()
 		it, err := s.queue.Pop(ctx, s.inbox.ready)
@@ -115,31 +129,36 @@ func (s *Scheduler) Run(ctx context.Context) error {
 
 // cycle is one attempt to place one pod.
 func (s *Scheduler) cycle(ctx context.Context, it *queue.Item) {
+	if now, ok := s.queue.Get(it.Pod.UID); !ok || now != it {
+		return // gone, or placed, since it was popped
+	}
 	began := s.o.Now()
-	if !s.queue.Has(it.Pod.UID) || it.Pod.DeletionTimestamp != nil {
-		s.queue.Remove(it.Pod.UID)
-		return
-	}
-	d := s.decider.Decide(it.Pod, s.model, s.next)
-	if n := len(s.model.Nodes()); n > 0 {
-		s.next = (s.next + d.Evaluated) % n
-	}
+	decider := s.profiles[it.Pod.Spec.SchedulerName]
+	d := decider.Decide(it.Pod, s.model, s.next)
+	s.next = d.Next(s.next, len(s.model.Nodes()))
+	took := s.o.Now().Sub(began)
+	s.metrics.algorithm.Observe(took.Seconds())
 	if d.Node == nil {
-		s.metrics.attempt("unschedulable", s.o.Now().Sub(began))
-		s.fail(ctx, it, d)
+		s.metrics.result(it.Pod.Spec.SchedulerName, "unschedulable", took)
+		s.fail(ctx, it, decider, d)
 		return
 	}
-	s.model.Place(it.Pod, d.Node.Name)
+	s.model.Assume(it.Pod, d.Node.Name)
+	s.placed++
 	s.bind(ctx, it, d.Node.Name, began)
 }
 
-// namespacesMatching resolves namespace selectors of affinity terms.
-func (s *Scheduler) namespacesMatching(sel labels.Selector) []string {
-	var out []string
-	for _, n := range s.namespaces.List() {
-		if sel.Matches(labels.Set(n.Labels)) {
-			out = append(out, n.Name)
-		}
+// write performs f in a goroutine of its own when one of the binders is free.
+// Once begun it is carried through although ctx ends.
+func (s *Scheduler) write(ctx context.Context, f func(context.Context)) {
+	select {
+	case s.binders <- struct{}{}:
+	case <-ctx.Done():
+		return
 	}
-	return out
+	ctx = context.WithoutCancel(ctx)
+	s.binding.Go(func() {
+		defer func() { <-s.binders }()
+		f(ctx)
+	})
 }

@@ -1,7 +1,10 @@
 package decide
 
 import (
+	"cmp"
+	"math"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -14,30 +17,24 @@ type Preemption struct {
 	Victims []*framework.Pod
 }
 
-// Mover lets the decider try a node without some of its pods. Both calls must
-// leave counters right; the snapshot implements it.
-type Mover interface {
-	framework.Cluster
-	Lift(p *framework.Pod)                      // take a placed pod off its node
-	Return(p *framework.Pod, n *framework.Node) // and put it back
-}
-
-// Disruptable tells whether removing p would break a disruption budget.
-type Disruptable func(p *corev1.Pod) bool
+// Budget tells which of the pods, in this order, could not be removed any more
+// without breaking a disruption budget.
+type Budget func(pods []*framework.Pod) []bool
 
 // Preempt looks among open nodes for the one where removing pods of lower
 // priority makes room at the least cost: fewest broken budgets, then the lowest
-// highest victim, then the lowest sum of priorities, then the fewest victims.
-func (d *Decider) Preempt(p *framework.Pod, cl Mover, open []*framework.Node, breaks Disruptable) *Preemption {
+// highest victim, then the lowest sum of priorities, then the fewest victims,
+// then those that started last.
+func (d *Decider) Preempt(p *framework.Pod, cl Cluster, open []*framework.Node, breaks Budget) *Preemption {
 	if p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever {
 		return nil
 	}
 	var best *candidate
 	for i, n := range open {
-		if i == minFeasible && best != nil {
+		if i >= minFeasible && best != nil {
 			break
 		}
-		if c := d.try(p, cl, n, breaks); c != nil && (best == nil || c.cost.less(best.cost)) {
+		if c := d.try(p, cl, n, breaks); c != nil && (best == nil || c.cost.compare(best.cost) < 0) {
 			best = c
 		}
 	}
@@ -57,93 +54,101 @@ type cost struct {
 	highest int32
 	sum     int64
 	victims int
+	started time.Time // the earliest of the highest victims
 }
 
-func (a cost) less(b cost) bool {
-	if a.broken != b.broken {
-		return a.broken < b.broken
-	}
-	if a.highest != b.highest {
-		return a.highest < b.highest
-	}
-	if a.sum != b.sum {
-		return a.sum < b.sum
-	}
-	return a.victims < b.victims
+func (a cost) compare(b cost) int {
+	return cmp.Or(cmp.Compare(a.broken, b.broken), cmp.Compare(a.highest, b.highest), cmp.Compare(a.sum, b.sum),
+		cmp.Compare(a.victims, b.victims), b.started.Compare(a.started))
 }
 
 // try lifts every lower pod off n and, if p then fits, returns as many as it
-// can, the most important (and those whose loss breaks a budget) first.
-func (d *Decider) try(p *framework.Pod, cl Mover, n *framework.Node, breaks Disruptable) *candidate {
-	var lower []*framework.Pod
-	for _, q := range n.Pods {
-		if q.Priority() < p.Priority() {
-			lower = append(lower, q)
-		}
-	}
+// can, those whose loss breaks a budget first, then the most important.
+func (d *Decider) try(p *framework.Pod, cl Cluster, n *framework.Node, breaks Budget) *candidate {
+	lower := lowerThan(p, n)
 	if len(lower) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(lower, func(a, b *framework.Pod) int {
-		if x, y := breaks(a.Pod), breaks(b.Pod); x != y {
-			return order(y, x)
-		}
-		return int(b.Priority() - a.Priority())
-	})
+	away := make(map[*framework.Pod]bool, len(lower))
 	for _, q := range lower {
 		cl.Lift(q)
+		away[q] = true
 	}
-	away := slices.Clone(lower)
 	defer func() {
-		for _, q := range away {
-			cl.Return(q, n)
+		for _, q := range lower {
+			if away[q] {
+				cl.Return(q, n)
+			}
 		}
 	}()
 	if !d.fits(p, cl, n) {
 		return nil
 	}
 	c := &candidate{Preemption: Preemption{Node: n}}
-	away = away[:0]
-	for _, q := range lower {
-		cl.Return(q, n)
-		if d.fits(p, cl, n) {
-			continue
+	broken := breaks(lower)
+	for _, must := range []bool{true, false} {
+		for i, q := range lower {
+			if broken[i] != must {
+				continue
+			}
+			cl.Return(q, n)
+			if d.fits(p, cl, n) {
+				delete(away, q)
+				continue
+			}
+			cl.Lift(q)
+			c.Victims = append(c.Victims, q)
+			c.cost.add(q, must)
 		}
-		cl.Lift(q)
-		away = append(away, q)
-		c.Victims = append(c.Victims, q)
-		c.cost.add(q, breaks(q.Pod))
+	}
+	if len(c.Victims) == 0 {
+		return nil // it fits as it is: the next attempt will find that
 	}
 	return c
+}
+
+// lowerThan lists the pods on n of lower priority, the most important first:
+// higher priority, then longer running.
+func lowerThan(p *framework.Pod, n *framework.Node) []*framework.Pod {
+	var lower []*framework.Pod
+	for _, q := range n.Pods {
+		if q.Priority() < p.Priority() {
+			lower = append(lower, q)
+		}
+	}
+	slices.SortStableFunc(lower, func(a, b *framework.Pod) int {
+		return cmp.Or(cmp.Compare(b.Priority(), a.Priority()), startOf(a).Compare(startOf(b)), cmp.Compare(a.UID, b.UID))
+	})
+	return lower
+}
+
+func startOf(p *framework.Pod) time.Time {
+	if p.Status.StartTime != nil {
+		return p.Status.StartTime.Time
+	}
+	return p.CreationTimestamp.Time
 }
 
 func (c *cost) add(q *framework.Pod, breaks bool) {
 	if breaks {
 		c.broken++
 	}
-	if c.victims == 0 || q.Priority() > c.highest {
-		c.highest = q.Priority()
+	switch at := startOf(q); {
+	case c.victims == 0 || q.Priority() > c.highest:
+		c.highest, c.started = q.Priority(), at
+	case q.Priority() == c.highest && at.Before(c.started):
+		c.started = at
 	}
-	c.sum += int64(q.Priority())
+	// Shifted so that every victim costs something, also one of negative priority.
+	c.sum += int64(q.Priority()) + math.MaxInt32 + 1
 	c.victims++
 }
 
-// order sorts true before false.
-func order(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-func (d *Decider) fits(p *framework.Pod, cl framework.Cluster, n *framework.Node) bool {
+func (d *Decider) fits(p *framework.Pod, cl Cluster, n *framework.Node) bool {
 	a, v, _ := d.prepare(p, cl)
 	if !v.OK() {
 		return false
 	}
-	v, _ = a.filter(n)
+	v, _ = a.check(n)
 	return v.OK()
 }

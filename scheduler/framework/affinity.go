@@ -2,13 +2,12 @@ package framework
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 )
 
 // NamespaceSelector returns the names of the namespaces a selector takes.
@@ -25,56 +24,22 @@ type WeightedTerm struct {
 	Weight int64
 }
 
+// Hold is a term that a placed pod holds towards others.
+type Hold struct {
+	Term
+	Weight  int64
+	Refuses bool
+}
+
 // Matches reports whether q is one of the pods that the term speaks of.
 func (t Term) Matches(q *corev1.Pod) bool { return t.Query.Matches(q) }
-
-// CountQuery names a set of placed pods and how to group them. Equal queries
-// share one counter; Key tells whether they are equal.
-type CountQuery struct {
-	Key         string
-	Namespaces  map[string]bool // nil takes every namespace
-	Selector    labels.Selector
-	Owner       string // instead of Selector: the controller's uid
-	TopologyKey string
-}
-
-// Matches reports whether the pod belongs to the set.
-func (q *CountQuery) Matches(p *corev1.Pod) bool {
-	if q.Owner != "" {
-		o := metav1.GetControllerOfNoCopy(p)
-		return o != nil && string(o.UID) == q.Owner
-	}
-	return (q.Namespaces == nil || q.Namespaces[p.Namespace]) && p.DeletionTimestamp == nil && q.Selector.Matches(labels.Set(p.Labels))
-}
-
-// Counts are pods by topology value. Nodes without the key are in no domain.
-type Counts struct {
-	ByValue map[string]int
-	Total   int
-}
-
-// NewQuery makes the query for a selector in namespaces (none: all).
-func NewQuery(namespaces []string, s labels.Selector, topologyKey string) CountQuery {
-	slices.Sort(namespaces)
-	q := CountQuery{Selector: s, TopologyKey: topologyKey}
-	if namespaces != nil {
-		q.Namespaces = map[string]bool{}
-		for _, n := range namespaces {
-			q.Namespaces[n] = true
-		}
-	}
-	q.Key = topologyKey + "\x00" + s.String() + "\x00" + strings.Join(slices.Sorted(maps.Keys(q.Namespaces)), ",")
-	if namespaces == nil {
-		q.Key += "\x00*"
-	}
-	return q
-}
 
 func (p *Pod) compileAffinity(ns NamespaceSelector) error {
 	a := p.Spec.Affinity
 	if a == nil {
 		return nil
 	}
+	defer p.hold()
 	var err error
 	if a.PodAffinity != nil {
 		if p.Affinity, err = p.terms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, ns); err != nil {
@@ -91,6 +56,24 @@ func (p *Pod) compileAffinity(ns NamespaceSelector) error {
 		p.PreferredAntiAffinity, err = p.weighted(a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution, ns)
 	}
 	return err
+}
+
+// hold lists what the pod, once placed, says to pods that come later. A required
+// term towards others is a wish of weight 1 the other way round.
+func (p *Pod) hold() {
+	p.Holds = p.Holds[:0]
+	for _, t := range p.AntiAffinity {
+		p.Holds = append(p.Holds, Hold{t, 0, true})
+	}
+	for _, t := range p.Affinity {
+		p.Holds = append(p.Holds, Hold{t, 1, false})
+	}
+	for _, t := range p.PreferredAffinity {
+		p.Holds = append(p.Holds, Hold{t.Term, t.Weight, false})
+	}
+	for _, t := range p.PreferredAntiAffinity {
+		p.Holds = append(p.Holds, Hold{t.Term, -t.Weight, false})
+	}
 }
 
 func (p *Pod) terms(in []corev1.PodAffinityTerm, ns NamespaceSelector) ([]Term, error) {
@@ -129,6 +112,7 @@ func (p *Pod) term(in *corev1.PodAffinityTerm, ns NamespaceSelector) (Term, erro
 		if err != nil {
 			return Term{}, fmt.Errorf("affinity of pod %s/%s: %w", p.Namespace, p.Name, err)
 		}
+		p.NamespaceSelectors = true
 		if sel.Empty() {
 			return Term{NewQuery(nil, s, in.TopologyKey)}, nil
 		}
@@ -147,18 +131,18 @@ func (p *Pod) term(in *corev1.PodAffinityTerm, ns NamespaceSelector) (Term, erro
 // WithPodLabels narrows s to pods whose labels under keys equal (or, for
 // unlike, differ from) those of the pod itself (KEP-3243, KEP-3633).
 func WithPodLabels(s labels.Selector, of map[string]string, like, unlike []string) labels.Selector {
-	add := func(keys []string, op string) {
+	add := func(keys []string, op selection.Operator) {
 		for _, k := range keys {
 			v, ok := of[k]
 			if !ok {
 				continue
 			}
-			if r, err := labels.ParseToRequirements(k + " " + op + " (" + v + ")"); err == nil {
-				s = s.Add(r...)
+			if r, err := labels.NewRequirement(k, op, []string{v}); err == nil {
+				s = s.Add(*r)
 			}
 		}
 	}
-	add(like, "in")
-	add(unlike, "notin")
+	add(like, selection.In)
+	add(unlike, selection.NotIn)
 	return s
 }

@@ -7,14 +7,18 @@
 // Contract: plugins are pure. They see the pod, a node and the cluster as of this
 // cycle, keep what they computed in the Cycle and never a client, a clock or a
 // goroutine. A plugin is one folder scheduler/plugins/<name> and one line in
-// plugins.go.
+// plugins.go; what else it can do it says by the optional interfaces here.
 package framework
+
+import corev1 "k8s.io/api/core/v1"
 
 // Verdict of a plugin about a pod on a node.
 type Verdict struct {
 	// Reason is why the node (or the cluster) does not fit, in the words that
 	// FailedScheduling shows; empty means it fits.
 	Reason string
+	// More are further reasons for the same refusal.
+	More []string
 	// Final says that removing other pods would not help (preemption passes by).
 	Final bool
 }
@@ -56,26 +60,61 @@ type Normalizer interface {
 	Normalize(c *Cycle, scores []int64)
 }
 
+// Woken says which changes may help a pod that the plugin refused. Without it
+// any change is taken to help.
+type Woken interface{ WokenBy() Event }
+
+// Event is a kind of change that may make a pod schedulable, as a bit set.
+type Event uint8
+
+// The kinds of change.
+const (
+	NodeAdded Event = 1 << iota
+	NodeChanged
+	PodGone
+	PodPlaced
+	StorageChanged
+	NominationGone
+	Every Event = 0xff
+)
+
+// Events is how many kinds there may be.
+const Events = 8
+
 // MaxScore is the best score of a node.
 const MaxScore = 100
 
 // Cluster is what plugins may ask about the whole.
 type Cluster interface {
 	Nodes() []*Node
-	// Count is how many pods match the counter's selector, by value of its
-	// topology key. It is kept up to date incrementally and never walks pods.
+	// Count is how many pods match the query, by value of its topology key. It
+	// is kept up to date incrementally and never walks pods.
 	Count(q CountQuery) *Counts
-	// WithAntiAffinity are the pods whose required anti-affinity may refuse others.
-	WithAntiAffinity() []*Pod
-	// NodeOf is where a placed pod is.
-	NodeOf(p *Pod) *Node
+	// Domains are the values of a node label.
+	Domains(key string) *Domains
+	// Held are the affinity terms of placed pods, each once.
+	Held() []*HeldTerm
+	// ImageNodes is how many nodes have an image.
+	ImageNodes(image string) int
+	Storage() Storage
+}
+
+// Storage finds the objects behind a pod's volumes; nil for those that do not exist.
+type Storage interface {
+	Claim(namespace, name string) *corev1.PersistentVolumeClaim
+	Volume(name string) *corev1.PersistentVolume
+	// Delayed reports whether claims of the class wait for their first pod.
+	Delayed(class string) bool
 }
 
 // Cycle is one attempt to place one pod.
 type Cycle struct {
 	Pod     *Pod
 	Cluster Cluster
-	state   map[string]any
+	// Only, when not nil, names the only nodes worth asking; set by a Prepare.
+	Only   []string
+	OnlyBy string // the plugin that set it
+	state  map[string]any
 }
 
 // NewCycle begins an attempt.

@@ -2,6 +2,7 @@ package framework
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -11,9 +12,12 @@ type Node struct {
 	*corev1.Node
 	Allocatable Resource
 	Requested   Resource
-	Pods        []*Pod
-	Ports       []Port
-	Images      map[string]int64 // image name → bytes
+	Weight      Weight // of the pods
+	// Nominated are pending pods for which room was made here.
+	Nominated []*Pod
+	Pods      []*Pod
+	Ports     []Port
+	Images    map[string]int64 // image name → bytes
 }
 
 // NewNode compiles a node without pods.
@@ -33,7 +37,7 @@ func (n *Node) Set(o *corev1.Node) {
 			n.Images = make(map[string]int64, len(o.Status.Images))
 		}
 		for _, name := range img.Names {
-			n.Images[name] = img.SizeBytes
+			n.Images[ImageName(name)] = img.SizeBytes
 		}
 	}
 }
@@ -42,6 +46,8 @@ func (n *Node) Set(o *corev1.Node) {
 func (n *Node) Add(p *Pod) {
 	n.Pods = append(n.Pods, p)
 	n.Requested.Add(p.Request)
+	n.Weight.MilliCPU += p.Weight.MilliCPU
+	n.Weight.Memory += p.Weight.Memory
 	n.Ports = append(n.Ports, p.Ports...)
 	p.Node = n
 }
@@ -57,10 +63,20 @@ func (n *Node) Remove(p *Pod) {
 	n.Pods[last] = nil
 	n.Pods = n.Pods[:last]
 	n.Requested.Sub(p.Request)
+	n.Weight.MilliCPU -= p.Weight.MilliCPU
+	n.Weight.Memory -= p.Weight.Memory
 	for _, port := range p.Ports {
 		if j := slices.Index(n.Ports, port); j >= 0 {
 			n.Ports = slices.Delete(n.Ports, j, j+1)
 		}
 	}
 	p.Node = nil
+}
+
+// ImageName adds the tag that is meant when there is none.
+func ImageName(name string) string {
+	if strings.LastIndexByte(name, ':') <= strings.LastIndexByte(name, '/') {
+		return name + ":latest"
+	}
+	return name
 }

@@ -11,7 +11,10 @@ import (
 // Pod is a pod with what scheduling needs worked out once.
 type Pod struct {
 	*corev1.Pod
-	Request  Resource
+	Request Resource
+	// Weight is what the pod counts for when nodes are compared: containers that
+	// request nothing count for DefaultMilliCPU and DefaultMemory.
+	Weight   Weight
 	Ports    []Port
 	Required nodeaffinity.RequiredNodeAffinity
 	// Owner is the controller's uid, empty for a bare pod: replicas of one owner are spread.
@@ -19,6 +22,10 @@ type Pod struct {
 	// Affinity terms, nil slices when the pod has none.
 	Affinity, AntiAffinity                   []Term
 	PreferredAffinity, PreferredAntiAffinity []WeightedTerm
+	// Holds are all its terms as pods that come later see them.
+	Holds []Hold
+	// NamespaceSelectors is set when a term depends on the labels of namespaces.
+	NamespaceSelectors bool
 	// Node is where the pod is, or is assumed to be; nil while pending.
 	Node *Node
 }
@@ -32,6 +39,7 @@ type Port struct {
 // Compile works out a pod. namespaceLabels resolves namespace selectors; it may be nil.
 func Compile(p *corev1.Pod, namespaces NamespaceSelector) (*Pod, error) {
 	c := &Pod{Pod: p, Request: requestOf(p), Ports: portsOf(p), Required: nodeaffinity.GetRequiredNodeAffinity(p)}
+	c.Weight = weightOf(p, c.Request)
 	if o := metav1.GetControllerOfNoCopy(p); o != nil {
 		c.Owner = o.UID
 	}
@@ -41,25 +49,36 @@ func Compile(p *corev1.Pod, namespaces NamespaceSelector) (*Pod, error) {
 // Priority of the pod, 0 when admission set none.
 func (p *Pod) Priority() int32 { return corehelpers.PodPriority(p.Pod) }
 
+// portsOf lists the host ports of containers and sidecars; those of init
+// containers that end before the pod runs do not count.
 func portsOf(p *corev1.Pod) []Port {
 	var out []Port
-	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
-		for _, c := range list {
-			for _, port := range c.Ports {
-				if port.HostPort == 0 {
-					continue
-				}
-				ip := port.HostIP
-				if ip == "0.0.0.0" || ip == "::" {
-					ip = ""
-				}
-				proto := string(port.Protocol)
-				if proto == "" {
-					proto = "TCP"
-				}
-				out = append(out, Port{ip, proto, port.HostPort})
-			}
+	for i := range p.Spec.Containers {
+		out = appendPorts(out, &p.Spec.Containers[i])
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			out = appendPorts(out, c)
 		}
+	}
+	return out
+}
+
+func appendPorts(out []Port, c *corev1.Container) []Port {
+	for _, port := range c.Ports {
+		if port.HostPort == 0 {
+			continue
+		}
+		ip := port.HostIP
+		if ip == "0.0.0.0" || ip == "::" {
+			ip = ""
+		}
+		proto := string(port.Protocol)
+		if proto == "" {
+			proto = "TCP"
+		}
+		out = append(out, Port{ip, proto, port.HostPort})
 	}
 	return out
 }

@@ -2,8 +2,10 @@ package framework
 
 import (
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
@@ -47,6 +49,46 @@ func requestOf(p *corev1.Pod) Resource {
 	return r
 }
 
+// SameRequest reports whether p's newer state asks for as much as before.
+func (p *Pod) SameRequest(newer *corev1.Pod) bool { return requestOf(newer).Equal(p.Request) }
+
+// Equal compares amounts; an absent resource is one of 0.
+func (r Resource) Equal(o Resource) bool {
+	return r.MilliCPU == o.MilliCPU && r.Memory == o.Memory && r.Ephemeral == o.Ephemeral && r.Pods == o.Pods &&
+		covers(r.Other, o.Other) && covers(o.Other, r.Other)
+}
+
+func covers(a, b map[corev1.ResourceName]int64) bool {
+	for name, v := range b {
+		if a[name] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// Weight is what pods count for when nodes are compared.
+type Weight struct{ MilliCPU, Memory int64 }
+
+func weightOf(p *corev1.Pod, r Resource) Weight {
+	if !slices.ContainsFunc(p.Spec.Containers, requestsNothing) && !slices.ContainsFunc(p.Spec.InitContainers, requestsNothing) {
+		return Weight{r.MilliCPU, r.Memory}
+	}
+	w := ResourceOf(resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{
+		UseStatusResources: true, NonMissingContainerRequests: corev1.ResourceList{
+			corev1.ResourceCPU:    *resource.NewMilliQuantity(DefaultMilliCPU, resource.DecimalSI),
+			corev1.ResourceMemory: *resource.NewQuantity(DefaultMemory, resource.BinarySI),
+		},
+	}))
+	return Weight{w.MilliCPU, w.Memory}
+}
+
+func requestsNothing(c corev1.Container) bool {
+	_, cpu := c.Resources.Requests[corev1.ResourceCPU]
+	_, mem := c.Resources.Requests[corev1.ResourceMemory]
+	return !cpu || !mem
+}
+
 // Add and Sub change r by o.
 func (r *Resource) Add(o Resource) { r.change(o, 1) }
 func (r *Resource) Sub(o Resource) { r.change(o, -1) }
@@ -70,7 +112,7 @@ func (r Resource) Clone() Resource {
 	return r
 }
 
-// What a pod that requests nothing is taken to use when nodes are compared.
+// What a container that requests nothing is taken to use when nodes are compared.
 const (
 	DefaultMilliCPU = 100
 	DefaultMemory   = 200 << 20

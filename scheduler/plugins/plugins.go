@@ -15,6 +15,7 @@ import (
 	"hyperkube/scheduler/plugins/spread"
 	"hyperkube/scheduler/plugins/taints"
 	"hyperkube/scheduler/plugins/unschedulable"
+	"hyperkube/scheduler/plugins/volumes"
 )
 
 // All returns the default plugins.
@@ -26,6 +27,7 @@ func All() []framework.Plugin {
 		nodeaffinity.Plugin{},  // node selector; also scores
 		nodeports.Plugin{},     // host ports
 		fit.Plugin{},           // cpu, memory, storage, extended resources; also scores
+		volumes.Plugin{},       // claims and the nodes that reach them
 		spread.Plugin{},        // topology spread; also scores
 		podaffinity.Plugin{},   // near to and away from pods; also scores
 		balanced.Plugin{},      // scores only

@@ -8,7 +8,7 @@ func (h byPriority) Less(i, j int) bool {
 	if a, b := h[i].Pod.Priority(), h[j].Pod.Priority(); a != b {
 		return a > b
 	}
-	return h[i].Added.Before(h[j].Added)
+	return h[i].order < h[j].order
 }
 func (h byPriority) Swap(i, j int) { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
 func (h *byPriority) Push(x any) {

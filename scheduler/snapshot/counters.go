@@ -4,17 +4,18 @@ import (
 	"hyperkube/scheduler/framework"
 )
 
-// maxCounters bounds the memory of counters; the least recently asked goes first.
+// maxCounters bounds the memory of counters; those not asked lately go first.
 const maxCounters = 1024
 
 // counters keep, for every question asked lately, how many placed pods answer
-// it in each topology domain. Questions about one controller's pods are found by
-// the owner, so that placing a pod does not walk those of others.
+// it in each topology domain. They are sorted by whom they may concern, so that
+// placing a pod does not walk those about other controllers' or namespaces' pods.
 type counters struct {
-	byKey   map[string]*counter
-	byOwner map[string][]*counter
-	others  []*counter
-	clock   int64
+	byKey       map[string]*counter
+	byOwner     map[string][]*counter
+	byNamespace map[string][]*counter
+	others      []*counter
+	clock       int64
 }
 
 type counter struct {
@@ -24,43 +25,51 @@ type counter struct {
 }
 
 func newCounters() counters {
-	return counters{byKey: map[string]*counter{}, byOwner: map[string][]*counter{}}
+	return counters{byKey: map[string]*counter{}, byOwner: map[string][]*counter{}, byNamespace: map[string][]*counter{}}
 }
-
-func (c *counters) reset() { *c = newCounters() }
 
 // get returns the counts for q, making them from all nodes when q is new.
 func (c *counters) get(q framework.CountQuery, nodes []*framework.Node) *framework.Counts {
 	c.clock++
-	key := q.Key
-	if q.Owner != "" {
-		key = q.TopologyKey + "\x00" + q.Owner
-	}
-	if have, ok := c.byKey[key]; ok {
+	if have, ok := c.byKey[q.Key]; ok {
 		have.used = c.clock
 		return &have.counts
 	}
 	if len(c.byKey) >= maxCounters {
 		c.evict()
 	}
-	n := &counter{query: q, counts: framework.Counts{ByValue: map[string]int{}}, used: c.clock}
+	k := &counter{query: q, counts: framework.Counts{ByValue: map[string]int{}}, used: c.clock}
 	for _, node := range nodes {
 		for _, p := range node.Pods {
-			n.change(p, node, 1)
+			k.change(p, node, 1)
 		}
 	}
-	c.byKey[key] = n
-	if q.Owner != "" {
-		c.byOwner[q.Owner] = append(c.byOwner[q.Owner], n)
-	} else {
-		c.others = append(c.others, n)
+	c.add(k)
+	return &k.counts
+}
+
+func (c *counters) add(k *counter) {
+	c.byKey[k.query.Key] = k
+	switch {
+	case k.query.Owner != "":
+		c.byOwner[k.query.Owner] = append(c.byOwner[k.query.Owner], k)
+	case len(k.query.Namespaces) == 1:
+		for ns := range k.query.Namespaces {
+			c.byNamespace[ns] = append(c.byNamespace[ns], k)
+		}
+	default:
+		c.others = append(c.others, k)
 	}
-	return &n.counts
 }
 
 // change tells the counters of a pod that came (1) or went (-1).
 func (c *counters) change(p *framework.Pod, n *framework.Node, by int) {
-	for _, k := range c.byOwner[string(p.Owner)] {
+	if p.Owner != "" {
+		for _, k := range c.byOwner[string(p.Owner)] {
+			k.change(p, n, by)
+		}
+	}
+	for _, k := range c.byNamespace[p.Namespace] {
 		k.change(p, n, by)
 	}
 	for _, k := range c.others {
@@ -69,11 +78,11 @@ func (c *counters) change(p *framework.Pod, n *framework.Node, by int) {
 }
 
 func (k *counter) change(p *framework.Pod, n *framework.Node, by int) {
-	if !k.query.Matches(p.Pod) {
-		return
+	value, ok := n.Name, true
+	if k.query.TopologyKey != framework.ByNode {
+		value, ok = n.Labels[k.query.TopologyKey]
 	}
-	value, ok := n.Labels[k.query.TopologyKey]
-	if !ok {
+	if !ok || !k.query.Matches(p.Pod) {
 		return
 	}
 	k.counts.Total += by
@@ -82,20 +91,14 @@ func (k *counter) change(p *framework.Pod, n *framework.Node, by int) {
 	}
 }
 
-// evict drops the half that was asked longest ago.
+// evict drops the counters that none of the last questions was about.
 func (c *counters) evict() {
-	old := c.byKey
-	floor := c.clock - maxCounters/2
-	c.byKey, c.byOwner, c.others = map[string]*counter{}, map[string][]*counter{}, nil
-	for key, k := range old {
-		if k.used < floor {
-			continue
-		}
-		c.byKey[key] = k
-		if k.query.Owner != "" {
-			c.byOwner[k.query.Owner] = append(c.byOwner[k.query.Owner], k)
-		} else {
-			c.others = append(c.others, k)
+	old, clock := c.byKey, c.clock
+	*c = newCounters()
+	c.clock = clock
+	for _, k := range old {
+		if k.used >= clock-maxCounters/2 {
+			c.add(k)
 		}
 	}
 }

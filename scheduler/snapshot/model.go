@@ -1,9 +1,15 @@
 // Package snapshot is the scheduler's picture of the cluster: nodes, the pods on
-// them (placed or assumed), and counters of pods by topology.
+// them (placed or assumed), the pods that wait for room made for them, and
+// counters of pods by topology.
+//
+//	pending ──Assume──▶ assumed ──Place or Confirm──▶ placed ──Remove──▶ gone
+//	   └─Nominate─▶ keeps room on its node until it is placed, forgotten or outranked
 //
 // Contract: a Model belongs to one goroutine and is changed only between
 // scheduling cycles, so that within a cycle it is an immutable snapshot without
-// being copied. Every change costs the node and the counters it touches.
+// being copied. (A decision may Return pods to nodes and Lift them off to try
+// something, if it leaves them as they were.) Every change costs the node, the
+// counters and the terms it touches.
 package snapshot
 
 import (
@@ -17,30 +23,44 @@ var _ framework.Cluster = (*Model)(nil)
 
 // Model implements framework.Cluster.
 type Model struct {
-	nodes    []*framework.Node
-	index    map[string]int // node name → position in nodes
-	pods     map[types.UID]placed
-	homeless map[string]map[types.UID]*framework.Pod // by the name of a node that is not known
-	anti     map[*framework.Pod]bool
-	antiList []*framework.Pod // of anti, nil when it has to be made again
-	counters counters
+	nodes      []*framework.Node
+	index      map[string]int // node name → position in nodes
+	pods       map[types.UID]Placed
+	homeless   map[string]map[types.UID]*framework.Pod // by the name of a node that is not known
+	priorities map[int32]int                           // pods on known nodes
+	nominated  map[types.UID]nomination
+	counters   counters
+	terms      terms
+	domains    map[string]*framework.Domains
+	images     map[string]int
+	storage    framework.Storage
 }
 
-type placed struct {
-	pod  *framework.Pod
-	node string
+// Placed is a pod that has a node.
+type Placed struct {
+	Pod  *framework.Pod
+	Node string
+	// Assumed until the API confirms it.
+	Assumed bool
 }
 
-// New returns an empty model.
-func New() *Model {
+// New returns an empty model. storage may be nil: no claims exist then.
+func New(storage framework.Storage) *Model {
+	if storage == nil {
+		storage = noStorage{}
+	}
 	return &Model{
-		index: map[string]int{}, pods: map[types.UID]placed{}, homeless: map[string]map[types.UID]*framework.Pod{},
-		anti: map[*framework.Pod]bool{}, counters: newCounters(),
+		index: map[string]int{}, pods: map[types.UID]Placed{}, homeless: map[string]map[types.UID]*framework.Pod{},
+		priorities: map[int32]int{}, nominated: map[types.UID]nomination{}, counters: newCounters(), terms: newTerms(),
+		domains: map[string]*framework.Domains{}, images: map[string]int{}, storage: storage,
 	}
 }
 
 // Nodes in a stable order; callers must not change the slice.
 func (m *Model) Nodes() []*framework.Node { return m.nodes }
+
+// Storage implements framework.Cluster.
+func (m *Model) Storage() framework.Storage { return m.storage }
 
 // Node by name, or nil.
 func (m *Model) Node(name string) *framework.Node {
@@ -50,63 +70,53 @@ func (m *Model) Node(name string) *framework.Node {
 	return nil
 }
 
-// NodeOf is where a placed pod is, or nil.
-func (m *Model) NodeOf(p *framework.Pod) *framework.Node { return p.Node }
-
-// Pod returns the placed pod with that uid and its node's name.
-func (m *Model) Pod(uid types.UID) (p *framework.Pod, node string, ok bool) {
+// Pod returns the placed or assumed pod with that uid.
+func (m *Model) Pod(uid types.UID) (Placed, bool) {
 	e, ok := m.pods[uid]
-	return e.pod, e.node, ok
+	return e, ok
 }
 
-// SetNode adds a node or takes its newer state.
-func (m *Model) SetNode(n *corev1.Node) {
-	if have := m.Node(n.Name); have != nil {
-		if !sameLabels(have.Labels, n.Labels) {
-			m.counters.reset() // a node moved between topology domains
+// Pods is how many pods have a node, and how many of them are only assumed to.
+func (m *Model) Pods() (all, assumed int) {
+	for _, e := range m.pods {
+		if e.Assumed {
+			assumed++
 		}
-		have.Set(n)
-		return
 	}
-	node := framework.NewNode(n)
-	m.index[n.Name] = len(m.nodes)
-	m.nodes = append(m.nodes, node)
-	for _, p := range m.homeless[n.Name] {
-		m.settle(p, node)
-	}
-	delete(m.homeless, n.Name)
+	return len(m.pods), assumed
 }
 
-// RemoveNode forgets a node. Its pods stay known until they are removed.
-func (m *Model) RemoveNode(name string) {
-	i, ok := m.index[name]
-	if !ok {
-		return
+// Each calls f with every pod that has a node; f must not change the model.
+func (m *Model) Each(f func(Placed)) {
+	for _, e := range m.pods {
+		f(e)
 	}
-	node := m.nodes[i]
-	for len(node.Pods) > 0 {
-		p := node.Pods[len(node.Pods)-1]
-		m.unsettle(p)
-		m.wait(name, p)
-	}
-	last := len(m.nodes) - 1
-	m.nodes[i] = m.nodes[last]
-	m.index[m.nodes[i].Name] = i
-	m.nodes[last] = nil
-	m.nodes = m.nodes[:last]
-	delete(m.index, name)
 }
+
+// Assume puts a pod on a node before the API knows.
+func (m *Model) Assume(p *framework.Pod, node string) { m.put(Placed{p, node, true}) }
 
 // Place puts a pod on a node, which need not be known yet, replacing an older
 // state of the same pod.
-func (m *Model) Place(p *framework.Pod, node string) {
-	m.Remove(p.UID)
-	m.pods[p.UID] = placed{p, node}
-	if n := m.Node(node); n != nil {
-		m.settle(p, n)
+func (m *Model) Place(p *framework.Pod, node string) { m.put(Placed{p, node, false}) }
+
+// Confirm takes a newer state of a pod on its node, which must weigh the same.
+func (m *Model) Confirm(newer *corev1.Pod) {
+	if e, ok := m.pods[newer.UID]; ok {
+		e.Pod.Pod, e.Assumed = newer, false
+		m.pods[newer.UID] = e
+	}
+}
+
+func (m *Model) put(e Placed) {
+	m.Remove(e.Pod.UID)
+	m.Denominate(e.Pod.UID)
+	m.pods[e.Pod.UID] = e
+	if n := m.Node(e.Node); n != nil {
+		m.settle(e.Pod, n)
 		return
 	}
-	m.wait(node, p)
+	m.wait(e.Node, e.Pod)
 }
 
 // Remove forgets a placed pod and reports whether it was there.
@@ -116,13 +126,13 @@ func (m *Model) Remove(uid types.UID) bool {
 		return false
 	}
 	delete(m.pods, uid)
-	if e.pod.Node != nil {
-		m.unsettle(e.pod)
+	if e.Pod.Node != nil {
+		m.unsettle(e.Pod)
 		return true
 	}
-	delete(m.homeless[e.node], uid)
-	if len(m.homeless[e.node]) == 0 {
-		delete(m.homeless, e.node)
+	delete(m.homeless[e.Node], uid)
+	if len(m.homeless[e.Node]) == 0 {
+		delete(m.homeless, e.Node)
 	}
 	return true
 }
@@ -130,33 +140,41 @@ func (m *Model) Remove(uid types.UID) bool {
 // Count implements framework.Cluster.
 func (m *Model) Count(q framework.CountQuery) *framework.Counts { return m.counters.get(q, m.nodes) }
 
-// WithAntiAffinity implements framework.Cluster.
-func (m *Model) WithAntiAffinity() []*framework.Pod {
-	if m.antiList == nil && len(m.anti) > 0 {
-		for p := range m.anti {
-			m.antiList = append(m.antiList, p)
+// Held implements framework.Cluster.
+func (m *Model) Held() []*framework.HeldTerm { return m.terms.list }
+
+// HasLower reports whether a pod of lower priority is on some node.
+func (m *Model) HasLower(priority int32) bool {
+	for p := range m.priorities {
+		if p < priority {
+			return true
 		}
 	}
-	return m.antiList
+	return false
 }
+
+// Lift takes a pod off its node for a while; Return puts it back. Decisions use
+// them to try a node without some pods, or with some more.
+func (m *Model) Lift(p *framework.Pod) { m.unsettle(p) }
+
+// Return undoes Lift.
+func (m *Model) Return(p *framework.Pod, n *framework.Node) { m.settle(p, n) }
 
 func (m *Model) settle(p *framework.Pod, n *framework.Node) {
 	n.Add(p)
+	m.priorities[p.Priority()]++
 	m.counters.change(p, n, 1)
-	if len(p.AntiAffinity) > 0 {
-		m.anti[p] = true
-		m.antiList = nil
-	}
+	m.terms.change(p, n, 1)
 }
 
 func (m *Model) unsettle(p *framework.Pod) {
 	n := p.Node
-	m.counters.change(p, n, -1)
-	n.Remove(p)
-	if m.anti[p] {
-		delete(m.anti, p)
-		m.antiList = nil
+	if m.priorities[p.Priority()]--; m.priorities[p.Priority()] == 0 {
+		delete(m.priorities, p.Priority())
 	}
+	m.counters.change(p, n, -1)
+	m.terms.change(p, n, -1)
+	n.Remove(p)
 }
 
 func (m *Model) wait(node string, p *framework.Pod) {
@@ -166,21 +184,8 @@ func (m *Model) wait(node string, p *framework.Pod) {
 	m.homeless[node][p.UID] = p
 }
 
-func sameLabels(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || v != w {
-			return false
-		}
-	}
-	return true
-}
+type noStorage struct{}
 
-// Lift takes a placed pod off its node for a while (preemption tries nodes
-// without some pods); Return puts it back.
-func (m *Model) Lift(p *framework.Pod) { m.unsettle(p) }
-
-// Return undoes Lift.
-func (m *Model) Return(p *framework.Pod, n *framework.Node) { m.settle(p, n) }
+func (noStorage) Claim(_, _ string) *corev1.PersistentVolumeClaim { return nil }
+func (noStorage) Volume(string) *corev1.PersistentVolume          { return nil }
+func (noStorage) Delayed(string) bool                             { return false }

@@ -3,54 +3,63 @@
 package fit
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 
 	"hyperkube/scheduler/framework"
 )
 
-// Plugin implements framework.Filter and Scorer.
+// Plugin implements framework.Filter, Scorer and Woken.
 type Plugin struct{}
 
 func (Plugin) Name() string  { return "NodeResourcesFit" }
 func (Plugin) Weight() int64 { return 1 }
 
+func (Plugin) WokenBy() framework.Event {
+	return framework.NodeAdded | framework.NodeChanged | framework.PodGone | framework.NominationGone
+}
+
+// Filter names everything that is short. The refusal is final when the node
+// would be too small even if it were empty.
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
 	want, have, used := &c.Pod.Request, &n.Allocatable, &n.Requested
-	switch {
-	case used.Pods+want.Pods > have.Pods:
-		return framework.Unfit("Too many pods")
-	case lacks(want.MilliCPU, used.MilliCPU, have.MilliCPU):
-		return verdict("cpu", want.MilliCPU > have.MilliCPU)
-	case lacks(want.Memory, used.Memory, have.Memory):
-		return verdict("memory", want.Memory > have.Memory)
-	case lacks(want.Ephemeral, used.Ephemeral, have.Ephemeral):
-		return verdict("ephemeral-storage", want.Ephemeral > have.Ephemeral)
+	if used.Pods+want.Pods <= have.Pods && !lacks(want.MilliCPU, used.MilliCPU, have.MilliCPU) &&
+		!lacks(want.Memory, used.Memory, have.Memory) && len(want.Other) == 0 && !lacks(want.Ephemeral, used.Ephemeral, have.Ephemeral) {
+		return framework.Fit()
 	}
-	for name, v := range want.Other {
-		if lacks(v, used.Other[name], have.Other[name]) {
-			return verdict(string(name), v > have.Other[name])
+	var v framework.Verdict
+	if used.Pods+want.Pods > have.Pods {
+		refuse(&v, "Too many pods", want.Pods > have.Pods)
+	}
+	check := func(reason string, want, used, have int64) {
+		if lacks(want, used, have) {
+			refuse(&v, reason, want > have)
 		}
 	}
-	return framework.Fit()
+	check("Insufficient cpu", want.MilliCPU, used.MilliCPU, have.MilliCPU)
+	check("Insufficient memory", want.Memory, used.Memory, have.Memory)
+	check("Insufficient ephemeral-storage", want.Ephemeral, used.Ephemeral, have.Ephemeral)
+	for _, name := range slices.Sorted(maps.Keys(want.Other)) {
+		check("Insufficient "+string(name), want.Other[name], used.Other[name], have.Other[name])
+	}
+	return v
 }
 
 func lacks(want, used, have int64) bool { return want > 0 && used+want > have }
 
-// verdict is final when the node would be too small even if it were empty.
-func verdict(resource string, never bool) framework.Verdict {
-	return framework.Verdict{Reason: fmt.Sprintf("Insufficient %s", resource), Final: never}
-}
-
-// Score is the mean share of cpu and memory that stays free.
-func (Plugin) Score(c *framework.Cycle, n *framework.Node) int64 {
-	cpu := framework.Free(n.Requested.MilliCPU+floor(c.Pod.Request.MilliCPU, framework.DefaultMilliCPU), n.Allocatable.MilliCPU)
-	mem := framework.Free(n.Requested.Memory+floor(c.Pod.Request.Memory, framework.DefaultMemory), n.Allocatable.Memory)
-	return (cpu + mem) / 2
-}
-
-func floor(v, least int64) int64 {
-	if v == 0 {
-		return least
+func refuse(v *framework.Verdict, reason string, never bool) {
+	v.Final = v.Final || never
+	if v.Reason == "" {
+		v.Reason = reason
+		return
 	}
-	return v
+	v.More = append(v.More, reason)
+}
+
+// Score is the mean share of cpu and memory that stays free, where containers
+// that request nothing count for a little.
+func (Plugin) Score(c *framework.Cycle, n *framework.Node) int64 {
+	cpu := framework.Free(n.Weight.MilliCPU+c.Pod.Weight.MilliCPU, n.Allocatable.MilliCPU)
+	mem := framework.Free(n.Weight.Memory+c.Pod.Weight.Memory, n.Allocatable.Memory)
+	return (cpu + mem) / 2
 }

@@ -4,19 +4,24 @@ package nodeaffinity
 
 import (
 	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
 	"hyperkube/scheduler/framework"
 )
 
-// Plugin implements framework.Preparer, Filter, Scorer and Normalizer.
+// Plugin implements framework.Preparer, Filter, Scorer, Normalizer and Woken.
 type Plugin struct{}
 
 const name = "NodeAffinity"
 
 func (Plugin) Name() string  { return name }
 func (Plugin) Weight() int64 { return 2 }
+
+func (Plugin) WokenBy() framework.Event { return framework.NodeAdded | framework.NodeChanged }
 
 func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
 	spec := &c.Pod.Spec
@@ -28,7 +33,30 @@ func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
 		return false, framework.Never(fmt.Sprintf("invalid preferred node affinity: %v", err))
 	}
 	c.Put(name, terms)
+	if names := named(spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution); names != nil {
+		c.Only, c.OnlyBy = names, name
+	}
 	return true, framework.Fit()
+}
+
+// named lists the nodes that required terms name, when every term names some, as
+// those of daemon set pods do: nil means that any node has to be asked.
+func named(sel *corev1.NodeSelector) []string {
+	if sel == nil {
+		return nil
+	}
+	out := []string{}
+	for _, t := range sel.NodeSelectorTerms {
+		i := slices.IndexFunc(t.MatchFields, func(r corev1.NodeSelectorRequirement) bool {
+			return r.Key == metav1.ObjectNameField && r.Operator == corev1.NodeSelectorOpIn
+		})
+		if i < 0 {
+			return nil
+		}
+		out = append(out, t.MatchFields[i].Values...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {

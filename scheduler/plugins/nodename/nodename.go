@@ -5,10 +5,12 @@ package nodename
 
 import "hyperkube/scheduler/framework"
 
-// Plugin implements framework.Filter.
+// Plugin implements framework.Filter and Woken.
 type Plugin struct{}
 
 func (Plugin) Name() string { return "NodeName" }
+
+func (Plugin) WokenBy() framework.Event { return framework.NodeAdded }
 
 // Prepare is relevant only for pods that name a node.
 func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {

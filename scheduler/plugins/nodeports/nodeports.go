@@ -3,10 +3,12 @@ package nodeports
 
 import "hyperkube/scheduler/framework"
 
-// Plugin implements framework.Preparer and Filter.
+// Plugin implements framework.Preparer, Filter and Woken.
 type Plugin struct{}
 
 func (Plugin) Name() string { return "NodePorts" }
+
+func (Plugin) WokenBy() framework.Event { return framework.NodeAdded | framework.PodGone }
 
 func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
 	return len(c.Pod.Ports) > 0, framework.Fit()

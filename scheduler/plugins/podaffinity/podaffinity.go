@@ -1,11 +1,15 @@
 // Package podaffinity keeps pods near to, or away from, other pods.
+//
+// It never looks at placed pods one by one: how many match a term in each domain
+// is counted by the cluster as pods come and go, and the terms that placed pods
+// themselves hold are kept there too, equal ones once.
 package podaffinity
 
 import (
 	"hyperkube/scheduler/framework"
 )
 
-// Plugin implements framework.Preparer, Filter, Scorer and Normalizer.
+// Plugin implements framework.Preparer, Filter, Scorer, Normalizer and Woken.
 type Plugin struct{}
 
 const name = "InterPodAffinity"
@@ -13,36 +17,32 @@ const name = "InterPodAffinity"
 func (Plugin) Name() string  { return name }
 func (Plugin) Weight() int64 { return 2 }
 
-type counted struct {
+func (Plugin) WokenBy() framework.Event {
+	return framework.NodeAdded | framework.NodeChanged | framework.PodGone | framework.PodPlaced
+}
+
+// domains is a number for each value of a topology key.
+type domains struct {
 	key    string
-	counts *framework.Counts
-	weight int64 // of a preferred term; negative for anti-affinity
-	self   bool
+	values map[string]int
+	weight int64 // of a wish; negative to keep away
 }
 
 type state struct {
-	want, avoid, prefer []counted
-	// refused are topology values from which placed pods' anti-affinity keeps this pod, by key.
-	refused map[string]map[string]bool
+	want, avoid, prefer []domains
+	refused             []domains // where placed pods keep this one away
 	// first is set when no pod anywhere matches the required terms but the pod
 	// itself does: it may open a domain.
 	first bool
 }
 
 func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
-	s := &state{refused: refusedBy(c)}
+	s := &state{}
 	p := c.Pod
-	count := func(t framework.Term, weight int64) counted {
-		return counted{t.Query.TopologyKey, c.Cluster.Count(t.Query), weight, t.Matches(p.Pod)}
+	s.wants(c)
+	count := func(t framework.Term, weight int64) domains {
+		return domains{t.Query.TopologyKey, c.Cluster.Count(t.Query).ByValue, weight}
 	}
-	total, self := 0, len(p.Affinity) > 0
-	for _, t := range p.Affinity {
-		k := count(t, 0)
-		s.want = append(s.want, k)
-		total += k.counts.Total
-		self = self && k.self
-	}
-	s.first = total == 0 && self
 	for _, t := range p.AntiAffinity {
 		s.avoid = append(s.avoid, count(t, 0))
 	}
@@ -52,30 +52,43 @@ func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
 	for _, t := range p.PreferredAntiAffinity {
 		s.prefer = append(s.prefer, count(t.Term, -t.Weight))
 	}
+	for _, h := range c.Cluster.Held() {
+		if !h.Matches(p.Pod) {
+			continue
+		}
+		d := domains{h.Query.TopologyKey, h.ByValue, h.Weight}
+		if h.Refuses {
+			s.refused = append(s.refused, d)
+		} else {
+			s.prefer = append(s.prefer, d)
+		}
+	}
 	c.Put(name, s)
 	return len(s.want)+len(s.avoid)+len(s.prefer)+len(s.refused) > 0, framework.Fit()
 }
 
-// refusedBy finds where the anti-affinity of placed pods forbids this one.
-func refusedBy(c *framework.Cycle) map[string]map[string]bool {
-	var out map[string]map[string]bool
-	for _, other := range c.Cluster.WithAntiAffinity() {
-		n := c.Cluster.NodeOf(other)
-		if n == nil {
-			continue
+// wants counts the pods that match all required terms, by the key of each.
+func (s *state) wants(c *framework.Cycle) {
+	terms := c.Pod.Affinity
+	total, self := 0, len(terms) > 0
+	for i, t := range terms {
+		q := t.Query
+		if len(terms) > 1 {
+			q = q.And(others(terms, i))
 		}
-		for _, t := range other.AntiAffinity {
-			v, ok := n.Labels[t.Query.TopologyKey]
-			if !ok || !t.Matches(c.Pod.Pod) {
-				continue
-			}
-			if out == nil {
-				out = map[string]map[string]bool{}
-			}
-			if out[t.Query.TopologyKey] == nil {
-				out[t.Query.TopologyKey] = map[string]bool{}
-			}
-			out[t.Query.TopologyKey][v] = true
+		counts := c.Cluster.Count(q)
+		s.want = append(s.want, domains{q.TopologyKey, counts.ByValue, 0})
+		total += counts.Total
+		self = self && t.Matches(c.Pod.Pod)
+	}
+	s.first = total == 0 && self
+}
+
+func others(terms []framework.Term, i int) []framework.CountQuery {
+	var out []framework.CountQuery
+	for j, t := range terms {
+		if j != i {
+			out = append(out, t.Query)
 		}
 	}
 	return out
@@ -86,19 +99,19 @@ func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
 	if !ok {
 		return framework.Fit()
 	}
-	for _, k := range s.want {
-		v, ok := n.Labels[k.key]
-		if !ok || k.counts.ByValue[v] == 0 && !s.first {
+	for _, d := range s.want {
+		v, ok := n.Labels[d.key]
+		if !ok || d.values[v] == 0 && !s.first {
 			return framework.Never("node(s) didn't match pod affinity rules")
 		}
 	}
-	for _, k := range s.avoid {
-		if v, ok := n.Labels[k.key]; ok && k.counts.ByValue[v] > 0 {
+	for _, d := range s.avoid {
+		if v, ok := n.Labels[d.key]; ok && d.values[v] > 0 {
 			return framework.Unfit("node(s) didn't match pod anti-affinity rules")
 		}
 	}
-	for key, values := range s.refused {
-		if v, ok := n.Labels[key]; ok && values[v] {
+	for _, d := range s.refused {
+		if v, ok := n.Labels[d.key]; ok && d.values[v] > 0 {
 			return framework.Unfit("node(s) didn't satisfy existing pods anti-affinity rules")
 		}
 	}
@@ -111,9 +124,9 @@ func (Plugin) Score(c *framework.Cycle, n *framework.Node) int64 {
 		return 0
 	}
 	var sum int64
-	for _, k := range s.prefer {
-		if v, ok := n.Labels[k.key]; ok {
-			sum += k.weight * int64(k.counts.ByValue[v])
+	for _, d := range s.prefer {
+		if v, ok := n.Labels[d.key]; ok {
+			sum += d.weight * int64(d.values[v])
 		}
 	}
 	return sum

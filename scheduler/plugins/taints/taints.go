@@ -3,8 +3,6 @@
 package taints
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	corehelpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
@@ -12,11 +10,13 @@ import (
 	"hyperkube/scheduler/framework"
 )
 
-// Plugin implements framework.Filter, Scorer and Normalizer.
+// Plugin implements framework.Filter, Scorer, Normalizer and Woken.
 type Plugin struct{}
 
 func (Plugin) Name() string  { return "TaintToleration" }
 func (Plugin) Weight() int64 { return 3 }
+
+func (Plugin) WokenBy() framework.Event { return framework.NodeAdded | framework.NodeChanged }
 
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
 	for i := range n.Spec.Taints {
@@ -25,7 +25,7 @@ func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
 			continue
 		}
 		if !corehelpers.TolerationsTolerateTaint(klog.Background(), c.Pod.Spec.Tolerations, t, true) {
-			return framework.Never(fmt.Sprintf("node(s) had untolerated taint(s) {%s: %s}", t.Key, t.Value))
+			return framework.Never("node(s) had untolerated taint(s)")
 		}
 	}
 	return framework.Fit()

@@ -4,16 +4,18 @@ package unschedulable
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	corehelpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 
 	"hyperkube/scheduler/framework"
-	corehelpers "k8s.io/component-helpers/scheduling/corev1"
 )
 
-// Plugin implements framework.Filter.
+// Plugin implements framework.Filter and Woken.
 type Plugin struct{}
 
 func (Plugin) Name() string { return "NodeUnschedulable" }
+
+func (Plugin) WokenBy() framework.Event { return framework.NodeAdded | framework.NodeChanged }
 
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
 	if !n.Spec.Unschedulable {

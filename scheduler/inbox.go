@@ -1,0 +1,90 @@
+package scheduler
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"hyperkube/scheduler/queue"
+)
+
+// inbox holds what informers told since the loop last looked: the newest state
+// of each pod and node, so it never grows beyond the number of objects.
+type inbox struct {
+	mu    sync.Mutex
+	have  changes
+	ready chan struct{}
+}
+
+// changes is the content of an inbox. A nil object is gone.
+type changes struct {
+	pods  map[types.UID]*corev1.Pod
+	order []types.UID // pods in the order they first changed: first come, first served
+	nodes map[string]*corev1.Node
+	fails []failure // refused bindings, at most one per binder
+	notes note
+}
+
+// failure is a binding that the API refused.
+type failure struct {
+	item *queue.Item
+	err  error
+}
+
+// note is something that changed of which only the fact matters.
+type note uint8
+
+const (
+	noteNamespaces note = 1 << iota
+	noteStorage
+)
+
+func newInbox() *inbox {
+	return &inbox{have: newChanges(), ready: make(chan struct{}, 1)}
+}
+
+func newChanges() changes {
+	return changes{pods: map[types.UID]*corev1.Pod{}, nodes: map[string]*corev1.Node{}}
+}
+
+func (b *inbox) pod(uid types.UID, p *corev1.Pod) {
+	b.change(func(c *changes) {
+		if _, ok := c.pods[uid]; !ok {
+			c.order = append(c.order, uid)
+		}
+		c.pods[uid] = p
+	})
+}
+
+func (b *inbox) node(name string, n *corev1.Node) {
+	b.change(func(c *changes) { c.nodes[name] = n })
+}
+
+func (b *inbox) note(n note) { b.change(func(c *changes) { c.notes |= n }) }
+
+func (b *inbox) failed(it *queue.Item, err error) {
+	b.change(func(c *changes) { c.fails = append(c.fails, failure{it, err}) })
+}
+
+func (b *inbox) change(f func(*changes)) {
+	b.mu.Lock()
+	f(&b.have)
+	b.mu.Unlock()
+	select {
+	case b.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the inbox; false when there was nothing.
+func (b *inbox) take() (changes, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.have.order) == 0 && len(b.have.nodes) == 0 && len(b.have.fails) == 0 && b.have.notes == 0 {
+		return changes{}, false
+	}
+	out := b.have
+	b.have = newChanges()
+	return out, true
+}

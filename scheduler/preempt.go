@@ -1,0 +1,113 @@
+package scheduler
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"hyperkube/scheduler/decide"
+	"hyperkube/scheduler/framework"
+)
+
+// outcome is what came of trying to make room, in the API's own objects, which,
+// unlike the model's, may be looked at outside the loop.
+type outcome struct {
+	node      string // nominated
+	victims   []*corev1.Pod
+	outranked []*corev1.Pod   // lose their nomination to that node
+	lost      bool            // an earlier nomination is void
+	freed     framework.Event // what others may be helped by
+	note      string          // why no room was made
+}
+
+// preempt looks for room that removing less important pods would make, and
+// keeps it for the pod in the model at once.
+func (s *Scheduler) preempt(p *framework.Pod, decider *decide.Decider, d decide.Decision) outcome {
+	nodes := len(s.model.Nodes())
+	if nodes == 0 {
+		return outcome{}
+	}
+	if why := s.mayNotPreempt(p, d); why != "" {
+		return outcome{note: why}
+	}
+	var pre *decide.Preemption
+	if len(d.Open) > 0 && s.model.HasLower(p.Priority()) {
+		s.metrics.preemptions.Inc()
+		pre = decider.Preempt(p, s.model, d.Open, s.budget())
+	}
+	if pre == nil {
+		o := outcome{note: decide.NoVictims(d, nodes)}
+		if o.lost = s.model.Denominate(p.UID) || p.Status.NominatedNodeName != ""; o.lost {
+			o.freed = framework.NominationGone
+		}
+		return o
+	}
+	s.metrics.victims.Observe(float64(len(pre.Victims)))
+	o := outcome{node: pre.Node.Name}
+	for _, v := range pre.Victims {
+		o.victims = append(o.victims, v.Pod)
+	}
+	for _, q := range slices.Clone(pre.Node.Nominated) {
+		if q.Priority() < p.Priority() {
+			s.model.Denominate(q.UID)
+			o.outranked, o.freed = append(o.outranked, q.Pod), framework.NominationGone
+		}
+	}
+	s.model.Nominate(p, pre.Node.Name)
+	return o
+}
+
+// mayNotPreempt says why a pod has to do without; in particular while victims of
+// an earlier round are still going.
+func (s *Scheduler) mayNotPreempt(p *framework.Pod, d decide.Decision) string {
+	if p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever {
+		return "not eligible due to preemptionPolicy=Never."
+	}
+	n := s.model.NominatedNode(p.UID)
+	if n == nil || !slices.Contains(d.Open, n) {
+		return ""
+	}
+	if slices.ContainsFunc(n.Pods, func(q *framework.Pod) bool { return q.DeletionTimestamp != nil && q.Priority() < p.Priority() }) {
+		return "not eligible due to a terminating pod on the nominated node."
+	}
+	return ""
+}
+
+// budget reads the disruption budgets for one preemption.
+func (s *Scheduler) budget() decide.Budget {
+	type budget struct {
+		*metav1.ObjectMeta
+		selector  labels.Selector
+		allowed   int32
+		disrupted map[string]metav1.Time
+	}
+	var all []budget
+	for _, b := range s.budgets.List() {
+		sel, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+		if err != nil || sel.Empty() {
+			continue
+		}
+		all = append(all, budget{&b.ObjectMeta, sel, b.Status.DisruptionsAllowed, b.Status.DisruptedPods})
+	}
+	return func(pods []*framework.Pod) []bool {
+		out, left := make([]bool, len(pods)), make([]int32, len(all))
+		for i, b := range all {
+			left[i] = b.allowed
+		}
+		for i, p := range pods {
+			for j, b := range all {
+				if b.Namespace != p.Namespace || !b.selector.Matches(labels.Set(p.Labels)) {
+					continue
+				}
+				if _, counted := b.disrupted[p.Name]; counted {
+					continue
+				}
+				left[j]--
+				out[i] = out[i] || left[j] < 0
+			}
+		}
+		return out
+	}
+}
