@@ -11,12 +11,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hyperkube/apiserver/request"
 	"hyperkube/kit"
 	"hyperkube/kubelet"
+	"hyperkube/kubelet/cri"
 	"hyperkube/network"
 	"hyperkube/proxy"
 	"hyperkube/runtime"
@@ -142,8 +145,28 @@ func (n *node) networkOptions() (network.Options, error) {
 	}
 	return network.Options{
 		Informers: c.shared, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Bridge: c.o.Bridge,
-		ConfDir: c.p.CNIConf, StateDir: c.p.CNIState, Table: c.p.Table(), Log: c.log.With("role", "network"),
+		ConfDir: c.p.CNIConf, StateDir: c.p.CNIState, Table: c.p.Table(), Sandboxes: n.sandboxes, Log: c.log.With("role", "network"),
 	}, nil
+}
+
+// sandboxes asks containerd which pod sandboxes it knows.
+func (n *node) sandboxes(ctx context.Context) (map[string]bool, error) {
+	client, err := cri.Dial(n.c.p.Socket, n.c.p.Socket)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	list, err := client.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("listing pod sandboxes: %w", err)
+	}
+	known := map[string]bool{}
+	for _, s := range list.Items {
+		known[s.Id] = true
+	}
+	return known, nil
 }
 
 func (n *node) buildNetwork() (func(context.Context) error, error) {

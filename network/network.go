@@ -44,6 +44,9 @@ type Options struct {
 	ConfDir      string         // /etc/cni/net.d when empty
 	StateDir     string         // addresses, host ports, what sysctls were before
 	Table        string         // nftables table; hyperkube when empty
+	// Sandboxes are the ids of the pod sandboxes that the runtime knows; without it
+	// links alone tell which addresses are in use.
+	Sandboxes func(ctx context.Context) (map[string]bool, error)
 
 	Log *slog.Logger
 }
