@@ -26,6 +26,26 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 `
 
+const (
+	definition = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.a.b}
+spec:
+  group: a.b
+  names: {kind: Thing, plural: things}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+`
+	review = `
+apiVersion: authorization.k8s.io/v1
+kind: SubjectAccessReview
+spec: {user: someone, groups: ["system:masters"], resourceAttributes: {verb: get, resource: pods}}
+`
+	lonePod = "---\n{apiVersion: v1, kind: Pod, metadata: {name: alone}, spec: {containers: [{name: c, image: i}]}}"
+	binding = "---\n{apiVersion: v1, kind: Binding, metadata: {name: alone}, target: {kind: Node, name: n1}}"
+)
+
 // TestStockKubectl drives the server with whatever kubectl this machine has.
 func TestStockKubectl(t *testing.T) {
 	kubectl, err := exec.LookPath("kubectl")
@@ -76,6 +96,16 @@ func TestStockKubectl(t *testing.T) {
 		{args: "auth can-i --list", wants: []string{"*.*"}},
 		{args: "api-resources --sort-by=name", wants: []string{"deployments", "poddisruptionbudgets"}},
 		{args: "describe deploy web", wants: []string{"RollingUpdateStrategy:  25% max unavailable, 25% max surge"}},
+		{args: "get crds", wants: []string{"No resources found"}},
+		{args: "apply -f -", input: "---\n{apiVersion: v1, kind: Nothing, metadata: {name: a}}", fails: true,
+			wants: []string{`no matches for kind "Nothing" in version "v1"`}},
+		{args: "create -f -", input: definition, fails: true,
+			wants: []string{"MethodNotAllowed", "create is not supported on resources of kind \"customresourcedefinitions.apiextensions.k8s.io\""}},
+		{args: "create -o jsonpath={.status.allowed} -f -", input: review, wants: []string{"true"}},
+		{args: "create serviceaccount default", wants: []string{"created"}}, // no controllers run here
+		{args: "create -f -", input: lonePod, wants: []string{"pod/alone created"}},
+		{args: "create -f -", input: binding, wants: []string{"binding/alone created"}},
+		{args: "get pod alone -o jsonpath={.spec.nodeName}", wants: []string{"n1"}},
 		{args: "delete deploy web", wants: []string{`deployment.apps "web" deleted`}},
 	} {
 		args := strings.Fields(s.args)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/kinds/apiextensions"
 	"hyperkube/apiserver/kinds/apps"
 	"hyperkube/apiserver/kinds/authentication"
 	"hyperkube/apiserver/kinds/authorization"
@@ -44,6 +45,7 @@ func All() []*kind.Kind {
 		policy.Kinds(),
 		rbac.Kinds(),
 		storage.Kinds(),
+		apiextensions.Kinds(),
 		scheduling.Kinds(),
 		coordination.Kinds(),
 		node.Kinds(),
