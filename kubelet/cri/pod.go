@@ -119,6 +119,17 @@ func (p *Pod) ReadySandbox() *runtimeapi.PodSandboxStatus {
 	return nil
 }
 
+// DeadSandboxes are the ids of sandboxes that stopped by themselves or were left by a runtime that was killed.
+func (p *Pod) DeadSandboxes() []string {
+	var out []string
+	for _, sb := range p.Sandboxes {
+		if sb.State != runtimeapi.PodSandboxState_SANDBOX_READY {
+			out = append(out, sb.Id)
+		}
+	}
+	return out
+}
+
 // Container returns the newest container of that name; nil when there is none.
 func (p *Pod) Container(name string) *runtimeapi.ContainerStatus {
 	for _, c := range p.Containers {

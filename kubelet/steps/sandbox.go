@@ -15,6 +15,12 @@ func sandbox(d *Deps) Step {
 			if p.Sandbox != nil {
 				return nil
 			}
+			// What a dead sandbox still holds, its address above all, is given back first.
+			for _, id := range p.Dead {
+				if err := d.Client.StopSandbox(ctx, id); err != nil {
+					return err
+				}
+			}
 			handler := ""
 			if rc := p.API.Spec.RuntimeClassName; rc != nil && *rc != "" {
 				var err error

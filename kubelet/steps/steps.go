@@ -45,6 +45,7 @@ type Pod struct {
 	API     *v1.Pod
 	Attempt uint32 // of the next sandbox
 	HostIPs []string
+	Dead    []string // ids of sandboxes that are not ready any more
 
 	Sandbox *runtimeapi.PodSandboxStatus // ready; made by the step "sandbox" when nil
 	Volumes map[string]volume.Mounted    // written by the step "volumes"
