@@ -48,6 +48,7 @@ func (c *collection) put(key Key, ev *backend.Event, writer *pending) *change {
 	}
 	e := newEntry(key, obj, ev.Revision, sum)
 	prev, _ := c.tree.Set(e)
+	c.moved(prev, e)
 	if prev != nil && c.store.opts.DetectMutation {
 		c.verify(prev)
 	}
@@ -70,6 +71,7 @@ func (c *collection) remove(key Key, rev int64) *change {
 	if !ok {
 		return nil
 	}
+	c.moved(prev, nil)
 	if c.store.opts.DetectMutation {
 		c.verify(prev)
 	}
@@ -89,7 +91,7 @@ func (c *collection) publish() {
 			rev = ch.rev
 		}
 	}
-	c.snap.Store(&snapshot{rev: rev, tree: c.tree.Copy()})
+	c.snap.Store(c.snapshot(rev))
 	if c.trimmer == nil && c.ring.n > ringMin {
 		c.trimmer = time.AfterFunc(ringSpan, c.trim)
 	}

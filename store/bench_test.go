@@ -174,3 +174,29 @@ func BenchmarkWatchFanOut200(b *testing.B) {
 	}
 	reportCPU(b, began)
 }
+
+// BenchmarkListIndexed5000 lists the ten pods of one node among 5,000.
+func BenchmarkListIndexed5000(b *testing.B) {
+	s := openStore(b, Options{})
+	c := pods(b, s)
+	for i := range 5000 {
+		if _, err := c.Create(b.Context(), bigPod("default", fmt.Sprint("pod-", i), fmt.Sprint("n", i%500))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	o := ListOptions{Freshness: Freshness{Any: true}, Filter: Filter{IndexName: "spec.nodeName", IndexValue: "n7"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := c.List(b.Context(), o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for range l.Entries {
+			n++
+		}
+		if n != 10 {
+			b.Fatal(n)
+		}
+	}
+}

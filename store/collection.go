@@ -33,11 +33,12 @@ type collection struct {
 	trimmer  *time.Timer // set while the ring is larger than it need be
 
 	// The rest belongs to the loop.
-	tree   *btree.BTreeG[*Entry]
-	loaded int64 // changes up to here came with the load
-	batch  []*change
-	doneBy []*pending // writers to wake, parallel to batch
-	woken  []*watcher
+	tree    *btree.BTreeG[*Entry]
+	indexes []indexTree
+	loaded  int64 // changes up to here came with the load
+	batch   []*change
+	doneBy  []*pending // writers to wake, parallel to batch
+	woken   []*watcher
 }
 
 var _ Collection = (*collection)(nil)
@@ -59,7 +60,8 @@ func (s *Store) newCollection(r Resource) (*collection, error) {
 	}
 	c.m = s.metrics.of(&c.res)
 	c.watchers.init()
-	c.snap.Store(&snapshot{tree: c.tree.Copy()})
+	c.reindex()
+	c.snap.Store(c.snapshot(0))
 	return c, nil
 }
 

@@ -97,15 +97,17 @@ func (q *query) each(s *snapshot, visit func(*Entry) bool) {
 		}
 		return
 	}
-	s.ascend(q.from, q.filter.Namespace, func(e *Entry) bool {
-		if q.after && e.Key == q.from {
-			return true
-		}
-		if !q.filter.takes(e, q.value) {
+	step := func(e *Entry) bool {
+		if q.after && e.Key == q.from || !q.filter.takes(e, q.value) {
 			return true
 		}
 		return visit(e)
-	})
+	}
+	if t := s.index(q.filter.IndexName); t != nil {
+		ascendIndex(t, &q.filter, q.from, step)
+		return
+	}
+	s.ascend(q.from, q.filter.Namespace, step)
 }
 
 // namespaced looks at the first entry: all are of one scope.

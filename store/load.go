@@ -92,8 +92,9 @@ func (c *collection) adopt(kv backend.KV) *Entry {
 func (c *collection) replace(tree *btree.BTreeG[*Entry], rev int64) {
 	c.mu.Lock()
 	c.tree, c.loaded = tree, rev
+	c.reindex()
 	c.ring.reset(rev)
-	c.snap.Store(&snapshot{rev: rev, tree: tree.Copy()})
+	c.snap.Store(c.snapshot(rev))
 	c.mu.Unlock()
 	c.endWatchers(ErrExpired)
 }

@@ -14,8 +14,9 @@ import (
 // snapshot is the state of a collection after the change at rev. It is never
 // changed; the loop that makes snapshots copies the nodes it touches.
 type snapshot struct {
-	rev  int64
-	tree *btree.BTreeG[*Entry]
+	rev     int64
+	tree    *btree.BTreeG[*Entry]
+	indexes []indexTree
 }
 
 func newTree() *btree.BTreeG[*Entry] {
