@@ -52,7 +52,7 @@ func (c *control) buildControllers() (func(context.Context) error, error) {
 		return nil, fmt.Errorf("--service-cidr: %w", err)
 	}
 	m, err := controllers.New(controllers.Options{
-		Kube: kube, Metadata: meta, Informers: c.shared, InformersRun: true, Log: c.log.With("role", "controller-manager"),
+		Kube: kube, Metadata: meta, Registry: c.registries.fresh("controller-manager"), Informers: c.shared, InformersRun: true, Log: c.log.With("role", "controller-manager"),
 		Config: env.Config{RootCA: c.pki.CA.PEM, ClusterCIDRs: []netip.Prefix{pods}, ServiceCIDRs: []netip.Prefix{services}, AllocateNodeCIDRs: true},
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *control) buildScheduler() (func(context.Context) error, error) {
 	}
 	log := c.log.With("role", "scheduler")
 	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
-	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: c.shared, Recorder: recorder, Logger: log})
+	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: c.shared, Recorder: recorder, Logger: log, Registry: c.registries.fresh("scheduler")})
 	if err != nil {
 		return nil, err
 	}

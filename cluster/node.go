@@ -189,7 +189,7 @@ func (n *node) buildProxy() (func(context.Context) error, error) {
 	}
 	px, err := proxy.New(proxy.Options{
 		Informers: c.shared, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Table: c.p.ProxyTable(),
-		HealthzAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(c.o.ProxyPort)), MetricsAddress: "-", Log: c.log.With("role", "proxy"),
+		HealthzAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(c.o.ProxyPort)), MetricsAddress: "-", Metrics: c.registries.fresh("proxy"), Log: c.log.With("role", "proxy"),
 	})
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ type Options struct {
 	APIPort       int
 	KubeletPort   int
 	ProxyPort     int // healthz of the proxy role
-	MetricsPort   int // of controller manager and scheduler, on loopback
+	MetricsPort   int // of all roles but API server and kubelet, on loopback
 	PodCIDR       string
 	ServiceCIDR   string
 	ClusterDomain string

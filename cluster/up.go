@@ -3,22 +3,22 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/apiserver"
 	"hyperkube/apiserver/allocate"
 	"hyperkube/apiserver/assembly"
+	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/pki"
 	"hyperkube/kit"
@@ -61,11 +61,11 @@ type control struct {
 	progress Progress
 	roles    *group
 
-	pki      *pki.Files
-	registry *prometheus.Registry // of every role but the API server, served at MetricsPort
-	api      *assembly.Assembly
-	shared   *kit.Informers // of the control plane's roles
-	stop     context.CancelFunc
+	pki        *pki.Files
+	registries *registries // served at MetricsPort
+	api        *assembly.Assembly
+	shared     *kit.Informers // of the control plane's roles
+	stop       context.CancelFunc
 }
 
 // run starts the stages in order; parts that do not need each other overlap.
@@ -75,7 +75,7 @@ func (c *control) run(ctx context.Context) (err error) {
 		c.stop()
 		c.roles.wait()
 	}()
-	c.registry = prometheus.NewRegistry()
+	c.registries = newRegistries()
 	if err := c.progress.timed("keys and certificates", c.makeKeys); err != nil {
 		return err
 	}
@@ -88,6 +88,7 @@ func (c *control) run(ctx context.Context) (err error) {
 		<-nodeStarted
 		return err
 	}
+	c.roles.start(ctx, role{"metrics", c.buildMetrics})
 	c.startControl(ctx)
 	if err := <-nodeStarted; err != nil {
 		return err
@@ -204,12 +205,20 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 		return assembly.Options{}, fmt.Errorf("the certificate shown to kubelets: %w", err)
 	}
 	l := c.pki.Layout
+	welcome := x509.NewCertPool()
+	welcome.AddCert(c.pki.CA.Cert)
+	welcome.AddCert(c.pki.FrontProxyCA.Cert)
+	names := []string{c.pki.FrontProxyClient.Cert.Subject.CommonName}
 	return assembly.Options{
 		Log: c.log.With("role", "apiserver"), Etcd: member, EtcdServers: c.o.EtcdServers, Keys: keys,
 		Address:   net.JoinHostPort(c.o.BindAddress, strconv.Itoa(c.o.APIPort)),
-		TLS:       apiserver.TLS{CertFile: l.Cert(pki.NameAPIServer), KeyFile: l.Key(pki.NameAPIServer), ClientCAs: c.pki.CA.Pool()},
+		TLS:       apiserver.TLS{CertFile: l.Cert(pki.NameAPIServer), KeyFile: l.Key(pki.NameAPIServer), ClientCAs: welcome},
 		Advertise: netip.AddrPortFrom(ip, uint16(c.o.APIPort)),
 		ClientCAs: c.pki.CA.Pool(), ClientCAPEM: c.pki.CA.PEM, Anonymous: true,
+		RequestHeaderCAPEM: c.pki.FrontProxyCA.PEM, RequestHeaderNames: names, FrontProxy: &authn.FrontProxy{
+			CAs: c.pki.FrontProxyCA.Pool(), AllowedNames: names, UserHeaders: []string{"X-Remote-User"}, UIDHeaders: []string{"X-Remote-Uid"},
+			GroupHeaders: []string{"X-Remote-Group"}, ExtraPrefixes: []string{"X-Remote-Extra-"},
+		},
 		Issuer: "https://kubernetes.default.svc." + c.o.ClusterDomain, SigningKey: c.pki.ServiceAccount,
 		Services: services, NodePorts: ports, KubeletClient: &kubelet, KubeletCAs: c.pki.CA.Pool(),
 		AuditPath: c.p.Audit, Version: c.o.Version,
@@ -231,20 +240,4 @@ func (c *control) client(user *request.User) (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("client of %s: %w", user.Name, err)
 	}
 	return kube, nil
-}
-
-// startMetrics serves the roles' metrics on loopback.
-func (c *control) serveMetrics(ctx context.Context, h http.Handler) error {
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(c.o.MetricsPort))
-	srv := &http.Server{Addr: addr, Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- srv.ListenAndServe() }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serving metrics: %w", err)
-	case <-ctx.Done():
-		srv.Close()
-		<-ended
-		return nil
-	}
 }
