@@ -38,5 +38,9 @@ func behaviours() []behaviour {
 		configMapsAndSecrets(),
 		environment(),
 		lifecycle(),
+		containers(),
+		probes(),
+		podObjects(),
+		nodes(),
 	)
 }
