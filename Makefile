@@ -11,7 +11,7 @@ FILES    := runtime/carried/files
 DATA_DIR ?= /var/lib/hyperkube
 
 .DEFAULT_GOAL := build
-.PHONY: help build deps up down reset test unit e2e conformance bench images fmt vet clean FORCE
+.PHONY: help build deps up down reset test unit e2e conformance bench measure images fmt vet clean FORCE
 
 help: ## list the words
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ reset: ## remove every trace of the cluster
 test: deps build images unit e2e ## unit, scenario, conformance and end-to-end tests
 
 unit: vet ## tests that need no cluster
-	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /cmd/warm)
+	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /test/measure)
 
 e2e: build images build/oldkubectl ## journeys and conformance on real clusters in namespaces of their own
 	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images HYPERKUBE_OLD_KUBECTL=$(CURDIR)/build/oldkubectl go test -timeout 60m -count=1 -v ./test/e2e/...
@@ -45,6 +45,9 @@ conformance: build ## run the behaviours against KUBECONFIG and report what is c
 
 bench: ## benchmarks of the hot paths, with allocations
 	go test -run '^$$' -bench . -benchmem ./store/... ./apiserver/... ./scheduler/... ./proxy/...
+
+measure: build images ## figures of docs/performance.md on a cluster of its own
+	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images go test -timeout 20m -count=1 -v ./test/measure/
 
 images: build/images/.done ## test images from Debian packages
 

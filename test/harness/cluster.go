@@ -57,7 +57,7 @@ func UpOn(t testing.TB, h *Host, flags ...string) *Cluster {
 		}
 	})
 	t.Log(c.Up(flags...))
-	c.connect()
+	c.Connect()
 	c.LoadImages()
 	return c
 }
@@ -104,7 +104,8 @@ func ShortID(dataDir string) string {
 	return hex.EncodeToString(sum[:])[:8]
 }
 
-func (c *Cluster) connect() {
+// Connect makes the client for the cluster that runs now.
+func (c *Cluster) Connect() {
 	c.t.Helper()
 	cfg, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil {
