@@ -7,11 +7,12 @@ import (
 )
 
 // planEviction says when a pod must leave a node with these NoExecute taints; false: it may stay.
-// A pod tolerates the taints together for the shortest time that any matching toleration gives.
-func planEviction(p *corev1.Pod, taints []corev1.Taint, now time.Time) (at time.Time, leave bool) {
+// A pod tolerates the taints together for the shortest time that any matching toleration gives, counted
+// from when the taint was added, or since, if the taint does not tell.
+func planEviction(p *corev1.Pod, taints []corev1.Taint, since, now time.Time) (at time.Time, leave bool) {
 	for i := range taints {
 		t := &taints[i]
-		added := now
+		added := since
 		if t.TimeAdded != nil {
 			added = t.TimeAdded.Time
 		}

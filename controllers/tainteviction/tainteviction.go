@@ -27,13 +27,13 @@ type controller struct {
 	events kit.Recorder
 
 	mu     sync.Mutex
-	marked map[kit.Key]bool // told that they will go
+	marked map[kit.Key]time.Time // that will go, and when that was first seen
 }
 
 // New makes the controller. Its keys are pods.
 func New(e *env.Env) (env.Runner, error) {
 	c := &controller{
-		env: e, pods: e.PodsOnNodes(), nodes: e.Nodes(), marked: map[kit.Key]bool{},
+		env: e, pods: e.PodsOnNodes(), nodes: e.Nodes(), marked: map[kit.Key]time.Time{},
 		events: e.Events.Recorder("taint-eviction-controller"),
 	}
 	loop := e.Controller("taint-eviction-controller", c.reconcile)
@@ -84,9 +84,19 @@ func noExecute(n *corev1.Node) []corev1.Taint {
 func (c *controller) unmark(k kit.Key) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.marked[k]
+	_, was := c.marked[k]
 	delete(c.marked, k)
 	return was
+}
+
+// since is when it was first seen that the pod will go, now if that is news.
+func (c *controller) since(k kit.Key, now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t, ok := c.marked[k]; ok {
+		return t
+	}
+	return now
 }
 
 func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
@@ -100,7 +110,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		return kit.Result{}, nil
 	}
 	now := time.Now()
-	at, ok := planEviction(p, noExecute(n), now)
+	at, ok := planEviction(p, noExecute(n), c.since(key, now), now)
 	if !ok {
 		if c.unmark(key) {
 			c.events.Eventf(p, corev1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s", key)
@@ -109,7 +119,9 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	}
 	if left := at.Sub(now); left > 0 {
 		c.mu.Lock()
-		c.marked[key] = true
+		if _, ok := c.marked[key]; !ok {
+			c.marked[key] = now
+		}
 		c.mu.Unlock()
 		return kit.After(left), nil
 	}
