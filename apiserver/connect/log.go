@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
@@ -60,6 +61,13 @@ func (h *Handler) log(w http.ResponseWriter, r *http.Request, info *request.Info
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return refused(resp)
+	}
+	if wsstream.IsWebSocketRequest(r) {
+		// The handshake answers the client; what ends the copy is either side leaving.
+		if err := wsstream.NewReader(resp.Body, true, wsstream.NewDefaultReaderProtocols()).Copy(w, r); err != nil {
+			h.logf(r, "sending a log over WebSocket", err)
+		}
+		return nil
 	}
 	copyFlushing(w, resp.Body, o.Follow)
 	return nil
