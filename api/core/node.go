@@ -160,10 +160,10 @@ func nodeRoles(n *corev1.Node) string {
 	var roles []string
 	for k, v := range n.Labels {
 		role, found := strings.CutPrefix(k, rolePrefix)
-		if !found && k == roleLabel {
-			role = v
+		if k == roleLabel {
+			role, found = v, true
 		}
-		if role != "" && !slices.Contains(roles, role) {
+		if found && role != "" && !slices.Contains(roles, role) {
 			roles = append(roles, role)
 		}
 	}
