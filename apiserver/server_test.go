@@ -98,7 +98,8 @@ func testPod() *kind.Kind {
 			}
 			return nil
 		},
-		Status: &kind.SubRules[*corev1.Pod]{Prepare: func(_ context.Context, p, old *corev1.Pod) { p.Spec = old.Spec }},
+		Status:        &kind.SubRules[*corev1.Pod]{Prepare: func(_ context.Context, p, old *corev1.Pod) { p.Spec = old.Spec }},
+		ReturnDeleted: true,
 		GracefulDelete: func(_ context.Context, p *corev1.Pod, o *metav1.DeleteOptions) bool {
 			if o.GracePeriodSeconds == nil {
 				thirty := int64(30)

@@ -24,6 +24,7 @@ type Kind struct {
 	HasStatus, HasScale     bool
 	AllowCreateOnUpdate     bool
 	DenyUnconditionalUpdate bool
+	ReturnDeleted           bool
 	IsVirtual               bool
 	Resource                store.Resource
 

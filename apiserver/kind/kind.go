@@ -86,6 +86,8 @@ type Spec[T store.Object] struct {
 	// false to remove at once. A true answer keeps the object with
 	// deletionTimestamp and deletionGracePeriodSeconds set (pods). nil: at once.
 	GracefulDelete func(ctx context.Context, obj T, o *metav1.DeleteOptions) bool
+	// ReturnDeleted: a DELETE that removes the object answers with it instead of a Status.
+	ReturnDeleted bool
 	// Held reports whether something besides metadata.finalizers keeps an object that is
 	// being deleted (a namespace's spec.finalizers).
 	Held  func(obj T) bool

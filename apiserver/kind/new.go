@@ -20,7 +20,7 @@ func New[T store.Object](s Spec[T]) *Kind {
 		Names: s.Names, Verbs: s.Verbs, Subresources: s.Subresources, Versions: s.Versions,
 		Columns: s.Columns, HasGeneration: s.Generation != nil, HasStatus: s.Status != nil, HasScale: s.Scale != nil,
 		AllowCreateOnUpdate: s.AllowCreateOnUpdate, DenyUnconditionalUpdate: s.DenyUnconditionalUpdate,
-		IsVirtual: s.Virtual != nil, NewList: s.NewList,
+		ReturnDeleted: s.ReturnDeleted, IsVirtual: s.Virtual != nil, NewList: s.NewList,
 		New: func() store.Object { return s.New() },
 	}
 	if k.Verbs == nil {

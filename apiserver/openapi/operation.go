@@ -96,7 +96,7 @@ func (b *types) responses(op operation) object {
 		s = object{"type": "string"}
 	case op.verb == "list":
 		s = b.served(op.s.list, op.s.GVK().GroupVersion().WithKind(op.s.Kind+"List"))
-	case op.verb == "delete" || op.verb == "deletecollection":
+	case op.verb == "deletecollection" || op.verb == "delete" && !op.s.k.ReturnDeleted:
 		s = b.served(&metav1.Status{}, schema.GroupVersionKind{Version: "v1", Kind: "Status"})
 	default:
 		s = b.served(op.s.one, op.s.GVK())

@@ -26,7 +26,7 @@ func (c *call) delete() error {
 	if err != nil {
 		return err
 	}
-	if removed {
+	if removed && !c.ep.kind.ReturnDeleted {
 		return c.sendSuccess(e.Object)
 	}
 	code := http.StatusOK

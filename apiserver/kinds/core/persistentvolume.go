@@ -11,10 +11,11 @@ import (
 
 func persistentVolumes() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.PersistentVolume]{
-		Names:   names("PersistentVolume", "persistentvolumes", "persistentvolume", false, "pv"),
-		New:     func() *corev1.PersistentVolume { return &corev1.PersistentVolume{} },
-		NewList: func() runtime.Object { return &corev1.PersistentVolumeList{} },
-		Default: rules.DefaultPersistentVolume,
+		Names:         names("PersistentVolume", "persistentvolumes", "persistentvolume", false, "pv"),
+		ReturnDeleted: true,
+		New:           func() *corev1.PersistentVolume { return &corev1.PersistentVolume{} },
+		NewList:       func() runtime.Object { return &corev1.PersistentVolumeList{} },
+		Default:       rules.DefaultPersistentVolume,
 		PrepareCreate: fresh(func(v *corev1.PersistentVolume) {
 			v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending}
 		}),

@@ -10,10 +10,11 @@ import (
 
 func persistentVolumeClaims() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.PersistentVolumeClaim]{
-		Names:   names("PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", true, "pvc"),
-		New:     func() *corev1.PersistentVolumeClaim { return &corev1.PersistentVolumeClaim{} },
-		NewList: func() runtime.Object { return &corev1.PersistentVolumeClaimList{} },
-		Default: rules.DefaultPersistentVolumeClaim,
+		Names:         names("PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", true, "pvc"),
+		ReturnDeleted: true,
+		New:           func() *corev1.PersistentVolumeClaim { return &corev1.PersistentVolumeClaim{} },
+		NewList:       func() runtime.Object { return &corev1.PersistentVolumeClaimList{} },
+		Default:       rules.DefaultPersistentVolumeClaim,
 		PrepareCreate: fresh(func(c *corev1.PersistentVolumeClaim) {
 			c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
 			rules.NormalizeDataSource(&c.Spec)

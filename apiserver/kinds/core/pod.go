@@ -19,6 +19,7 @@ func pods() *kind.Kind {
 	n.Categories = []string{"all"}
 	return kind.New(kind.Spec[*corev1.Pod]{
 		Names:          n,
+		ReturnDeleted:  true,
 		New:            func() *corev1.Pod { return &corev1.Pod{} },
 		NewList:        func() runtime.Object { return &corev1.PodList{} },
 		Default:        rules.DefaultPod,

@@ -10,13 +10,14 @@ import (
 
 func podTemplates() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.PodTemplate]{
-		Names:      names("PodTemplate", "podtemplates", "podtemplate", true),
-		New:        func() *corev1.PodTemplate { return &corev1.PodTemplate{} },
-		NewList:    func() runtime.Object { return &corev1.PodTemplateList{} },
-		Default:    rules.DefaultPodTemplateObject,
-		Generation: rules.PodTemplateChanged,
-		Validate:   rules.ValidatePodTemplateObject,
-		Columns:    rules.PodTemplateColumns(),
-		Row:        rules.PodTemplateRow,
+		Names:         names("PodTemplate", "podtemplates", "podtemplate", true),
+		ReturnDeleted: true,
+		New:           func() *corev1.PodTemplate { return &corev1.PodTemplate{} },
+		NewList:       func() runtime.Object { return &corev1.PodTemplateList{} },
+		Default:       rules.DefaultPodTemplateObject,
+		Generation:    rules.PodTemplateChanged,
+		Validate:      rules.ValidatePodTemplateObject,
+		Columns:       rules.PodTemplateColumns(),
+		Row:           rules.PodTemplateRow,
 	})
 }

@@ -11,6 +11,7 @@ import (
 func resourceQuotas() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.ResourceQuota]{
 		Names:          names("ResourceQuota", "resourcequotas", "resourcequota", true, "quota"),
+		ReturnDeleted:  true,
 		New:            func() *corev1.ResourceQuota { return &corev1.ResourceQuota{} },
 		NewList:        func() runtime.Object { return &corev1.ResourceQuotaList{} },
 		PrepareCreate:  fresh(func(q *corev1.ResourceQuota) { q.Status = corev1.ResourceQuotaStatus{} }),

@@ -14,6 +14,7 @@ func services() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.Service]{
 		Names:          n,
 		Prefix:         "services/specs",
+		ReturnDeleted:  true,
 		New:            func() *corev1.Service { return &corev1.Service{} },
 		NewList:        func() runtime.Object { return &corev1.ServiceList{} },
 		Default:        rules.DefaultService,

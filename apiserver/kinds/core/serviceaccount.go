@@ -20,11 +20,12 @@ import (
 
 func serviceAccounts() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.ServiceAccount]{
-		Names:   names("ServiceAccount", "serviceaccounts", "serviceaccount", true, "sa"),
-		New:     func() *corev1.ServiceAccount { return &corev1.ServiceAccount{} },
-		NewList: func() runtime.Object { return &corev1.ServiceAccountList{} },
-		Columns: rules.ServiceAccountColumns(),
-		Row:     rules.ServiceAccountRow,
+		Names:         names("ServiceAccount", "serviceaccounts", "serviceaccount", true, "sa"),
+		ReturnDeleted: true,
+		New:           func() *corev1.ServiceAccount { return &corev1.ServiceAccount{} },
+		NewList:       func() runtime.Object { return &corev1.ServiceAccountList{} },
+		Columns:       rules.ServiceAccountColumns(),
+		Row:           rules.ServiceAccountRow,
 		Subresources: []kind.Subresource{{
 			Name:   "token",
 			GVK:    schema.GroupVersionKind{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"},

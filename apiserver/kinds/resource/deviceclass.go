@@ -16,10 +16,11 @@ func deviceClass() *kind.Kind {
 		Names: kind.Names{
 			Group: "resource.k8s.io", Version: "v1", Kind: "DeviceClass", Plural: "deviceclasses", Singular: "deviceclass",
 		},
-		New:        func() *resourcev1.DeviceClass { return &resourcev1.DeviceClass{} },
-		NewList:    func() runtime.Object { return &resourcev1.DeviceClassList{} },
-		Generation: func(o, old *resourcev1.DeviceClass) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
-		Columns:    rules.PlainColumns(),
-		Row:        func(o *resourcev1.DeviceClass, now time.Time) []any { return rules.PlainRow(o, now) },
+		ReturnDeleted: true,
+		New:           func() *resourcev1.DeviceClass { return &resourcev1.DeviceClass{} },
+		NewList:       func() runtime.Object { return &resourcev1.DeviceClassList{} },
+		Generation:    func(o, old *resourcev1.DeviceClass) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
+		Columns:       rules.PlainColumns(),
+		Row:           func(o *resourcev1.DeviceClass, now time.Time) []any { return rules.PlainRow(o, now) },
 	})
 }

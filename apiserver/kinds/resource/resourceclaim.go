@@ -16,6 +16,7 @@ func resourceClaim() *kind.Kind {
 			Group: "resource.k8s.io", Version: "v1", Kind: "ResourceClaim", Plural: "resourceclaims", Singular: "resourceclaim",
 			Namespaced: true,
 		},
+		ReturnDeleted:  true,
 		New:            func() *resourcev1.ResourceClaim { return &resourcev1.ResourceClaim{} },
 		NewList:        func() runtime.Object { return &resourcev1.ResourceClaimList{} },
 		PrepareCreate:  func(_ context.Context, o *resourcev1.ResourceClaim) { o.Status = resourcev1.ResourceClaimStatus{} },

@@ -16,6 +16,7 @@ func resourceClaimTemplate() *kind.Kind {
 			Group: "resource.k8s.io", Version: "v1", Kind: "ResourceClaimTemplate", Plural: "resourceclaimtemplates", Singular: "resourceclaimtemplate",
 			Namespaced: true,
 		},
+		ReturnDeleted:  true,
 		New:            func() *resourcev1.ResourceClaimTemplate { return &resourcev1.ResourceClaimTemplate{} },
 		NewList:        func() runtime.Object { return &resourcev1.ResourceClaimTemplateList{} },
 		ValidateUpdate: rules.ValidateResourceClaimTemplateUpdate,

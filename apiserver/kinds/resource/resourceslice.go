@@ -14,6 +14,7 @@ func resourceSlice() *kind.Kind {
 		Names: kind.Names{
 			Group: "resource.k8s.io", Version: "v1", Kind: "ResourceSlice", Plural: "resourceslices", Singular: "resourceslice",
 		},
+		ReturnDeleted:  true,
 		New:            func() *resourcev1.ResourceSlice { return &resourcev1.ResourceSlice{} },
 		NewList:        func() runtime.Object { return &resourcev1.ResourceSliceList{} },
 		Generation:     func(o, old *resourcev1.ResourceSlice) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },

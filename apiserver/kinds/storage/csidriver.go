@@ -14,6 +14,7 @@ func csiDriver() *kind.Kind {
 		Names: kind.Names{
 			Group: "storage.k8s.io", Version: "v1", Kind: "CSIDriver", Plural: "csidrivers", Singular: "csidriver",
 		},
+		ReturnDeleted:  true,
 		New:            func() *storagev1.CSIDriver { return &storagev1.CSIDriver{} },
 		NewList:        func() runtime.Object { return &storagev1.CSIDriverList{} },
 		Default:        rules.DefaultCSIDriver,

@@ -13,6 +13,7 @@ func csiNode() *kind.Kind {
 		Names: kind.Names{
 			Group: "storage.k8s.io", Version: "v1", Kind: "CSINode", Plural: "csinodes", Singular: "csinode",
 		},
+		ReturnDeleted:  true,
 		New:            func() *storagev1.CSINode { return &storagev1.CSINode{} },
 		NewList:        func() runtime.Object { return &storagev1.CSINodeList{} },
 		Validate:       rules.ValidateCSINode,

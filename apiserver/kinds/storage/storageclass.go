@@ -14,6 +14,7 @@ func storageClass() *kind.Kind {
 			Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass", Plural: "storageclasses", Singular: "storageclass",
 			ShortNames: []string{"sc"},
 		},
+		ReturnDeleted:  true,
 		New:            func() *storagev1.StorageClass { return &storagev1.StorageClass{} },
 		NewList:        func() runtime.Object { return &storagev1.StorageClassList{} },
 		Default:        rules.DefaultStorageClass,

@@ -15,6 +15,7 @@ func volumeAttachment() *kind.Kind {
 		Names: kind.Names{
 			Group: "storage.k8s.io", Version: "v1", Kind: "VolumeAttachment", Plural: "volumeattachments", Singular: "volumeattachment",
 		},
+		ReturnDeleted:  true,
 		New:            func() *storagev1.VolumeAttachment { return &storagev1.VolumeAttachment{} },
 		NewList:        func() runtime.Object { return &storagev1.VolumeAttachmentList{} },
 		PrepareCreate:  func(_ context.Context, o *storagev1.VolumeAttachment) { o.Status = storagev1.VolumeAttachmentStatus{} },
