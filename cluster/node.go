@@ -13,13 +13,14 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	corev1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hyperkube/apiserver/request"
 	"hyperkube/kit"
 	"hyperkube/kubelet"
-	"hyperkube/kubelet/cri"
 	"hyperkube/network"
 	"hyperkube/proxy"
 	"hyperkube/runtime"
@@ -84,7 +85,16 @@ func (n *node) importImages(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	return images.Own{PauseRef: pauseImage, HyperkubeRef: hyperkubeImage, Binary: "/proc/self/exe"}.Ensure(ctx, s)
+	own := images.Own{PauseRef: pauseImage, HyperkubeRef: hyperkubeImage, Binary: "/proc/self/exe"}
+	if err := own.Ensure(ctx, s); err != nil {
+		return err
+	}
+	if shared, err := own.Share(ctx, s); err != nil {
+		return err
+	} else if !shared {
+		n.c.log.Info("the hyperkube image keeps a copy of the program: its pods share no memory with this process")
+	}
+	return nil
 }
 
 // start starts what needs both containerd and the API server, and deploys DNS.
@@ -151,14 +161,14 @@ func (n *node) networkOptions() (network.Options, error) {
 
 // sandboxes asks containerd which pod sandboxes it knows.
 func (n *node) sandboxes(ctx context.Context) (map[string]bool, error) {
-	client, err := cri.Dial(n.c.p.Socket, n.c.p.Socket)
+	conn, err := grpc.NewClient("unix://"+n.c.p.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connecting to containerd: %w", err)
 	}
-	defer client.Close()
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	list, err := client.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	list, err := runtimeapi.NewRuntimeServiceClient(conn).ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("listing pod sandboxes: %w", err)
 	}

@@ -3,10 +3,12 @@ package images
 import (
 	"context"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
+	"path/filepath"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -43,6 +45,57 @@ func (o Own) Ensure(ctx context.Context, s *Store) error {
 		}
 	}
 	return nil
+}
+
+// Share makes the hyperkube image's program the very file that this process
+// runs, by a hard link, so that pods of it share its pages in memory. It reports
+// false where the two lie on different file systems, or the file was replaced
+// since; the image's own copy is as good then.
+func (o Own) Share(ctx context.Context, s *Store) (bool, error) {
+	program, err := os.Readlink(o.Binary)
+	if err != nil {
+		return false, fmt.Errorf("finding this program: %w", err)
+	}
+	running, err := os.Stat(o.Binary)
+	if err != nil {
+		return false, fmt.Errorf("finding this program: %w", err)
+	}
+	if now, err := os.Stat(program); err != nil || !os.SameFile(now, running) {
+		return false, nil
+	}
+	root, err := s.layerOf(ctx, o.HyperkubeRef)
+	if err != nil {
+		return false, err
+	}
+	copied := filepath.Join(root, "hyperkube")
+	have, err := os.Stat(copied)
+	if err != nil {
+		return false, fmt.Errorf("looking into the image: %w", err)
+	}
+	if os.SameFile(have, running) {
+		return true, nil
+	}
+	if have.Size() != running.Size() {
+		return false, nil
+	}
+	link := copied + ".link"
+	if err := ignoreMissing(os.Remove(link)); err != nil {
+		return false, err
+	}
+	if err := os.Link(program, link); err != nil {
+		return false, nil // another file system, or links are forbidden
+	}
+	if err := os.Rename(link, copied); err != nil {
+		return false, fmt.Errorf("sharing the program with its image: %w", err)
+	}
+	return true, nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // BuildAndImport streams the image from the builder into containerd.

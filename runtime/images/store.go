@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/image-spec/identity"
 )
 
 // Store is the images of one containerd.
@@ -114,4 +115,28 @@ func (s *Store) List(ctx context.Context) ([]Listed, error) {
 		out = append(out, Listed{img.Name(), img.Target().Digest.String(), size, img.Labels()[pinnedLabel] == "pinned"})
 	}
 	return out, nil
+}
+
+// layerOf is the folder in which the files of a one-layer image lie.
+func (s *Store) layerOf(ctx context.Context, ref string) (string, error) {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	img, err := s.c.GetImage(ctx, ref)
+	if err != nil {
+		return "", fmt.Errorf("looking for %s: %w", ref, err)
+	}
+	layers, err := img.RootFS(ctx)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", ref, err)
+	}
+	snapshots := s.c.SnapshotService(snapshotter)
+	key := "hyperkube-look-" + ref
+	mounts, err := snapshots.View(ctx, key, identity.ChainID(layers).String())
+	if err != nil {
+		return "", fmt.Errorf("looking into %s: %w", ref, err)
+	}
+	defer snapshots.Remove(context.WithoutCancel(ctx), key)
+	if len(mounts) != 1 || mounts[0].Type != "bind" {
+		return "", fmt.Errorf("looking into %s: its snapshot is not one folder", ref)
+	}
+	return mounts[0].Source, nil
 }
