@@ -85,13 +85,13 @@ func (m *monitor) learn(ctx context.Context) bool {
 // await waits until the graph has what there is. A kind that cannot be listed must not keep all
 // others from being collected, so there is an end to that.
 func (m *monitor) await(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, syncWithin)
+	limited, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
 	for r, w := range m.watched {
-		err := w.informer.WaitSynced(ctx)
-		for err == nil && !w.told() && pause(ctx, 2*time.Millisecond) {
+		err := w.informer.WaitSynced(limited)
+		for err == nil && !w.told() && pause(limited, 2*time.Millisecond) {
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			m.env.Log.Warn("garbage collector goes on without having seen all objects", "resource", r.gvr.Resource, "err", err)
 		}
 	}

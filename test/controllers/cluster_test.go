@@ -1,5 +1,5 @@
 // Package controllers_test runs the controller manager against the real API
-// server over a store in memory, with the part of the kubelet and the scheduler
+// server and store, with the part of the kubelet and the scheduler
 // that controllers wait for played by the test.
 package controllers_test
 
@@ -19,12 +19,15 @@ import (
 
 	"hyperkube/apiserver"
 	"hyperkube/apiserver/admission/plugins"
+	apidiscovery "hyperkube/apiserver/discovery"
+	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
-	"hyperkube/apiserver/storetest"
 	"hyperkube/controllers"
 	"hyperkube/controllers/env"
 	"hyperkube/kit"
+	"hyperkube/store"
+	"hyperkube/store/etcd"
 )
 
 // patience is how long a test waits for what must happen at once.
@@ -57,16 +60,14 @@ func startCluster(t testing.TB, source func(*apiserver.Server, *request.User) (k
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	all := kinds.All()
-	var stored []string
-	for _, k := range all {
-		if k.Virtual == nil {
-			stored = append(stored, schema.GroupResource{Group: k.Group, Resource: k.Plural}.String())
-		}
-	}
+	held := openStore(t, all)
 	admin := &request.User{Name: "system:admin", Groups: []string{"system:masters"}}
-	held := storetest.New(stored...)
+	documents, err := apidiscovery.New(all)
+	if err != nil {
+		t.Fatal(err)
+	}
 	server, err := apiserver.New(apiserver.Options{
-		Store: held, Kinds: all, Log: log, Network: oneAddress{}, Admission: plugins.Default(plugins.Deps{Reader: held, Log: log}),
+		Store: held, Discovery: documents, Kinds: all, Log: log, Network: oneAddress{}, Admission: plugins.Default(plugins.Deps{Reader: held, Log: log}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +87,7 @@ func startCluster(t testing.TB, source func(*apiserver.Server, *request.User) (k
 	}
 	informers := kit.NewInformers(src, log)
 	m, err := controllers.New(controllers.Options{
-		Kube: kube, Metadata: meta, Discovery: discoveryOf(all),
-		Informers: informers, Log: log,
+		Kube: kube, Metadata: meta, Informers: informers, Log: log,
 		Config: env.Config{
 			RootCA: []byte("-----BEGIN CERTIFICATE-----\n"), AllocateNodeCIDRs: true,
 			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
@@ -120,6 +120,37 @@ func (c *cluster) create(ns *corev1.Namespace) {
 	if _, err := c.kube.CoreV1().Namespaces().Create(c.ctx, ns, metav1.CreateOptions{}); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// openStore is a store on an etcd of its own. It notices when somebody changes a shared object.
+func openStore(t testing.TB, all []*kind.Kind) *store.Store {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	member, err := etcd.Start(ctx, etcd.Config{Dir: t.TempDir(), Ephemeral: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(ctx, store.Options{Etcd: member, DetectMutation: true, AllowPlain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		st.Close()
+		cancel()
+		member.Stop()
+	})
+	for _, k := range all {
+		if k.IsVirtual {
+			continue
+		}
+		if err := st.Register(k.Resource); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return st
 }
 
 // until waits, woken by every change of the informer, until ok says so.

@@ -3,12 +3,6 @@ package controllers_test
 import (
 	"context"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery"
-	fakediscovery "k8s.io/client-go/discovery/fake"
-	clienttesting "k8s.io/client-go/testing"
-
-	"hyperkube/apiserver/kind"
 	"hyperkube/store"
 )
 
@@ -26,20 +20,3 @@ func (oneAddress) AllocatePort(_ context.Context, _ store.Key, want int32) (int3
 	return max(want, 30000), nil
 }
 func (oneAddress) ReleasePort(context.Context, int32) {}
-
-// discoveryOf tells of the kinds as the server's discovery does.
-func discoveryOf(kinds []*kind.Kind) discovery.DiscoveryInterfaceWithContext {
-	byVersion := map[string]*metav1.APIResourceList{}
-	fake := &clienttesting.Fake{}
-	for _, k := range kinds {
-		gv := metav1.GroupVersion{Group: k.Group, Version: k.Version}.String()
-		l := byVersion[gv]
-		if l == nil {
-			l = &metav1.APIResourceList{GroupVersion: gv}
-			byVersion[gv] = l
-			fake.Resources = append(fake.Resources, l)
-		}
-		l.APIResources = append(l.APIResources, metav1.APIResource{Name: k.Plural, Namespaced: k.Namespaced, Kind: k.Kind, Verbs: k.Verbs})
-	}
-	return discovery.ToDiscoveryInterfaceWithContext(&fakediscovery.FakeDiscovery{Fake: fake})
-}

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func TestDaemonOnEveryNode(t *testing.T) {
@@ -14,8 +15,11 @@ func TestDaemonOnEveryNode(t *testing.T) {
 	sets := informer[*appsv1.DaemonSet](c, appsv1.SchemeGroupVersion, "daemonsets")
 	pods := informer[*corev1.Pod](c, corev1.SchemeGroupVersion, "pods")
 	node := func(name string, taints ...corev1.Taint) {
-		must[*corev1.Node](t)(c.kube.CoreV1().Nodes().Create(c.ctx, &corev1.Node{
+		n := must[*corev1.Node](t)(c.kube.CoreV1().Nodes().Create(c.ctx, &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{Taints: taints}}, metav1.CreateOptions{}))
+		// A new node is tainted until it has reported.
+		patch := []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)
+		must[*corev1.Node](t)(c.kube.CoreV1().Nodes().Patch(c.ctx, n.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"))
 	}
 	node("a")
 	node("b")
