@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,8 +64,9 @@ func (h *Handler) log(w http.ResponseWriter, r *http.Request, info *request.Info
 		return refused(resp)
 	}
 	if wsstream.IsWebSocketRequest(r) {
-		// The handshake answers the client; what ends the copy is either side leaving.
-		if err := wsstream.NewReader(resp.Body, true, wsstream.NewDefaultReaderProtocols()).Copy(w, r); err != nil {
+		// Buffered, because the copy drops what is read together with the end.
+		body := bufio.NewReader(resp.Body)
+		if err := wsstream.NewReader(body, true, wsstream.NewDefaultReaderProtocols()).Copy(w, r); err != nil {
 			h.logf(r, "sending a log over WebSocket", err)
 		}
 		return nil
