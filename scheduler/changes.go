@@ -190,11 +190,12 @@ func (s *Scheduler) hasNode(p *corev1.Pod) framework.Event {
 		s.model.Confirm(p)
 		return 0
 	}
-	s.model.Place(s.compile(p), p.Spec.NodeName)
-	if known {
-		return framework.PodPlaced | framework.PodGone // it may ask for less now
+	e := framework.PodPlaced
+	if known && (have.Node != p.Spec.NodeName || !have.Pod.SameRequest(p) || p.DeletionTimestamp != nil) {
+		e |= framework.PodGone // it may ask for less now, or count no more
 	}
-	return framework.PodPlaced
+	s.model.Place(s.compile(p), p.Spec.NodeName)
+	return e
 }
 
 // sameLoad reports whether a pod's newer state weighs the same on its node.

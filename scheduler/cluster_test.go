@@ -8,9 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,9 +39,47 @@ type cluster struct {
 	registry *prometheus.Registry
 	pods     watch.Interface
 	latest   map[string]*corev1.Pod
+	faults   *faults
 }
 
-func start(t testing.TB) *cluster {
+// faults stands between the scheduler and the API. A binding of a pod that has a
+// fault goes through it, once.
+type faults struct {
+	to http.RoundTripper
+	mu sync.Mutex
+	of map[string]func(send func() (*http.Response, error)) (*http.Response, error)
+}
+
+func (f *faults) bind(pod string, fault func(send func() (*http.Response, error)) (*http.Response, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of == nil {
+		f.of = map[string]func(send func() (*http.Response, error)) (*http.Response, error){}
+	}
+	f.of[pod] = fault
+}
+
+func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
+	send := func() (*http.Response, error) { return f.to.RoundTrip(r) }
+	path, binding := strings.CutSuffix(r.URL.Path, "/binding")
+	if !binding {
+		return send()
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	f.mu.Lock()
+	fault := f.of[name]
+	delete(f.of, name)
+	f.mu.Unlock()
+	if fault == nil {
+		return send()
+	}
+	return fault(send)
+}
+
+func start(t testing.TB) *cluster { return startWith(t, func(*cluster) {}) }
+
+// startWith runs before on the cluster before the scheduler looks at it.
+func startWith(t testing.TB, before func(*cluster)) *cluster {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if os.Getenv("VERBOSE") != "" {
@@ -71,16 +111,27 @@ func start(t testing.TB) *cluster {
 	a := server(t, ctx, e, log)
 	run(a.Run)
 	<-a.Ready()
-	kube, err := kubernetes.NewForConfig(a.Server.ClientConfig(&request.User{Name: "system:kube-scheduler", Groups: []string{request.GroupAuthenticated}}))
+	c := &cluster{TB: t, registry: prometheus.NewRegistry(), latest: map[string]*corev1.Pod{}, faults: &faults{}}
+	cfg := a.Server.ClientConfig(&request.User{Name: "system:kube-scheduler", Groups: []string{request.GroupAuthenticated}})
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper {
+		c.faults.to = rt
+		return c.faults
+	})
+	kube, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	admin := &request.User{Name: "admin", Groups: []string{request.GroupMasters, request.GroupAuthenticated}}
-	c := &cluster{TB: t, registry: prometheus.NewRegistry(), latest: map[string]*corev1.Pod{}}
 	c.kube, err = kubernetes.NewForConfig(a.Server.ClientConfig(admin))
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.account(ctx)
+	if c.pods, err = c.kube.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.pods.Stop)
+	before(c)
 	informers := kit.NewInformers(a.Server.Source(admin), log)
 	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
 	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: informers, Recorder: recorder, Logger: log, Registry: c.registry})
@@ -90,16 +141,12 @@ func start(t testing.TB) *cluster {
 	run(informers.Run)
 	run(events.Run)
 	run(s.Run)
-	c.account(ctx)
-	if c.pods, err = c.kube.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.pods.Stop)
 	return c
 }
 
 func server(t testing.TB, ctx context.Context, e *etcd.Server, log *slog.Logger) *assembly.Assembly {
 	t.Helper()
+	_, benchmark := t.(*testing.B)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +164,7 @@ func server(t testing.TB, ctx context.Context, e *etcd.Server, log *slog.Logger)
 		Log: log, Etcd: e, Listener: l, TLS: apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: pool},
 		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pool, ClientCAPEM: f.CA.PEM,
 		Issuer: "https://kubernetes.default.svc.cluster.local", SigningKey: f.ServiceAccount,
-		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: cert(f.KubeletClient), KubeletCAs: pool, DetectMutation: true,
+		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: cert(f.KubeletClient), KubeletCAs: pool, DetectMutation: !benchmark,
 	})
 	if err != nil {
 		t.Fatal(err)

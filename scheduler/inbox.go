@@ -57,6 +57,15 @@ func (b *inbox) pod(uid types.UID, p *corev1.Pod) {
 	})
 }
 
+// podUpdated also tells that old is gone if p is another pod of the name, made
+// between two lists.
+func (b *inbox) podUpdated(old, p *corev1.Pod) {
+	if old.UID != p.UID {
+		b.pod(old.UID, nil)
+	}
+	b.pod(p.UID, p)
+}
+
 func (b *inbox) node(name string, n *corev1.Node) {
 	b.change(func(c *changes) { c.nodes[name] = n })
 }

@@ -84,13 +84,8 @@ func (i informers) namespacesMatching(sel labels.Selector) []string {
 // watch fills the inbox from the informers.
 func (s *Scheduler) watch() {
 	s.pods.OnChange(kit.Handler[*corev1.Pod]{
-		Add: func(p *corev1.Pod, _ bool) { s.inbox.pod(p.UID, p) },
-		Update: func(old, p *corev1.Pod) {
-			if old.UID != p.UID { // deleted and made anew between two lists
-				s.inbox.pod(old.UID, nil)
-			}
-			s.inbox.pod(p.UID, p)
-		},
+		Add:    func(p *corev1.Pod, _ bool) { s.inbox.pod(p.UID, p) },
+		Update: s.inbox.podUpdated,
 		Delete: func(p *corev1.Pod) { s.inbox.pod(p.UID, nil) },
 	})
 	s.nodes.OnChange(kit.Handler[*corev1.Node]{

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -35,7 +36,7 @@ func (s *Scheduler) preempt(p *framework.Pod, decider *decide.Decider, d decide.
 	var pre *decide.Preemption
 	if len(d.Open) > 0 && s.model.HasLower(p.Priority()) {
 		s.metrics.preemptions.Inc()
-		pre = decider.Preempt(p, s.model, d.Open, s.budget())
+		pre = decider.Preempt(p, s.model, d.Open, budgetOf(s.budgets.List()))
 	}
 	if pre == nil {
 		o := outcome{note: decide.NoVictims(d, nodes)}
@@ -75,37 +76,27 @@ func (s *Scheduler) mayNotPreempt(p *framework.Pod, d decide.Decision) string {
 	return ""
 }
 
-// budget reads the disruption budgets for one preemption.
-func (s *Scheduler) budget() decide.Budget {
-	type budget struct {
-		*metav1.ObjectMeta
-		selector  labels.Selector
-		allowed   int32
-		disrupted map[string]metav1.Time
-	}
-	var all []budget
-	for _, b := range s.budgets.List() {
-		sel, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err != nil || sel.Empty() {
-			continue
+// budgetOf counts down the disruption budgets; every answer begins anew.
+func budgetOf(list []*policyv1.PodDisruptionBudget) decide.Budget {
+	selectors := make([]labels.Selector, len(list))
+	for i, b := range list {
+		selectors[i] = labels.Nothing()
+		if sel, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil && !sel.Empty() {
+			selectors[i] = sel
 		}
-		all = append(all, budget{&b.ObjectMeta, sel, b.Status.DisruptionsAllowed, b.Status.DisruptedPods})
 	}
 	return func(pods []*framework.Pod) []bool {
-		out, left := make([]bool, len(pods)), make([]int32, len(all))
-		for i, b := range all {
-			left[i] = b.allowed
-		}
+		out, used := make([]bool, len(pods)), make([]int32, len(list))
 		for i, p := range pods {
-			for j, b := range all {
-				if b.Namespace != p.Namespace || !b.selector.Matches(labels.Set(p.Labels)) {
+			for j, b := range list {
+				if b.Namespace != p.Namespace || !selectors[j].Matches(labels.Set(p.Labels)) {
 					continue
 				}
-				if _, counted := b.disrupted[p.Name]; counted {
+				if _, counted := b.Status.DisruptedPods[p.Name]; counted {
 					continue
 				}
-				left[j]--
-				out[i] = out[i] || left[j] < 0
+				used[j]++
+				out[i] = out[i] || used[j] > b.Status.DisruptionsAllowed
 			}
 		}
 		return out

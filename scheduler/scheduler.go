@@ -143,6 +143,9 @@ func (s *Scheduler) cycle(ctx context.Context, it *queue.Item) {
 		s.fail(ctx, it, decider, d)
 		return
 	}
+	if n := s.model.NominatedNode(it.Pod.UID); n != nil && n != d.Node {
+		s.wake(framework.NominationGone)
+	}
 	s.model.Assume(it.Pod, d.Node.Name)
 	s.placed++
 	s.bind(ctx, it, d.Node.Name, began)

@@ -153,18 +153,79 @@ func TestManyPods(t *testing.T) {
 	}
 }
 
-func BenchmarkThroughAPI(b *testing.B) {
-	c := start(b)
-	for i := range 500 {
-		c.node(fmt.Sprintf("n%d", i), "64")
+// TestStartsOnWhatIsThere lets a scheduler find a full cluster: it must know all
+// of it before it decides anything.
+func TestStartsOnWhatIsThere(t *testing.T) {
+	const n = 60
+	c := startWith(t, func(c *cluster) {
+		for i := range n {
+			node, name := fmt.Sprintf("n%d", i), fmt.Sprintf("old%d", i)
+			c.node(node, "1")
+			c.pod(name, "600m", func(p *corev1.Pod) { p.Spec.NodeName = node })
+			c.pod(fmt.Sprintf("new%d", i), "600m")
+		}
+	})
+	for i := range n {
+		c.refused(fmt.Sprintf("new%d", i), fmt.Sprintf("0/%d nodes are available: %d Insufficient cpu. "+
+			"preemption: 0/%d nodes are available: %d No preemption victims found for incoming pod.", n, n, n, n))
 	}
+	c.remove("old7")
+	c.wait("new0", "bound or another in its place", func(*corev1.Pod) bool {
+		for i := range n {
+			if p := c.latest[fmt.Sprintf("new%d", i)]; p.Spec.NodeName == "n7" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// TestNamespaceLabels has a term that selects namespaces by their labels follow
+// a change of those.
+func TestNamespaceLabels(t *testing.T) {
+	c := start(t)
+	c.node("n1", "4")
+	c.node("n2", "4")
+	c.pod("db", "100m", func(p *corev1.Pod) {
+		p.Labels = map[string]string{"app": "db"}
+		p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: "n2"}
+	})
+	c.bound("db", "n2")
+	c.pod("client", "100m", func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "data"}},
+		}}}}
+	})
+	c.refused("client", "0/2 nodes are available: 2 node(s) didn't match pod affinity rules. "+
+		"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.")
+	label := []byte(`{"metadata":{"labels":{"team":"data"}}}`)
+	if _, err := c.kube.CoreV1().Namespaces().Patch(t.Context(), "default", types.MergePatchType, label, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.bound("client", "n2")
+}
+
+// BenchmarkThroughAPI is SchedulingBasic of the public cases with the API server
+// and its store in the same process.
+func BenchmarkThroughAPI(b *testing.B) {
+	c := startWith(b, func(c *cluster) {
+		for i := range 5000 {
+			c.node(fmt.Sprintf("n%d", i), "4")
+		}
+	})
+	c.pod("first", "1m")
+	c.bound("first", "")
 	b.ResetTimer()
 	began := time.Now()
-	go func() {
-		for i := range b.N {
-			c.pod(fmt.Sprintf("p%d", i), "1m")
-		}
-	}()
+	const creators = 8
+	for k := range creators {
+		go func() {
+			for i := k; i < b.N; i += creators {
+				c.pod(fmt.Sprintf("p%d", i), "1m")
+			}
+		}()
+	}
 	for i := range b.N {
 		c.bound(fmt.Sprintf("p%d", i), "")
 	}
