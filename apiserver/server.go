@@ -85,7 +85,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(ln, "", "") }()
+	go func() { failed <- srv.ServeTLS(gatherListener{ln}, "", "") }()
 	s.o.Log.Info("api server listens", "address", ln.Addr().String())
 	close(s.ready)
 	select {
@@ -117,6 +117,8 @@ func (s *Server) httpServer() (*http.Server, error) {
 		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		// Streams take turns: a long list must not keep the watches of its connection waiting.
+		DisableClientPriority: true,
 	}
 	return srv, nil
 }
