@@ -133,10 +133,14 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 	if err != nil {
 		return nil, fmt.Errorf("the kubelet's serving certificate: %w", err)
 	}
+	profile := filepath.Join(c.p.Kubelet, "seccomp", "sandbox.json")
+	if err := runtime.WritePauseProfile(profile); err != nil {
+		return nil, err
+	}
 	informers := kit.NewInformers(c.api.Server.Source(user), c.log)
 	k, err := kubelet.New(kubelet.Options{
 		NodeName: c.o.NodeName, Kube: kube, Informers: informers,
-		RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(),
+		RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
 		ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
 		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS12},
 		Log: c.log.With("role", "kubelet"),

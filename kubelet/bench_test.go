@@ -40,7 +40,7 @@ func BenchmarkBareRuntime(b *testing.B) {
 			b.Fatal(err)
 		}
 		c := &v1.Container{Name: "main", Image: bed.image, Command: []string{"/bin/sleep", "1000"}}
-		sb, err := bed.k.client.RunSandbox(ctx, r.Sandbox(pod, 0), "")
+		sb, err := bed.k.client.RunSandbox(ctx, r.Sandbox(pod, 0), "", nil)
 		if err != nil {
 			b.Fatal(err)
 		}

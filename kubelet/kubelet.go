@@ -71,7 +71,7 @@ func New(o Options) (*Kubelet, error) {
 	}
 	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry)}
 	var err error
-	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint); err != nil {
+	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint, k.metrics.called); err != nil {
 		return nil, err
 	}
 	if !o.NoCgroups {
@@ -203,7 +203,7 @@ func (k *Kubelet) renderer() *cri.Renderer {
 	}
 	r := &cri.Renderer{
 		DNS:     cri.DNS{Servers: k.o.ClusterDNS, Domain: k.o.Domain, Host: host},
-		LogRoot: k.o.LogDir, SeccompRoot: k.o.RootDir + "/seccomp", SeccompDefault: !k.o.SeccompUnconfined,
+		LogRoot: k.o.LogDir, SeccompRoot: k.o.RootDir + "/seccomp", SeccompDefault: !k.o.SeccompUnconfined, SandboxSeccomp: k.o.SandboxSeccomp,
 		MemoryCapacity: k.agent.Machine().Memory, CgroupParent: func(*v1.Pod) string { return "" },
 	}
 	if k.cgroups != nil {

@@ -13,6 +13,7 @@ import (
 // metrics are the kubelet's own, with the names of the standard one.
 type metrics struct {
 	worker  *prometheus.HistogramVec
+	total   *prometheus.CounterVec
 	started prometheus.Counter
 	failed  *prometheus.CounterVec
 	boot    prometheus.Histogram
@@ -24,6 +25,8 @@ func newMetrics(reg *prometheus.Registry) *metrics {
 	m := &metrics{
 		worker: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kubelet_runtime_operations_duration_seconds",
 			Help: "Duration in seconds of runtime operations, by operation type.", Buckets: prometheus.ExponentialBuckets(.005, 2.5, 14)}, []string{"operation_type"}),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubelet_runtime_operations_total",
+			Help: "Cumulative number of runtime operations, by operation type."}, []string{"operation_type"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kubelet_runtime_operations_errors_total",
 			Help: "Cumulative number of runtime operation errors, by operation type."}, []string{"operation_type"}),
 		started: prometheus.NewCounter(prometheus.CounterOpts{Name: "kubelet_started_containers_total", Help: "Cumulative number of containers started."}),
@@ -34,21 +37,23 @@ func newMetrics(reg *prometheus.Registry) *metrics {
 			[]string{"probe_type", "result", "container", "pod", "namespace", "pod_uid"}),
 		probes: prometheus.NewRegistry(),
 	}
-	reg.MustRegister(m.worker, m.failed, m.started, m.boot)
+	reg.MustRegister(m.worker, m.total, m.failed, m.started, m.boot)
 	m.probes.MustRegister(m.probed)
 	return m
 }
 
+// called counts a call to the runtime.
+func (m *metrics) called(operation string, took time.Duration, failed bool) {
+	m.total.WithLabelValues(operation).Inc()
+	m.worker.WithLabelValues(operation).Observe(took.Seconds())
+	if failed {
+		m.failed.WithLabelValues(operation).Inc()
+	}
+}
+
 func (m *metrics) observer() podworker.Observer {
 	return podworker.Observer{
-		Op: func(op podworker.Op, took time.Duration, failed bool) {
-			m.worker.WithLabelValues(string(op)).Observe(took.Seconds())
-			if failed {
-				m.failed.WithLabelValues(string(op)).Inc()
-			} else if op == podworker.OpStart {
-				m.started.Inc()
-			}
-		},
+		Started: m.started.Inc,
 		Probe: func(pod *v1.Pod, container string, t probe.Type, r probe.Result) {
 			result := [...]string{"unknown", "successful", "failed"}[r]
 			m.probed.WithLabelValues(string(t), result, container, pod.Name, pod.Namespace, string(pod.UID)).Inc()

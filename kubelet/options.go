@@ -52,10 +52,11 @@ type Options struct {
 	ManifestDir string // of static pods; none
 	FileCheck   time.Duration
 
-	SeccompUnconfined   bool  // default profile: RuntimeDefault unless set
-	ContainerLogMaxSize int64 // 10 MiB
-	ContainerLogMaxFile int   // 5
-	ParallelPulls       int   // 5
+	SandboxSeccomp      string // file of a profile for the sandbox image's process; the runtime's default
+	SeccompUnconfined   bool   // default profile: RuntimeDefault unless set
+	ContainerLogMaxSize int64  // 10 MiB
+	ContainerLogMaxFile int    // 5
+	ParallelPulls       int    // 5
 
 	Address string // 0.0.0.0
 	Port    int    // 10250; negative for no server

@@ -34,16 +34,19 @@ type Client struct {
 	conns   []*grpc.ClientConn
 }
 
+// Observer is told of every finished call, by the name that metrics have for it.
+type Observer func(operation string, took time.Duration, failed bool)
+
 // Dial connects lazily to the endpoints; an empty image endpoint means the runtime's.
-func Dial(runtimeEndpoint, imageEndpoint string) (*Client, error) {
-	rc, err := dial(runtimeEndpoint)
+func Dial(runtimeEndpoint, imageEndpoint string, seen Observer) (*Client, error) {
+	rc, err := dial(runtimeEndpoint, seen)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{Runtime: runtimeapi.NewRuntimeServiceClient(rc), conns: []*grpc.ClientConn{rc}}
 	ic := rc
 	if imageEndpoint != "" && imageEndpoint != runtimeEndpoint {
-		if ic, err = dial(imageEndpoint); err != nil {
+		if ic, err = dial(imageEndpoint, seen); err != nil {
 			_ = rc.Close()
 			return nil, err
 		}
@@ -53,7 +56,7 @@ func Dial(runtimeEndpoint, imageEndpoint string) (*Client, error) {
 	return c, nil
 }
 
-func dial(endpoint string) (*grpc.ClientConn, error) {
+func dial(endpoint string, seen Observer) (*grpc.ClientConn, error) {
 	if endpoint == "" {
 		return nil, fmt.Errorf("container runtime endpoint is not set")
 	}
@@ -61,6 +64,7 @@ func dial(endpoint string) (*grpc.ClientConn, error) {
 		endpoint = "unix://" + endpoint
 	}
 	conn, err := grpc.NewClient(endpoint,
+		grpc.WithUnaryInterceptor(observed(seen)),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
@@ -80,19 +84,31 @@ func (c *Client) Close() error {
 // IsNotFound tells whether the runtime does not know the object (any more).
 func IsNotFound(err error) bool { return status.Code(err) == codes.NotFound }
 
-// RunSandbox creates and starts a sandbox and returns what the runtime reports of it (its addresses are needed at once).
-func (c *Client) RunSandbox(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handler string) (*runtimeapi.PodSandboxStatus, error) {
+// RunSandbox creates and starts a sandbox and returns what the runtime reports of it (its addresses are needed at
+// once). told, if given, is what events have told of a sandbox, which saves a question.
+func (c *Client) RunSandbox(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handler string, told func(id string) *runtimeapi.PodSandboxStatus) (*runtimeapi.PodSandboxStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
 	defer cancel()
 	resp, err := c.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: handler})
 	if err != nil {
 		return nil, err
 	}
+	if told != nil {
+		if st := told(resp.PodSandboxId); usable(st) {
+			return st, nil
+		}
+	}
 	st, err := c.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: resp.PodSandboxId})
 	if err != nil {
 		return nil, err
 	}
 	return st.Status, nil
+}
+
+// usable tells whether a sandbox is told of completely: it is ready and has its address, if it gets one.
+func usable(st *runtimeapi.PodSandboxStatus) bool {
+	return st != nil && st.State == runtimeapi.PodSandboxState_SANDBOX_READY &&
+		(st.Network.GetIp() != "" || st.Linux.GetNamespaces().GetOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE)
 }
 
 // StopSandbox stops every process of the sandbox and releases its network.

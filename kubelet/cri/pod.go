@@ -82,16 +82,8 @@ func rank(s runtimeapi.ContainerState) int {
 	return 0
 }
 
-// Started records that a container was started, ahead of the runtime's event.
-func (p *Pod) Started(id string, at int64) {
-	for i, c := range p.Containers {
-		if c.Id == id && c.State == runtimeapi.ContainerState_CONTAINER_CREATED {
-			c = proto.CloneOf(c)
-			c.State, c.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, at
-			p.Containers[i] = c
-		}
-	}
-}
+// Past tells whether a container in that state has come to the least one, or further.
+func Past(s, least runtimeapi.ContainerState) bool { return rank(s) >= rank(least) }
 
 // RemoveContainer forgets a container.
 func (p *Pod) RemoveContainer(id string) {

@@ -14,6 +14,8 @@ type Renderer struct {
 	LogRoot        string
 	SeccompRoot    string
 	SeccompDefault bool
+	// SandboxSeccomp is the file of a profile made for the sandbox's own process; empty for the runtime's default.
+	SandboxSeccomp string
 	MemoryCapacity int64
 	UnifiedCgroups bool
 	CgroupParent   func(*v1.Pod) string
@@ -95,7 +97,7 @@ func isInit(pod *v1.Pod, name string) bool {
 func (r *Renderer) sandboxLinux(pod *v1.Pod) *runtimeapi.LinuxPodSandboxConfig {
 	sec := &runtimeapi.LinuxSandboxSecurityContext{
 		NamespaceOptions: Namespaces(pod, ""),
-		Seccomp:          &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
+		Seccomp:          r.sandboxSeccomp(),
 		SelinuxOptions:   selinux(pod, nil),
 	}
 	sec.SupplementalGroups, sec.SupplementalGroupsPolicy = podGroups(pod)

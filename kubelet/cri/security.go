@@ -208,6 +208,13 @@ func (r *Renderer) seccomp(pod *v1.Pod, c *v1.Container) *runtimeapi.SecurityPro
 	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
 }
 
+func (r *Renderer) sandboxSeccomp() *runtimeapi.SecurityProfile {
+	if r.SandboxSeccomp == "" {
+		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
+	}
+	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost, LocalhostRef: r.SandboxSeccomp}
+}
+
 func apparmor(pod *v1.Pod, c *v1.Container) *runtimeapi.SecurityProfile {
 	var p *v1.AppArmorProfile
 	if s := pod.Spec.SecurityContext; s != nil {

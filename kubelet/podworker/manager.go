@@ -221,14 +221,37 @@ func (m *Manager) Event(ev *runtimeapi.ContainerEventResponse) {
 		m.mu.Unlock()
 	case w == nil:
 	default:
-		w.change(func() {
-			w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
-			if deleted {
-				w.view.Runtime.RemoveContainer(ev.ContainerId)
-				w.view.Runtime.RemoveSandbox(ev.ContainerId)
-			}
-		})
+		w.mu.Lock()
+		w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
+		if deleted {
+			w.view.Runtime.RemoveContainer(ev.ContainerId)
+			w.view.Runtime.RemoveSandbox(ev.ContainerId)
+		}
+		quiet := w.expected(ev)
+		w.mu.Unlock()
+		if !quiet {
+			w.poke()
+		}
 	}
+}
+
+// expected tells whether an event only repeats what an action that is under way will report in a moment.
+// The caller holds the lock.
+func (w *Worker) expected(ev *runtimeapi.ContainerEventResponse) bool {
+	switch ev.ContainerEventType {
+	case runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT:
+	default:
+		return false
+	}
+	if ev.PodSandboxStatus.GetId() == ev.ContainerId {
+		return w.view.Busy[PodKey] == OpSetUp
+	}
+	for _, c := range ev.ContainersStatuses {
+		if c.Id == ev.ContainerId {
+			return w.view.Busy[c.Metadata.GetName()] == OpStart
+		}
+	}
+	return false
 }
 
 // Relist takes in everything the runtime has. since is when the list was asked for: what is younger is left alone.

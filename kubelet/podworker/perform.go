@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/probe"
 	"hyperkube/kubelet/steps"
@@ -72,7 +73,7 @@ func (w *Worker) later() {
 
 func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
 	_, rt, _ := w.snapshot()
-	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Dead: rt.DeadSandboxes()}
+	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Told: w.told, Dead: rt.DeadSandboxes()}
 	err := steps.SetUp(ctx, w.d.Pod, p)
 	if err != nil && ctx.Err() == nil {
 		w.tellSetUp(err)
@@ -195,7 +196,7 @@ func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 		return nil, errors.New("the sandbox is gone")
 	}
 	err := steps.Start(ctx, w.d.Containers, c)
-	st := w.look(ctx, c.ID)
+	st := w.look(ctx, c.ID, runtimeapi.ContainerState_CONTAINER_RUNNING)
 	if err == nil && spec.Lifecycle != nil && spec.Lifecycle.PostStart != nil {
 		if st != nil {
 			w.change(func() { w.merge(nil, st) })
@@ -230,6 +231,9 @@ func (w *Worker) started(name string, err error) {
 		mem := w.view.Containers[name]
 		mem.Fault = nil
 		w.view.Containers[name] = mem
+		if w.d.Observe.Started != nil {
+			w.d.Observe.Started()
+		}
 		if !w.booted && w.d.Observe.Booted != nil {
 			w.d.Observe.Booted(time.Since(w.seen))
 		}
@@ -244,10 +248,29 @@ func (w *Worker) started(name string, err error) {
 	w.fault(name, f, retryFirst*2, retryMost)
 }
 
-// look asks the runtime for a container ahead of its event; nil when there is none.
-func (w *Worker) look(ctx context.Context, id string) *runtimeapi.ContainerStatus {
+// told is what events have told of a sandbox so far.
+func (w *Worker) told(id string) *runtimeapi.PodSandboxStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, sb := range w.view.Runtime.Sandboxes {
+		if sb.Id == id {
+			return sb
+		}
+	}
+	return nil
+}
+
+// look is a container as the runtime has it, which is asked where no event has told that the container is past
+// least; nil when there is none.
+func (w *Worker) look(ctx context.Context, id string, least runtimeapi.ContainerState) *runtimeapi.ContainerStatus {
 	if id == "" {
 		return nil
+	}
+	_, rt, _ := w.snapshot()
+	for _, c := range rt.Containers {
+		if c.Id == id && cri.Past(c.State, least) {
+			return c
+		}
 	}
 	st, err := w.d.Client.ContainerStatus(context.WithoutCancel(ctx), id)
 	if err != nil {
@@ -282,7 +305,7 @@ func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	}
 	grace := max(time.Until(a.Deadline), minGrace)
 	err := w.d.Client.StopContainer(ctx, a.ID, grace)
-	st := w.look(ctx, a.ID)
+	st := w.look(ctx, a.ID, runtimeapi.ContainerState_CONTAINER_EXITED)
 	return func() {
 		switch {
 		case st != nil:

@@ -43,9 +43,9 @@ type Deps struct {
 
 // Observer is told what workers do, for metrics.
 type Observer struct {
-	Op     func(op Op, took time.Duration, failed bool)
-	Probe  func(pod *v1.Pod, container string, t probe.Type, r probe.Result)
-	Booted func(took time.Duration) // from the first sight of a pod to its first running container
+	Started func() // a container
+	Probe   func(pod *v1.Pod, container string, t probe.Type, r probe.Result)
+	Booted  func(took time.Duration) // from the first sight of a pod to its first running container
 }
 
 // Worker is the life of one pod on this node.
@@ -186,15 +186,11 @@ func (w *Worker) launch(ctx context.Context, a Action) {
 	w.view.Busy[a.Container], w.cancels[a.Container] = a.Op, cancel
 	pod := w.view.Pod
 	w.wg.Go(func() {
-		began := time.Now()
 		apply, err := w.perform(ctx, pod, a)
 		stopped := ctx.Err() != nil
 		cancel()
 		if err != nil && !stopped {
 			w.d.Log.Debug("pod operation failed", "pod", pod.Namespace+"/"+pod.Name, "op", string(a.Op), "container", a.Container, "err", err)
-		}
-		if w.d.Observe.Op != nil {
-			w.d.Observe.Op(a.Op, time.Since(began), err != nil)
 		}
 		w.change(func() {
 			delete(w.view.Busy, a.Container)

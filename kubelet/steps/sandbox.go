@@ -28,7 +28,7 @@ func sandbox(d *Deps) Step {
 					return err
 				}
 			}
-			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler)
+			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler, p.Told)
 			if err != nil {
 				return err
 			}

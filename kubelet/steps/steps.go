@@ -48,7 +48,9 @@ type Pod struct {
 	Dead    []string // ids of sandboxes that are not ready any more
 
 	Sandbox *runtimeapi.PodSandboxStatus // ready; made by the step "sandbox" when nil
-	Volumes map[string]volume.Mounted    // written by the step "volumes"
+	// Told is what events have told of a sandbox; nil where nobody listens.
+	Told    func(id string) *runtimeapi.PodSandboxStatus
+	Volumes map[string]volume.Mounted // written by the step "volumes"
 }
 
 // Step is one thing done to a pod.
