@@ -42,5 +42,8 @@ func behaviours() []behaviour {
 		probes(),
 		podObjects(),
 		nodes(),
+		machinery(),
+		namespaces(),
+		garbage(),
 	)
 }
