@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"hyperkube/store/backend"
 )
@@ -56,8 +57,16 @@ type query struct {
 }
 
 func (c *collection) answer(s *snapshot, rev int64, q query) *List {
-	if q.limit <= 0 {
+	if q.limit <= 0 && q.filter.Match == nil {
 		return &List{Revision: rev, Entries: q.all(s)}
+	}
+	if q.limit <= 0 { // asking every object costs more than keeping the answer
+		var found []*Entry
+		q.each(s, func(e *Entry) bool {
+			found = append(found, e)
+			return true
+		})
+		return &List{Revision: rev, Entries: slices.Values(found)}
 	}
 	page := make([]*Entry, 0, min(q.limit, int64(s.tree.Len())))
 	more, rest := false, int64(0)
@@ -71,13 +80,7 @@ func (c *collection) answer(s *snapshot, rev int64, q query) *List {
 		rest++
 		return whole // only then the rest is counted
 	})
-	l := &List{Revision: rev, Entries: func(yield func(*Entry) bool) {
-		for _, e := range page {
-			if !yield(e) {
-				return
-			}
-		}
-	}}
+	l := &List{Revision: rev, Entries: slices.Values(page)}
 	if !more {
 		return l
 	}

@@ -73,13 +73,42 @@ func (e *endpoint) matcher(label labels.Selector, rest []fields.Requirement) fun
 	if label.Empty() && len(rest) == 0 {
 		return nil
 	}
+	labeled := labelMatcher(label)
 	return func(o store.Object) bool {
-		if !label.Matches(labels.Set(o.GetLabels())) {
+		if !labeled(o.GetLabels()) {
 			return false
 		}
 		for _, r := range rest {
 			v, _ := e.kind.Field(o, r.Field)
 			if (v == r.Value) == (r.Operator == selection.NotEquals) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// labelMatcher compares values itself when the selector only asks for some, as
+// nearly all do.
+func labelMatcher(label labels.Selector) func(map[string]string) bool {
+	requirements, selectable := label.Requirements()
+	type pair struct{ key, value string }
+	pairs := make([]pair, 0, len(requirements))
+	for _, r := range requirements {
+		values := r.ValuesUnsorted()
+		switch r.Operator() {
+		case selection.Equals, selection.DoubleEquals, selection.In:
+			if len(values) == 1 {
+				pairs = append(pairs, pair{r.Key(), values[0]})
+			}
+		}
+	}
+	if !selectable || len(pairs) < len(requirements) {
+		return func(m map[string]string) bool { return label.Matches(labels.Set(m)) }
+	}
+	return func(m map[string]string) bool {
+		for i := range pairs {
+			if v, ok := m[pairs[i].key]; !ok || v != pairs[i].value {
 				return false
 			}
 		}
