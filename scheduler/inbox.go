@@ -12,9 +12,10 @@ import (
 // inbox holds what informers told since the loop last looked: the newest state
 // of each pod and node, so it never grows beyond the number of objects.
 type inbox struct {
-	mu    sync.Mutex
-	have  changes
-	ready chan struct{}
+	mu     sync.Mutex
+	have   changes
+	closed bool
+	ready  chan struct{}
 }
 
 // changes is the content of an inbox. A nil object is gone.
@@ -78,12 +79,21 @@ func (b *inbox) failed(it *queue.Item, err error) {
 
 func (b *inbox) change(f func(*changes)) {
 	b.mu.Lock()
-	f(&b.have)
+	if !b.closed {
+		f(&b.have)
+	}
 	b.mu.Unlock()
 	select {
 	case b.ready <- struct{}{}:
 	default:
 	}
+}
+
+// close ends collecting: informers outlive a scheduler, and their handlers stay.
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed, b.have = true, changes{}
 }
 
 // take empties the inbox; false when there was nothing.

@@ -46,6 +46,11 @@ func TestInbox(t *testing.T) {
 	if _, ok := b.take(); ok {
 		t.Error("taken twice")
 	}
+	b.close()
+	b.pod("1", a)
+	if _, ok := b.take(); ok {
+		t.Error("a closed inbox collects")
+	}
 }
 
 func TestBudgets(t *testing.T) {

@@ -109,6 +109,7 @@ func New(o Options) (*Scheduler, error) {
 
 // Run schedules until ctx ends and returns when no write is under way.
 func (s *Scheduler) Run(ctx context.Context) error {
+	defer s.inbox.close()
 	defer s.binding.Wait()
 	if !s.waitSynced(ctx) {
 		return nil // told to stop before the first lists were in

@@ -33,6 +33,7 @@ func BenchmarkDecisions(b *testing.B) {
 		{"SchedulingPodAffinity", zones[:1], 5000, 5000, affinity, affinity},
 		{"ReplicasOfOneOwner", zones, 5000, 5000, plain, owned},
 		{"Unschedulable", nil, 10000, 1000, plain, tooLarge},
+		{"Preemption", nil, 20000, 1000, low, high},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			decided := 0
@@ -73,7 +74,13 @@ func (w *world) run(b *testing.B, pods []*corev1.Pod) {
 		d := w.decider.Decide(c, w.Model, w.next)
 		w.next = d.Next(w.next, len(w.Nodes()))
 		if d.Node == nil {
-			if p.Spec.PriorityClassName != "too-large" {
+			pre := w.decider.Preempt(c, w.Model, d.Open, func(pods []*framework.Pod) []bool { return make([]bool, len(pods)) })
+			if pre != nil {
+				for _, v := range pre.Victims {
+					w.Remove(v.UID)
+				}
+				w.Assume(c, pre.Node.Name)
+			} else if p.Spec.PriorityClassName != "too-large" {
 				b.Fatalf("%s: %s", p.Name, decide.Explain(d, len(w.Nodes())))
 			}
 			continue
@@ -110,6 +117,16 @@ func plain(*corev1.Pod) {}
 func tooLarge(p *corev1.Pod) {
 	p.Spec.PriorityClassName = "too-large"
 	p.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("3900m")
+}
+
+func low(p *corev1.Pod) {
+	p.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("900m")
+}
+
+func high(p *corev1.Pod) {
+	ten := int32(10)
+	p.Spec.Priority = &ten
+	p.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("3000m")
 }
 
 func owned(p *corev1.Pod) {

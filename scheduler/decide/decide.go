@@ -70,6 +70,16 @@ type Decision struct {
 	// Rejecters are the plugins that refused, Waits the changes that may help.
 	Rejecters []string
 	Waits     framework.Event
+
+	run runOf // of like refusals, not counted in Reasons yet
+}
+
+// runOf is how often the last reason came in a row: neighbours are often refused
+// for the same one, and counting them one by one in a map is slow.
+type runOf struct {
+	reason string
+	n      int
+	by     *entry
 }
 
 // attempt is one pod's way through the plugins: those that have nothing to say
@@ -150,6 +160,7 @@ func (a *attempt) feasible(out *Decision, start int) []*framework.Node {
 	if a.cycle.Only == nil {
 		out.Evaluated = asked
 	}
+	out.endRun()
 	out.Feasible = len(feasible)
 	return feasible
 }
@@ -163,7 +174,7 @@ func (a *attempt) only(out *Decision, all int) []*framework.Node {
 		}
 	}
 	if all > len(nodes) {
-		out.Reasons = map[string]int{"node(s) didn't satisfy plugin(s) [" + a.cycle.OnlyBy + "]": all - len(nodes)}
+		out.because("node(s) didn't satisfy plugin(s) ["+a.cycle.OnlyBy+"]", all-len(nodes))
 	}
 	for i := range a.d.plugins {
 		if e := &a.d.plugins[i]; e.Name() == a.cycle.OnlyBy {
@@ -174,17 +185,32 @@ func (a *attempt) only(out *Decision, all int) []*framework.Node {
 }
 
 func (o *Decision) reject(n *framework.Node, v framework.Verdict, by *entry) {
-	if o.Reasons == nil {
-		o.Reasons = map[string]int{}
+	if o.run.by != by || o.run.reason != v.Reason {
+		o.endRun()
+		o.run = runOf{v.Reason, 0, by}
+		o.refusedBy(by)
 	}
-	o.Reasons[v.Reason]++
+	o.run.n++
 	for _, r := range v.More {
-		o.Reasons[r]++
+		o.because(r, 1)
 	}
-	o.refusedBy(by)
 	if !v.Final {
 		o.Open = append(o.Open, n)
 	}
+}
+
+func (o *Decision) endRun() {
+	if o.run.n > 0 {
+		o.because(o.run.reason, o.run.n)
+		o.run = runOf{}
+	}
+}
+
+func (o *Decision) because(reason string, nodes int) {
+	if o.Reasons == nil {
+		o.Reasons = map[string]int{}
+	}
+	o.Reasons[reason] += nodes
 }
 
 func (o *Decision) refusedBy(e *entry) {

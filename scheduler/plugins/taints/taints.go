@@ -19,8 +19,8 @@ func (Plugin) Weight() int64 { return 3 }
 func (Plugin) WokenBy() framework.Event { return framework.NodeAdded | framework.NodeChanged }
 
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
-	for i := range n.Spec.Taints {
-		t := &n.Spec.Taints[i]
+	for i := range n.Taints {
+		t := &n.Taints[i]
 		if t.Effect == corev1.TaintEffectPreferNoSchedule {
 			continue
 		}
@@ -34,8 +34,8 @@ func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
 // Score counts what is not tolerated; Normalize turns the count round.
 func (Plugin) Score(c *framework.Cycle, n *framework.Node) int64 {
 	var count int64
-	for i := range n.Spec.Taints {
-		t := &n.Spec.Taints[i]
+	for i := range n.Taints {
+		t := &n.Taints[i]
 		if t.Effect == corev1.TaintEffectPreferNoSchedule && !corehelpers.TolerationsTolerateTaint(klog.Background(), c.Pod.Spec.Tolerations, t, true) {
 			count++
 		}

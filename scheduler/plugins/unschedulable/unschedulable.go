@@ -18,7 +18,7 @@ func (Plugin) Name() string { return "NodeUnschedulable" }
 func (Plugin) WokenBy() framework.Event { return framework.NodeAdded | framework.NodeChanged }
 
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
-	if !n.Spec.Unschedulable {
+	if !n.Cordoned {
 		return framework.Fit()
 	}
 	taint := corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}
