@@ -201,8 +201,11 @@ func (c *call) serve() error {
 		return c.unsupported()
 	}
 	offer := codec.Objects
-	if c.info.Verb == "list" || c.info.Verb == "deletecollection" {
+	switch {
+	case c.info.Verb == "list" || c.info.Verb == "deletecollection":
 		offer = codec.Lists
+	case c.ep.kind.IsVirtual: // a review has no metadata to make a row of
+		offer = codec.Plain
 	}
 	var err error
 	if c.media, err = codec.Negotiate(c.r, offer); err != nil {
