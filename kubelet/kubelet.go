@@ -48,6 +48,7 @@ type Kubelet struct {
 	volumes  *volume.Manager
 	agent    *node.Agent
 	statuses *status.Manager
+	rotator  *logs.Rotator
 	metrics  *metrics
 	events   *kit.Events // nil when the recorder is the caller's
 
@@ -69,7 +70,8 @@ func New(o Options) (*Kubelet, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry)}
+	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry),
+		rotator: logs.NewRotator(o.ContainerLogMaxSize, o.ContainerLogMaxFile)}
 	var err error
 	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint, k.metrics.called); err != nil {
 		return nil, err
@@ -132,7 +134,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	part("node", k.agent.Run)
 	part("runtime", k.watchRuntime)
-	part("log rotation", k.rotator().Run)
+	part("log rotation", k.rotate)
 	part("housekeeping", k.housekeep)
 	if k.o.Port > 0 {
 		srv, err := k.server()
@@ -192,7 +194,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 		Images:  images.NewPuller(k.client, k.o.ParallelPulls, k.Secret),
 		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
 		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
-		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(),
+		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(k.rotator.Poke),
 	}
 }
 
@@ -212,9 +214,9 @@ func (k *Kubelet) renderer() *cri.Renderer {
 	return r
 }
 
-func (k *Kubelet) rotator() *logs.Rotator {
-	return &logs.Rotator{MaxSize: k.o.ContainerLogMaxSize, MaxFiles: k.o.ContainerLogMaxFile, Log: k.o.Log,
-		Reopen: k.client.ReopenLog, Files: k.logFiles}
+func (k *Kubelet) rotate(ctx context.Context) error {
+	k.rotator.Log, k.rotator.Reopen, k.rotator.Files = k.o.Log, k.client.ReopenLog, k.logFiles
+	return k.rotator.Run(ctx)
 }
 
 // logFiles lists the logs of running containers.

@@ -51,9 +51,12 @@ func (m *metrics) called(operation string, took time.Duration, failed bool) {
 	}
 }
 
-func (m *metrics) observer() podworker.Observer {
+func (m *metrics) observer(started func()) podworker.Observer {
 	return podworker.Observer{
-		Started: m.started.Inc,
+		Started: func() {
+			m.started.Inc()
+			started()
+		},
 		Probe: func(pod *v1.Pod, container string, t probe.Type, r probe.Result) {
 			result := [...]string{"unknown", "successful", "failed"}[r]
 			m.probed.WithLabelValues(string(t), result, container, pod.Name, pod.Namespace, string(pod.UID)).Inc()

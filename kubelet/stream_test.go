@@ -210,16 +210,12 @@ func TestProbesAndHooks(t *testing.T) {
 
 func TestLogRotation(t *testing.T) {
 	b := newBed(t)
-	p := b.pod("chatty", "trap 'exit 0' TERM; i=0; while true; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); sleep 0.001; done", nil)
+	p := b.pod("chatty", "trap 'exit 0' TERM; i=0; while [ $i -lt 1500 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; echo 1500 xend; while true; do sleep 0.1; done", nil)
 	p = b.until("chatty", "ready", ready)
 	dir := filepath.Join(b.dir, "logs", "default_chatty_"+string(p.UID), "main")
-	waitFile(t, filepath.Join(dir, "0.log"), "700 x")
-	if err := b.k.rotator().Check(context.Background(), b.k.logFiles()[0]); err != nil {
-		t.Fatal(err)
-	}
-	waitFile(t, filepath.Join(dir, "0.log"), " xxx")
+	waitFile(t, filepath.Join(dir, "0.log"), "xend")
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) < 2 {
 		t.Errorf("%v %v", entries, err)
 	}
 	resp, err := b.get("/containerLogs/default/chatty/main", nil)

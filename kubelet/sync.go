@@ -132,6 +132,7 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		k.workers.Orphans()
 		close(k.ready)
+		k.rotator.Poke()
 		if mirrors != nil {
 			mirrors.Run(ctx, k.o.FileCheck)
 		}

@@ -1,24 +1,30 @@
 package logs
 
 import (
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
+	"sync"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
-// rotateEvery is how often sizes are looked at.
-const rotateEvery = 10 * time.Second
+const (
+	// rotateEvery is how often all files are looked at, whatever the kernel told of them.
+	rotateEvery = time.Minute
+	// fastest is the writer, in bytes a second, that must be noticed before a file is twice as large as it may be.
+	fastest = 200 << 20
+	// restless is how soon after a rotation the next one shows a writer whose files are not worth packing.
+	restless = 10 * time.Second
+)
 
 // File is the log of a running container.
 type File struct{ ID, Path string }
 
-// Rotator keeps every running container's logs within MaxFiles files of about MaxSize bytes.
+// Rotator keeps every running container's logs within MaxFiles files of about MaxSize bytes. It sleeps until a file
+// is written to, and then looks at it as often as a writer could fill it.
 type Rotator struct {
 	MaxSize  int64
 	MaxFiles int
@@ -26,87 +32,209 @@ type Rotator struct {
 	// Reopen has the runtime write to a new file at the same path.
 	Reopen func(ctx context.Context, id string) error
 	Log    *slog.Logger
+
+	poke chan struct{}
+}
+
+// NewRotator returns a rotator; its other fields are set before Run.
+func NewRotator(maxSize int64, maxFiles int) *Rotator {
+	return &Rotator{MaxSize: maxSize, MaxFiles: maxFiles, poke: make(chan struct{}, 1)}
+}
+
+// Poke tells that Files has changed.
+func (r *Rotator) Poke() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}
+
+// watched is one file that Run keeps an eye on.
+type watched struct {
+	File
+	due     time.Time // of the next look; zero while the kernel is asked to tell of a write
+	rotated time.Time
+	tidying chan struct{} // closed when the last rotation's older files are in order; nil when none ever was
+}
+
+// rotation is the state of one Run.
+type rotation struct {
+	*Rotator
+	notify *fsnotify.Watcher
+	files  map[string]*watched
+	wg     sync.WaitGroup
 }
 
 // Run rotates until ctx ends.
 func (r *Rotator) Run(ctx context.Context) error {
-	ticker := time.NewTicker(rotateEvery)
-	defer ticker.Stop()
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching logs: %w", err)
+	}
+	defer notify.Close()
+	run := &rotation{Rotator: r, notify: notify, files: map[string]*watched{}}
+	defer run.wg.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	relist := time.NewTicker(rotateEvery)
+	defer relist.Stop()
+	run.list(true)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-relist.C:
+			run.list(true)
+		case <-r.poke:
+			run.list(false)
+		case ev := <-notify.Events:
+			run.written(ev.Name)
+		case err := <-notify.Errors:
+			r.Log.Warn("watching logs", "err", err)
+			run.list(true)
+		case <-timer.C:
 		}
-		for _, f := range r.Files() {
-			if err := r.Check(ctx, f); err != nil {
-				r.Log.Warn("rotating a container log", "file", f.Path, "err", err)
-			}
+		timer.Stop()
+		if next := run.look(ctx); !next.IsZero() {
+			timer.Reset(max(time.Until(next), 0))
 		}
 	}
+}
+
+// list takes in which files there are; all has the known ones looked at too.
+func (r *rotation) list(all bool) {
+	now, have := time.Now(), map[string]bool{}
+	for _, f := range r.Files() {
+		have[f.Path] = true
+		w := r.files[f.Path]
+		if w == nil {
+			w = &watched{due: now}
+			r.files[f.Path] = w
+		}
+		w.File = f
+		if all {
+			w.due = now
+		}
+	}
+	for path := range r.files {
+		if !have[path] {
+			_ = r.notify.Remove(path) // gone with the file, as a rule
+			delete(r.files, path)
+		}
+	}
+}
+
+// written sets when a file that is being written must be looked at, and asks not to be told of it until then.
+func (r *rotation) written(path string) {
+	w := r.files[path]
+	if w == nil || !w.due.IsZero() {
+		return
+	}
+	_ = r.notify.Remove(path)
+	size := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
+	w.due = time.Now().Add(patience(size, r.MaxSize))
+}
+
+// patience is how long the fastest writer needs to double the limit.
+func patience(size, limit int64) time.Duration {
+	room := max(2*limit-size, 0)
+	return max(time.Duration(float64(room)/fastest*float64(time.Second))/2, time.Millisecond)
+}
+
+// look checks the files that are due and returns when the next one is.
+func (r *rotation) look(ctx context.Context) (next time.Time) {
+	now := time.Now()
+	for _, w := range r.files {
+		if !w.due.IsZero() && !w.due.After(now) {
+			r.visit(ctx, w)
+		}
+		if !w.due.IsZero() && (next.IsZero() || w.due.Before(next)) {
+			next = w.due
+		}
+	}
+	return next
+}
+
+// visit rotates a file if it must be, and arms its watch before it looks, so that no write goes unseen.
+func (r *rotation) visit(ctx context.Context, w *watched) {
+	w.due = time.Time{}
+	armed := r.notify.Add(w.Path)
+	done, err := r.rotate(ctx, w.File)
+	if err == nil && done {
+		_ = r.notify.Remove(w.Path) // the watch went with the renamed file
+		armed = r.notify.Add(w.Path)
+		r.tidyLater(w)
+	}
+	switch {
+	case err != nil:
+		r.Log.Warn("rotating a container log", "file", w.Path, "err", err)
+		w.due = time.Now().Add(rotateEvery / 6)
+	case armed != nil:
+		w.due = time.Now().Add(time.Second) // no more watches, or no file yet
+	}
+}
+
+// tidyLater puts the older files in order beside further rotations.
+func (r *rotation) tidyLater(w *watched) {
+	pack := time.Since(w.rotated) > restless
+	w.rotated = time.Now()
+	if w.tidying != nil {
+		select {
+		case <-w.tidying:
+		default:
+			return // at it; what this rotation adds is seen to after the next
+		}
+	}
+	done := make(chan struct{})
+	w.tidying = done
+	path := w.Path
+	r.wg.Go(func() {
+		defer close(done)
+		if err := r.tidy(path, pack); err != nil {
+			r.Log.Warn("tidying rotated logs", "file", path, "err", err)
+		}
+	})
 }
 
 // Check rotates one log if it is too large.
 func (r *Rotator) Check(ctx context.Context, f File) error {
-	info, err := os.Stat(f.Path)
-	if err != nil || info.Size() < r.MaxSize {
-		if os.IsNotExist(err) {
-			return r.Reopen(ctx, f.ID) // a rotation that was cut short
-		}
+	done, err := r.rotate(ctx, f)
+	if err != nil || !done {
 		return err
 	}
-	old := Rotated(f.Path)
-	// The newest rotated file stays as it is, for readers in its middle; the one before is packed.
-	for len(old) > r.MaxFiles-2 && len(old) > 0 {
-		if err := os.Remove(old[0]); err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("removing: %w", err)
-		}
-		old = old[1:]
+	return r.tidy(f.Path, true)
+}
+
+// rotate begins a new file if the log is too large.
+func (r *Rotator) rotate(ctx context.Context, f File) (bool, error) {
+	info, err := os.Stat(f.Path)
+	if os.IsNotExist(err) {
+		return false, r.Reopen(ctx, f.ID) // a rotation that was cut short
 	}
-	for _, p := range old {
-		if !strings.HasSuffix(p, ".gz") {
-			if err := pack(p); err != nil {
-				return err
-			}
-		}
+	if err != nil || info.Size() < r.MaxSize {
+		return false, err
 	}
-	to := f.Path + "." + time.Now().Format("20060102-150405")
+	to := rotatedName(f.Path, time.Now())
 	if err := os.Rename(f.Path, to); err != nil {
-		return fmt.Errorf("renaming: %w", err)
+		return false, fmt.Errorf("renaming: %w", err)
 	}
 	if err := r.Reopen(ctx, f.ID); err != nil {
 		if back := os.Rename(to, f.Path); back != nil {
-			return fmt.Errorf("reopening: %w (and renaming back: %w)", err, back)
+			return false, fmt.Errorf("reopening: %w (and renaming back: %w)", err, back)
 		}
-		return fmt.Errorf("reopening: %w", err)
+		return false, fmt.Errorf("reopening: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
-func pack(path string) error {
-	in, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("packing: %w", err)
+// rotatedName is to the second, as log shippers expect; finer when that second has a file already.
+func rotatedName(path string, now time.Time) string {
+	to := path + "." + now.Format("20060102-150405")
+	if _, err := os.Lstat(to); err == nil {
+		return path + "." + now.Format("20060102-150405.000000000")
 	}
-	defer in.Close()
-	tmp := path + ".tmp"
-	out, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("packing: %w", err)
-	}
-	z := gzip.NewWriter(out)
-	if _, err = io.Copy(z, in); err == nil {
-		err = z.Close()
-	}
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path+".gz")
-	}
-	if err != nil {
-		_ = os.Remove(tmp)
-		return fmt.Errorf("packing %s: %w", filepath.Base(path), err)
-	}
-	return os.Remove(path)
+	return to
 }
