@@ -336,3 +336,17 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("container was touched: %s → %s", x, y)
 	}
 }
+
+// TestEviction: a pod that fills its directory beyond the limit fails and says why.
+func TestEviction(t *testing.T) {
+	b := newBed(t)
+	b.pod("greedy", "head -c 3000000 /dev/zero > /cache/x; sleep 1000", func(p *v1.Pod) {
+		limit := resource.MustParse("1Mi")
+		p.Spec.Volumes = []v1.Volume{{Name: "cache", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
+		p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "cache", MountPath: "/cache"}}
+	})
+	b.until("greedy", "evicted", func(p *v1.Pod) bool {
+		return p.Status.Phase == v1.PodFailed && p.Status.Reason == "Evicted" &&
+			p.Status.Message == "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". "
+	})
+}

@@ -25,6 +25,7 @@ import (
 	"hyperkube/kubelet/admit"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/evict"
 	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/lifecycle"
 	"hyperkube/kubelet/logs"
@@ -37,6 +38,7 @@ import (
 	"hyperkube/kubelet/steps"
 	"hyperkube/kubelet/volume"
 	"hyperkube/kubelet/volume/all"
+	"hyperkube/kubelet/volume/emptydir"
 	"hyperkube/kubelet/volume/mount"
 )
 
@@ -49,6 +51,7 @@ type Kubelet struct {
 	agent    *node.Agent
 	statuses *status.Manager
 	rotator  *logs.Rotator
+	guard    *evict.Guard
 	metrics  *metrics
 	events   *kit.Events // nil when the recorder is the caller's
 
@@ -71,7 +74,7 @@ func New(o Options) (*Kubelet, error) {
 		return nil, err
 	}
 	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry),
-		rotator: logs.NewRotator(o.ContainerLogMaxSize, o.ContainerLogMaxFile)}
+		rotator: logs.NewRotator(o.ContainerLogMaxSize, o.ContainerLogMaxFile), guard: evict.New()}
 	var err error
 	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint, k.metrics.called); err != nil {
 		return nil, err
@@ -135,6 +138,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	part("node", k.agent.Run)
 	part("runtime", k.watchRuntime)
 	part("log rotation", k.rotate)
+	part("eviction", k.evict)
 	part("housekeeping", k.housekeep)
 	if k.o.Port > 0 {
 		srv, err := k.server()
@@ -194,7 +198,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 		Images:  images.NewPuller(k.client, k.o.ParallelPulls, k.Secret),
 		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
 		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
-		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(k.rotator.Poke),
+		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(k.appeared),
 	}
 }
 
@@ -218,6 +222,20 @@ func (k *Kubelet) rotate(ctx context.Context) error {
 	k.rotator.Log, k.rotator.Reopen, k.rotator.Files = k.o.Log, k.client.ReopenLog, k.logFiles
 	return k.rotator.Run(ctx)
 }
+
+func (k *Kubelet) evict(ctx context.Context) error {
+	k.guard.Pods, k.guard.Log = k.workers.Pods, k.o.Log
+	k.guard.Dir = func(pod *v1.Pod, name string) string {
+		return k.volumes.VolumeDir(string(pod.UID), emptydir.Kind{}, name)
+	}
+	k.guard.Evict = func(pod *v1.Pod, message string) {
+		k.workers.Stop(pod.UID, status.Final{Phase: v1.PodFailed, Reason: evict.Reason, Message: message}, evictGrace)
+	}
+	return k.guard.Run(ctx)
+}
+
+// evictGrace is what a pod gets that takes more than its share of the disk.
+const evictGrace = time.Second
 
 // logFiles lists the logs of running containers.
 func (k *Kubelet) logFiles() []logs.File {

@@ -132,11 +132,17 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		k.workers.Orphans()
 		close(k.ready)
-		k.rotator.Poke()
+		k.appeared()
 		if mirrors != nil {
 			mirrors.Run(ctx, k.o.FileCheck)
 		}
 	})
+}
+
+// appeared tells those who watch what containers do that there may be one more.
+func (k *Kubelet) appeared() {
+	k.rotator.Poke()
+	k.guard.Poke()
 }
 
 // awaitNode waits for the Node object, which admission looks at.

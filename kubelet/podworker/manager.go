@@ -167,14 +167,28 @@ func (m *Manager) Remove(uid types.UID) {
 	}
 }
 
-// Stop ends a pod for a reason of the node's own, such as an eviction.
+// Stop ends a pod that runs for a reason of the node's own, such as an eviction, and tells of it.
 func (m *Manager) Stop(uid types.UID, final status.Final, grace time.Duration) {
 	m.mu.Lock()
 	w := m.workers[uid]
 	m.mu.Unlock()
-	if w != nil {
-		w.change(func() { w.stop(Stop{Final: final, Deadline: time.Now().Add(grace)}) })
+	if w == nil {
+		return
 	}
+	w.change(func() {
+		if w.view.Stop != nil {
+			return
+		}
+		w.stop(Stop{Final: final, Deadline: time.Now().Add(grace)})
+		w.tellPod(v1.EventTypeWarning, final.Reason, final.Message)
+	})
+}
+
+// Pods lists the pods that use the node.
+func (m *Manager) Pods() []*v1.Pod {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.activeLocked()
 }
 
 // Touch has pods bring their volumes up to date and try again what waits for an object.

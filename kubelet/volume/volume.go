@@ -82,6 +82,11 @@ func (m *Manager) PodsDir() string { return filepath.Join(m.root, "pods") }
 // PodDir is where everything of a pod lies.
 func (m *Manager) PodDir(uid string) string { return filepath.Join(m.PodsDir(), uid) }
 
+// VolumeDir is where a volume of that kind lies.
+func (m *Manager) VolumeDir(uid string, k Kind, name string) string {
+	return filepath.Join(m.PodDir(uid), "volumes", "kubernetes.io~"+k.Dir(), name)
+}
+
 // SetUp makes every volume of the pod ready, at the same time, and returns them by name. When some fail,
 // the error joins one *Error for each and the map holds the others.
 func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, error) {
@@ -111,7 +116,7 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 func (m *Manager) setUp(ctx context.Context, pod *v1.Pod, v *v1.Volume) (Mounted, error) {
 	for _, k := range m.kinds {
 		if k.Matches(v) {
-			dir := filepath.Join(m.PodDir(string(pod.UID)), "volumes", "kubernetes.io~"+k.Dir(), v.Name)
+			dir := m.VolumeDir(string(pod.UID), k, v.Name)
 			return k.SetUp(ctx, Request{Pod: pod, Volume: v, Dir: dir})
 		}
 	}
