@@ -112,7 +112,8 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	run(a.Run)
 	<-a.Ready()
 	c := &cluster{TB: t, registry: prometheus.NewRegistry(), latest: map[string]*corev1.Pod{}, faults: &faults{}}
-	cfg := a.Server.ClientConfig(&request.User{Name: "system:kube-scheduler", Groups: []string{request.GroupAuthenticated}})
+	user := &request.User{Name: "system:kube-scheduler", Groups: []string{request.GroupAuthenticated}}
+	cfg := a.Server.ClientConfig(user)
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper {
 		c.faults.to = rt
 		return c.faults
@@ -132,7 +133,7 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	}
 	t.Cleanup(c.pods.Stop)
 	before(c)
-	informers := kit.NewInformers(a.Server.Source(admin), log)
+	informers := kit.NewInformers(a.Server.Source(user), log)
 	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
 	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: informers, Recorder: recorder, Logger: log, Registry: c.registry})
 	if err != nil {

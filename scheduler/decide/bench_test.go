@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,7 @@ func BenchmarkDecisions(b *testing.B) {
 		{"SchedulingPodAntiAffinity", nil, 1000, 2000, antiAffinity, antiAffinity},
 		{"SchedulingPodAffinity", zones[:1], 5000, 5000, affinity, affinity},
 		{"ReplicasOfOneOwner", zones, 5000, 5000, plain, owned},
+		{"ManyOwners", zones, 20000, 5000, ownedByMany, ownedByMany},
 		{"Unschedulable", nil, 10000, 1000, plain, tooLarge},
 		{"Preemption", nil, 20000, 1000, low, high},
 	} {
@@ -132,6 +134,18 @@ func high(p *corev1.Pod) {
 func owned(p *corev1.Pod) {
 	yes := true
 	p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "r", UID: "r", Controller: &yes}}
+}
+
+// ownedByMany has 5,000 owners in 100 namespaces.
+func ownedByMany(p *corev1.Pod) {
+	owned(p)
+	var prefix string
+	var i int
+	if _, err := fmt.Sscanf(strings.ReplaceAll(p.Name, "-", " "), "%s %d", &prefix, &i); err != nil {
+		panic(err)
+	}
+	p.Namespace = fmt.Sprintf("ns-%d", i%100)
+	p.OwnerReferences[0].UID = types.UID(fmt.Sprintf("owner-%d", i%5000))
 }
 
 func spread(when corev1.UnsatisfiableConstraintAction) func(*corev1.Pod) {

@@ -83,8 +83,8 @@ func NewQuery(namespaces []string, s labels.Selector, topologyKey string) CountQ
 }
 
 // OwnerQuery counts the living pods of a controller.
-func OwnerQuery(uid, topologyKey string) CountQuery {
-	return CountQuery{Key: topologyKey + "\x00owner " + uid, Owner: uid, TopologyKey: topologyKey, Living: true}
+func OwnerQuery(uid, namespace, topologyKey string) CountQuery {
+	return CountQuery{Key: topologyKey + "\x00owner " + uid, Owner: uid, Namespaces: map[string]bool{namespace: true}, TopologyKey: topologyKey, Living: true}
 }
 
 // Alive is the query without pods that are being deleted.

@@ -5,7 +5,7 @@ import (
 )
 
 // maxCounters bounds the memory of counters; those not asked lately go first.
-const maxCounters = 1024
+const maxCounters = 4096
 
 // counters keep, for every question asked lately, how many placed pods answer
 // it in each topology domain. They are sorted by whom they may concern, so that
@@ -28,8 +28,9 @@ func newCounters() counters {
 	return counters{byKey: map[string]*counter{}, byOwner: map[string][]*counter{}, byNamespace: map[string][]*counter{}}
 }
 
-// get returns the counts for q, making them from all nodes when q is new.
-func (c *counters) get(q framework.CountQuery, nodes []*framework.Node) *framework.Counts {
+// get returns the counts for q. A new one is made from the pods of its
+// namespaces; namespaces holds the pods that are on nodes.
+func (c *counters) get(q framework.CountQuery, namespaces map[string]podSet) *framework.Counts {
 	c.clock++
 	if have, ok := c.byKey[q.Key]; ok {
 		have.used = c.clock
@@ -39,13 +40,22 @@ func (c *counters) get(q framework.CountQuery, nodes []*framework.Node) *framewo
 		c.evict()
 	}
 	k := &counter{query: q, counts: framework.Counts{ByValue: map[string]int{}}, used: c.clock}
-	for _, node := range nodes {
-		for _, p := range node.Pods {
-			k.change(p, node, 1)
+	if q.Namespaces == nil {
+		for _, pods := range namespaces {
+			k.start(pods)
 		}
+	}
+	for ns := range q.Namespaces {
+		k.start(namespaces[ns])
 	}
 	c.add(k)
 	return &k.counts
+}
+
+func (k *counter) start(pods podSet) {
+	for p := range pods {
+		k.change(p, p.Node, 1)
+	}
 }
 
 func (c *counters) add(k *counter) {

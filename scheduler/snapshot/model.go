@@ -29,12 +29,15 @@ type Model struct {
 	homeless   map[string]map[types.UID]*framework.Pod // by the name of a node that is not known
 	priorities map[int32]int                           // pods on known nodes
 	nominated  map[types.UID]nomination
+	namespaces map[string]podSet // pods on known nodes
 	counters   counters
 	terms      terms
 	domains    map[string]*framework.Domains
 	images     map[string]int
 	storage    framework.Storage
 }
+
+type podSet map[*framework.Pod]struct{}
 
 // Placed is a pod that has a node.
 type Placed struct {
@@ -51,7 +54,7 @@ func New(storage framework.Storage) *Model {
 	}
 	return &Model{
 		index: map[string]int{}, pods: map[types.UID]Placed{}, homeless: map[string]map[types.UID]*framework.Pod{},
-		priorities: map[int32]int{}, nominated: map[types.UID]nomination{}, counters: newCounters(), terms: newTerms(),
+		priorities: map[int32]int{}, nominated: map[types.UID]nomination{}, namespaces: map[string]podSet{}, counters: newCounters(), terms: newTerms(),
 		domains: map[string]*framework.Domains{}, images: map[string]int{}, storage: storage,
 	}
 }
@@ -138,7 +141,9 @@ func (m *Model) Remove(uid types.UID) bool {
 }
 
 // Count implements framework.Cluster.
-func (m *Model) Count(q framework.CountQuery) *framework.Counts { return m.counters.get(q, m.nodes) }
+func (m *Model) Count(q framework.CountQuery) *framework.Counts {
+	return m.counters.get(q, m.namespaces)
+}
 
 // Held implements framework.Cluster.
 func (m *Model) Held() []*framework.HeldTerm { return m.terms.list }
@@ -163,6 +168,10 @@ func (m *Model) Return(p *framework.Pod, n *framework.Node) { m.settle(p, n) }
 func (m *Model) settle(p *framework.Pod, n *framework.Node) {
 	n.Add(p)
 	m.priorities[p.Priority()]++
+	if m.namespaces[p.Namespace] == nil {
+		m.namespaces[p.Namespace] = podSet{}
+	}
+	m.namespaces[p.Namespace][p] = struct{}{}
 	m.counters.change(p, n, 1)
 	m.terms.change(p, n, 1)
 }
@@ -171,6 +180,10 @@ func (m *Model) unsettle(p *framework.Pod) {
 	n := p.Node
 	if m.priorities[p.Priority()]--; m.priorities[p.Priority()] == 0 {
 		delete(m.priorities, p.Priority())
+	}
+	delete(m.namespaces[p.Namespace], p)
+	if len(m.namespaces[p.Namespace]) == 0 {
+		delete(m.namespaces, p.Namespace)
 	}
 	m.counters.change(p, n, -1)
 	m.terms.change(p, n, -1)

@@ -85,7 +85,7 @@ func (m *machine) pod(r *rapid.T) *framework.Pod {
 	}
 	if rapid.Bool().Draw(r, "owned") {
 		yes := true
-		p.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(app), Controller: &yes}}
+		p.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(p.Namespace), Controller: &yes}} // owners and theirs share a namespace
 	}
 	if rapid.Bool().Draw(r, "terminating") {
 		p.DeletionTimestamp = &metav1.Time{}
@@ -143,7 +143,7 @@ func (m *machine) ask(r *rapid.T) {
 	case 1:
 		q = q.Alive()
 	case 2:
-		q = framework.OwnerQuery(app, key)
+		q = framework.OwnerQuery(app, app, key)
 	}
 	m.queries = append(m.queries, q)
 	m.Domains(key)
@@ -281,11 +281,11 @@ func TestCountersAreBounded(t *testing.T) {
 	m.SetNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"zone": "z"}}})
 	for i := range 3 * maxCounters {
 		name := fmt.Sprintf("p%d", i)
-		p, err := framework.Compile(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{"app": name}}}, nil)
+		p, err := framework.Compile(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: name, UID: types.UID(name), Labels: map[string]string{"app": name}}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := framework.NewQuery([]string{""}, labels.SelectorFromSet(labels.Set{"app": name}), "zone")
+		q := framework.NewQuery([]string{name}, labels.SelectorFromSet(labels.Set{"app": name}), "zone")
 		if n := m.Count(q).ByValue["z"]; n != 0 {
 			t.Fatalf("%s: %d", name, n)
 		}
@@ -297,7 +297,7 @@ func TestCountersAreBounded(t *testing.T) {
 	if n := len(m.counters.byKey); n > maxCounters {
 		t.Errorf("%d counters", n)
 	}
-	first := framework.NewQuery([]string{""}, labels.SelectorFromSet(labels.Set{"app": "p0"}), "zone")
+	first := framework.NewQuery([]string{"p0"}, labels.SelectorFromSet(labels.Set{"app": "p0"}), "zone")
 	if n := m.Count(first).Total; n != 1 {
 		t.Errorf("after eviction: %d", n)
 	}

@@ -71,7 +71,7 @@ func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
 	s.strict = len(s.soft) > 0
 	if len(c.Pod.Spec.TopologySpreadConstraints) == 0 && c.Pod.Owner != "" {
 		for _, d := range defaults {
-			s.soft = append(s.soft, &constraint{key: d.key, skew: d.skew, query: framework.OwnerQuery(string(c.Pod.Owner), d.key)})
+			s.soft = append(s.soft, &constraint{key: d.key, skew: d.skew, query: framework.OwnerQuery(string(c.Pod.Owner), c.Pod.Namespace, d.key)})
 		}
 	}
 	look(c, s.hard, true)
