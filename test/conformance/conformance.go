@@ -45,5 +45,7 @@ func behaviours() []behaviour {
 		machinery(),
 		namespaces(),
 		garbage(),
+		limits(),
+		workloads(),
 	)
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	typedappsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
 )
 
 func garbage() []behaviour {
@@ -38,6 +39,10 @@ func newController(f *fixture, name string, replicas int32) *corev1.ReplicationC
 	return &corev1.ReplicationController{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.ReplicationControllerSpec{
 		Replicas: &replicas, Selector: labels, Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: p.Spec},
 	}}
+}
+
+func (f *fixture) deployments() typedappsv1.DeploymentInterface {
+	return f.kube.AppsV1().Deployments(f.ns)
 }
 
 // podsOf are those with the label app.

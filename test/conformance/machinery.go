@@ -260,9 +260,13 @@ func unknownFields(f *fixture) {
 	f.fails(err, func(err error) bool { return apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) }, "patching strictly")
 	f.says(err.Error(), `unknown field "spec.unknownField"`)
 	err = f.kube.AppsV1().RESTClient().Patch(types.ApplyPatchType).Namespace(f.ns).Resource("deployments").Name("applied").Param("fieldValidation", "Strict").Param("fieldManager", "conformance").
-		Body([]byte(fmt.Sprintf(body, "applied"))).Do(f.ctx).Error()
+		Body([]byte(strings.Replace(fmt.Sprintf(body, "applied"), `"replicas":2,`, "", 1))).Do(f.ctx).Error()
 	f.expect(err != nil, "applying strictly: succeeded")
 	f.says(err.Error(), "unknownField")
+	err = f.kube.AppsV1().RESTClient().Patch(types.ApplyPatchType).Namespace(f.ns).Resource("deployments").Name("applied").Param("fieldValidation", "Strict").Param("fieldManager", "conformance").
+		Body([]byte(strings.Replace(fmt.Sprintf(body, "applied"), `"unknownField":"foo",`, "", 1))).Do(f.ctx).Error()
+	f.expect(err != nil, "applying a duplicate strictly: succeeded")
+	f.says(err.Error(), "replicas")
 }
 
 func unknownMetadata(f *fixture) {
