@@ -35,7 +35,7 @@ reset: ## remove every trace of the cluster
 test: deps build images unit e2e ## unit, scenario, conformance and end-to-end tests
 
 unit: vet ## tests that need no cluster
-	go test -timeout 20m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /test/measure)
+	go test -timeout 5m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /test/measure)
 
 e2e: build images build/oldkubectl ## journeys and conformance on real clusters in namespaces of their own
 	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images HYPERKUBE_OLD_KUBECTL=$(CURDIR)/build/oldkubectl go test -timeout 60m -count=1 -v ./test/e2e/...
