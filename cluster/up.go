@@ -21,6 +21,7 @@ import (
 	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/pki"
+	"hyperkube/internal/resident"
 	"hyperkube/kit"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
@@ -96,6 +97,7 @@ func (c *control) run(ctx context.Context) (err error) {
 	if err := node.start(ctx); err != nil {
 		return err
 	}
+	c.roles.wg.Go(func() { resident.Keep(ctx, resident.Options{Forget: c.api.Store.Forget, Log: c.log}) })
 	fmt.Fprintln(os.Stdout, readyLine)
 	select {
 	case <-ctx.Done():

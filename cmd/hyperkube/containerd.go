@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"hyperkube/runtime"
@@ -12,7 +14,9 @@ func containerdCommand() *cobra.Command {
 		Use:   "containerd",
 		Short: "Run containerd, the container runtime",
 		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return runtime.Serve(c.Context(), config) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return small(c.Context(), func(ctx context.Context) error { return runtime.Serve(ctx, config) })
+		},
 	}
 	c.Flags().StringVarP(&config, "config", "c", "/etc/containerd/config.toml", "path to the configuration file")
 	return c

@@ -21,7 +21,7 @@ func dnsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.Run(c.Context())
+			return small(c.Context(), s.Run)
 		},
 	}
 	c.Flags().StringVarP(&o.Conf, "conf", "c", "/etc/coredns/Corefile", "path of the Corefile")

@@ -15,9 +15,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"hyperkube/internal/resident"
 )
 
 // exitCode lets a command end with a code of its own and no further words.
@@ -82,4 +85,14 @@ func root(args []string) *cobra.Command {
 	}
 	c.SetArgs(rest)
 	return c
+}
+
+// small runs a role in a process of its own that gives back what its start took.
+func small(ctx context.Context, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { resident.Keep(ctx, resident.Options{}) })
+	defer kept.Wait()
+	defer cancel()
+	return run(ctx)
 }
