@@ -29,6 +29,9 @@ func (s *Scheduler) takeChanges() {
 		for _, uid := range c.order {
 			woke |= s.podChanged(uid, c.pods[uid])
 		}
+		for _, uid := range c.made {
+			delete(s.making, uid)
+		}
 		for _, f := range c.fails {
 			woke |= s.unbind(f)
 		}

@@ -31,6 +31,9 @@ func (s *Scheduler) fail(ctx context.Context, it *queue.Item, decider *decide.De
 	s.queue.Requeue(it, cmp.Or(d.Waits, framework.NodeAdded), d.Rejecters)
 	s.wake(o.freed)
 	p := it.Pod.Pod
+	if o.node != "" {
+		s.making[p.UID] = true
+	}
 	s.write(ctx, func(ctx context.Context) {
 		s.report(ctx, p, message, o)
 		for _, q := range o.outranked {
@@ -38,6 +41,9 @@ func (s *Scheduler) fail(ctx context.Context, it *queue.Item, decider *decide.De
 		}
 		for _, v := range o.victims {
 			s.evict(ctx, p, v, o.node)
+		}
+		if o.node != "" {
+			s.inbox.roomMade(p.UID)
 		}
 	})
 }

@@ -23,7 +23,8 @@ type changes struct {
 	pods  map[types.UID]*corev1.Pod
 	order []types.UID // pods in the order they first changed: first come, first served
 	nodes map[string]*corev1.Node
-	fails []failure // refused bindings, at most one per binder
+	fails []failure   // refused bindings, at most one per binder
+	made  []types.UID // pods for which all victims were told
 	notes note
 }
 
@@ -77,6 +78,10 @@ func (b *inbox) failed(it *queue.Item, err error) {
 	b.change(func(c *changes) { c.fails = append(c.fails, failure{it, err}) })
 }
 
+func (b *inbox) roomMade(uid types.UID) {
+	b.change(func(c *changes) { c.made = append(c.made, uid) })
+}
+
 func (b *inbox) change(f func(*changes)) {
 	b.mu.Lock()
 	if !b.closed {
@@ -100,7 +105,7 @@ func (b *inbox) close() {
 func (b *inbox) take() (changes, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.have.order) == 0 && len(b.have.nodes) == 0 && len(b.have.fails) == 0 && b.have.notes == 0 {
+	if len(b.have.order) == 0 && len(b.have.nodes) == 0 && len(b.have.fails) == 0 && len(b.have.made) == 0 && b.have.notes == 0 {
 		return changes{}, false
 	}
 	out := b.have

@@ -66,12 +66,16 @@ func (s *Scheduler) mayNotPreempt(p *framework.Pod, d decide.Decision) string {
 	if p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == corev1.PreemptNever {
 		return "not eligible due to preemptionPolicy=Never."
 	}
+	const going = "not eligible due to a terminating pod on the nominated node."
+	if s.making[p.UID] {
+		return going
+	}
 	n := s.model.NominatedNode(p.UID)
 	if n == nil || !slices.Contains(d.Open, n) {
 		return ""
 	}
 	if slices.ContainsFunc(n.Pods, func(q *framework.Pod) bool { return q.DeletionTimestamp != nil && q.Priority() < p.Priority() }) {
-		return "not eligible due to a terminating pod on the nominated node."
+		return going
 	}
 	return ""
 }

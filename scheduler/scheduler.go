@@ -62,6 +62,7 @@ type Scheduler struct {
 	queue   *queue.Queue
 	model   *snapshot.Model
 	gated   map[types.UID]bool
+	making  map[types.UID]bool // pods for which room is being made: victims not all told yet
 	metrics *metrics
 	next    int // where the next pod starts to look
 	placed  int // assumed since parked pods were last told
@@ -85,7 +86,7 @@ func New(o Options) (*Scheduler, error) {
 	}
 	s := &Scheduler{
 		o: o, profiles: map[string]*decide.Decider{}, informers: informersOf(o.Informers), inbox: newInbox(),
-		gated: map[types.UID]bool{}, metrics: newMetrics(), binders: make(chan struct{}, o.Binders),
+		gated: map[types.UID]bool{}, making: map[types.UID]bool{}, metrics: newMetrics(), binders: make(chan struct{}, o.Binders),
 	}
 	s.queue = queue.New(o.Now, s.metrics.moved)
 	s.model = snapshot.New(s.informers)
