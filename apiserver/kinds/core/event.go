@@ -37,5 +37,14 @@ func eventFields() []kind.Field[*corev1.Event] {
 		{Path: "reportingComponent", Value: func(e *corev1.Event) string { return e.ReportingController }},
 		{Path: "source", Value: rules.EventComponent},
 		{Path: "type", Value: func(e *corev1.Event) string { return e.Type }},
+		// As events.k8s.io/v1 names them.
+		{Path: "regarding.kind", Value: func(e *corev1.Event) string { return e.InvolvedObject.Kind }},
+		{Path: "regarding.namespace", Value: func(e *corev1.Event) string { return e.InvolvedObject.Namespace }},
+		{Path: "regarding.name", Value: func(e *corev1.Event) string { return e.InvolvedObject.Name }},
+		{Path: "regarding.uid", Value: func(e *corev1.Event) string { return string(e.InvolvedObject.UID) }},
+		{Path: "regarding.apiVersion", Value: func(e *corev1.Event) string { return e.InvolvedObject.APIVersion }},
+		{Path: "regarding.resourceVersion", Value: func(e *corev1.Event) string { return e.InvolvedObject.ResourceVersion }},
+		{Path: "regarding.fieldPath", Value: func(e *corev1.Event) string { return e.InvolvedObject.FieldPath }},
+		{Path: "reportingController", Value: func(e *corev1.Event) string { return e.ReportingController }},
 	}
 }
