@@ -47,5 +47,8 @@ func behaviours() []behaviour {
 		garbage(),
 		limits(),
 		workloads(),
+		jobs(),
+		identity(),
+		events(),
 	)
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"strings"
@@ -52,3 +53,6 @@ func dropFinalizers(f *fixture, pod string) func(context.Context) error {
 		return err
 	}
 }
+
+// decodeSegment decodes a part of a JWT.
+func decodeSegment(s string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(s) }
