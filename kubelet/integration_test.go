@@ -350,3 +350,16 @@ func TestEviction(t *testing.T) {
 			p.Status.Message == "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". "
 	})
 }
+
+// TestImageVolume: a container reads files of another image.
+func TestImageVolume(t *testing.T) {
+	b := newBed(t)
+	p := b.pod("reader", "ls /other/bin/sh && ls /some/sh; sleep 1000", func(p *v1.Pod) {
+		p.Spec.Volumes = []v1.Volume{{Name: "other", VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: b.image, PullPolicy: v1.PullIfNotPresent}}}}
+		p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "other", MountPath: "/other"}, {Name: "other", MountPath: "/some", SubPath: "bin"}}
+	})
+	p = b.until("reader", "ready", ready)
+	log := filepath.Join(b.dir, "logs", "default_reader_"+string(p.UID), "main", "0.log")
+	waitFile(t, log, "/other/bin/sh")
+	waitFile(t, log, "/some/sh")
+}

@@ -47,6 +47,7 @@ type Kubelet struct {
 	o        Options
 	client   *cri.Client
 	cgroups  *cgroup.Tree
+	images   *images.Puller
 	volumes  *volume.Manager
 	agent    *node.Agent
 	statuses *status.Manager
@@ -93,7 +94,8 @@ func New(o Options) (*Kubelet, error) {
 			return nil, err
 		}
 	}
-	k.volumes = volume.NewManager(k.o.RootDir, all.Kinds(k))
+	k.images = images.NewPuller(k.client, o.ParallelPulls, k.Secret)
+	k.volumes = volume.NewManager(k.o.RootDir, all.Kinds(k, k.volumeImage))
 	if k.agent, err = node.New(k.nodeOptions()); err != nil {
 		return nil, err
 	}
@@ -195,7 +197,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 	}
 	return &podworker.Deps{
 		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d),
-		Images:  images.NewPuller(k.client, k.o.ParallelPulls, k.Secret),
+		Images:  k.images,
 		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
 		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
 		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(k.appeared),

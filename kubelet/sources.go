@@ -40,6 +40,15 @@ func (k *Kubelet) Allocatable() v1.ResourceList { return k.agent.Allocatable() }
 // Now implements volume.Sources.
 func (k *Kubelet) Now() time.Time { return time.Now() }
 
+// volumeImage makes the image of a volume present.
+func (k *Kubelet) volumeImage(ctx context.Context, pod *v1.Pod, image string, policy v1.PullPolicy) (string, error) {
+	ref := &v1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion}
+	got, err := k.images.Ensure(ctx, pod, &v1.Container{Image: image, ImagePullPolicy: policy}, func(eventType, reason, message string) {
+		k.o.Recorder.Event(ref, eventType, reason, message)
+	})
+	return got.Ref, err
+}
+
 // servicesOf lists the services whose addresses a pod's environment tells.
 func (k *Kubelet) servicesOf(namespace string) []*v1.Service {
 	out := k.services.ListIn(namespace)

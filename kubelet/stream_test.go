@@ -210,7 +210,7 @@ func TestProbesAndHooks(t *testing.T) {
 
 func TestLogRotation(t *testing.T) {
 	b := newBed(t)
-	p := b.pod("chatty", "trap 'exit 0' TERM; i=0; while [ $i -lt 1500 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; echo 1500 xend; while true; do sleep 0.1; done", nil)
+	p := b.pod("chatty", "trap 'exit 0' TERM; i=0; while [ $i -lt 1500 ]; do echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done; while true; do echo $i xend; i=$((i+1)); sleep 0.1; done", nil)
 	p = b.until("chatty", "ready", ready)
 	dir := filepath.Join(b.dir, "logs", "default_chatty_"+string(p.UID), "main")
 	waitFile(t, filepath.Join(dir, "0.log"), "xend")

@@ -38,7 +38,7 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 	if !ok {
 		return nil, fmt.Errorf("mount cannot be satisfied for container %q: volume %q is not ready", c.Spec.Name, m.Name)
 	}
-	host, sub := vol.Path, m.SubPath
+	sub := m.SubPath
 	if m.SubPathExpr != "" {
 		var bad string
 		sub = cri.Expand(m.SubPathExpr, func(name string) (string, bool) {
@@ -52,6 +52,14 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 			return nil, fmt.Errorf("missing value for %q in subPathExpr %q", bad, m.SubPathExpr)
 		}
 	}
+	path := m.MountPath
+	if !filepath.IsAbs(path) {
+		path = filepath.Join("/", path)
+	}
+	if vol.Image != "" {
+		return &runtimeapi.Mount{Image: &runtimeapi.ImageSpec{Image: vol.Image}, ImageSubPath: sub, ContainerPath: path, Readonly: true}, nil
+	}
+	host := vol.Path
 	if sub != "" {
 		if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
 			return nil, fmt.Errorf("error SubPath %q must be a relative path without '..'", sub)
@@ -61,10 +69,6 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Spec.Name, err)
 		}
 		host = target
-	}
-	path := m.MountPath
-	if !filepath.IsAbs(path) {
-		path = filepath.Join("/", path)
 	}
 	return &runtimeapi.Mount{
 		HostPath: host, ContainerPath: path, Readonly: m.ReadOnly || volume.AlwaysReadOnly(c.Pod.API, m.Name),

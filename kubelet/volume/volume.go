@@ -43,6 +43,7 @@ type Request struct {
 // Mounted is a volume that is ready.
 type Mounted struct {
 	Path      string    // what a container mounts
+	Image     string    // instead of a path: the image that the runtime mounts
 	RefreshAt time.Time // when SetUp is due again; zero for never
 }
 

@@ -7,12 +7,13 @@ import (
 	"hyperkube/kubelet/volume/downwardapi"
 	"hyperkube/kubelet/volume/emptydir"
 	"hyperkube/kubelet/volume/hostpath"
+	"hyperkube/kubelet/volume/image"
 	"hyperkube/kubelet/volume/projected"
 	"hyperkube/kubelet/volume/secret"
 )
 
 // Kinds returns every kind of volume; the first that matches makes it.
-func Kinds(s volume.Sources) []volume.Kind {
+func Kinds(s volume.Sources, images image.Ensure) []volume.Kind {
 	return []volume.Kind{
 		emptydir.Kind{},
 		hostpath.Kind{},
@@ -20,5 +21,6 @@ func Kinds(s volume.Sources) []volume.Kind {
 		secret.Kind{Sources: s},
 		projected.New(s),
 		downwardapi.Kind{Sources: s},
+		image.Kind{Ensure: images},
 	}
 }
