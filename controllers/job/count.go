@@ -23,7 +23,10 @@ type tally struct {
 	newFailed          []*corev1.Pod // not yet in the status before
 	newSucceeded       int
 	done               indexes
-	failJob            string // the message of a failure policy that ends the job
+	failedIndexes      indexes       // given up, of a job that limits failures per index
+	retries            map[int]retry // by index that is tried again
+	held               []*corev1.Pod // ended, counted, and not inherited from yet
+	failJob            string        // the message of a failure policy that ends the job
 }
 
 func tracked(p *corev1.Pod) bool { return slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) }
@@ -56,7 +59,7 @@ func lost(j *batchv1.Job, p *corev1.Pod) bool {
 }
 
 // count goes over the job's pods.
-func count(j *batchv1.Job, pods []*corev1.Pod) tally {
+func count(j *batchv1.Job, pods []*corev1.Pod, now time.Time) tally {
 	t := tally{status: *j.Status.DeepCopy()}
 	held := map[types.UID]bool{} // ended and still with the finalizer
 	for _, p := range pods {
@@ -99,9 +102,13 @@ func count(j *batchv1.Job, pods []*corev1.Pod) tally {
 		}
 	}
 	if isIndexed(j) {
+		slices.Sort(done)
 		t.done = t.done.with(done)
 		t.status.CompletedIndexes = t.done.String()
 		t.status.Succeeded = int32(t.done.count())
+	}
+	if perIndex(j) {
+		t.countIndexes(j, pods, now)
 	}
 	t.succeeded, t.failed = t.status.Succeeded, t.status.Failed
 	if u := t.status.UncountedTerminatedPods; u != nil {

@@ -82,10 +82,16 @@ func (x indexes) has(i int) bool {
 
 // with returns the set with more indexes, sorted ones, in it.
 func (x indexes) with(more []int) indexes {
-	all := slices.Clone(x)
+	spans := make(indexes, 0, len(more))
 	for _, i := range more {
-		all = append(all, span{i, i})
+		spans = append(spans, span{i, i})
 	}
+	return x.join(spans)
+}
+
+// join returns what is in either set.
+func (x indexes) join(y indexes) indexes {
+	all := slices.Concat(x, y)
 	slices.SortFunc(all, func(a, b span) int { return a.first - b.first })
 	var out indexes
 	for _, s := range all {

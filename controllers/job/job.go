@@ -191,6 +191,9 @@ func (c *controller) create(ctx context.Context, key kit.Key, j *batchv1.Job, p 
 		pod.Finalizers = append(pod.Finalizers, batchv1.JobTrackingFinalizer)
 		if p.indexes != nil {
 			giveIndex(pod, j, p.indexes[i])
+			if p.retries != nil {
+				giveRetry(pod, p.retries[p.indexes[i]])
+			}
 		}
 		_, err := c.control.Create(ctx, j, pod)
 		if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

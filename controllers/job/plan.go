@@ -64,6 +64,7 @@ type plan struct {
 	strip   []*corev1.Pod
 	create  int
 	indexes []int         // of the pods to create, for an indexed job
+	retries map[int]retry // what those inherit; nil unless failures are limited per index
 	remove  []*corev1.Pod // active pods that are not wanted
 	forgive bool          // those do not count as failed: their finalizer goes first
 	backoff backoff
@@ -91,6 +92,11 @@ func isTrue(st batchv1.JobStatus, t batchv1.JobConditionType) bool {
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
+// ending: it is decided how the job ends, and what still runs is being stopped.
+func ending(st batchv1.JobStatus) bool {
+	return isTrue(st, batchv1.JobFailureTarget) || isTrue(st, batchv1.JobSuccessCriteriaMet)
+}
+
 func suspended(j *batchv1.Job) bool { return j.Spec.Suspend != nil && *j.Spec.Suspend }
 
 // planJob decides the next step of a job.
@@ -105,14 +111,11 @@ func planJob(s snapshot) plan {
 		}
 		return p
 	}
-	t := count(j, s.pods)
-	p := plan{backoff: s.backoff.next(t, s.now), strip: t.strip}
+	t := count(j, s.pods, s.now)
+	p := plan{backoff: s.backoff.next(t, s.now), strip: t.strip, retries: t.retries}
 	p.begin(s, &t)
-	ending := isTrue(t.status, batchv1.JobFailureTarget) || isTrue(t.status, batchv1.JobSuccessCriteriaMet)
-	if !ending {
-		ending = p.judge(s, &t)
-	}
-	if ending {
+	if ending(t.status) || p.judge(s, &t) {
+		p.strip = append(p.strip, t.held...) // nobody will follow them
 		p.end(s, &t)
 	} else if j.DeletionTimestamp == nil {
 		p.size(s, &t)
@@ -145,6 +148,8 @@ func (p *plan) judge(s snapshot, t *tally) bool {
 	switch {
 	case t.failJob != "":
 		return fail(batchv1.JobReasonPodFailurePolicy, t.failJob)
+	case j.Spec.MaxFailedIndexes != nil && t.failedIndexes.count() > int(*j.Spec.MaxFailedIndexes):
+		return fail(batchv1.JobReasonMaxFailedIndexesExceeded, "Job has exceeded the specified maximal number of failed indexes")
 	case j.Spec.BackoffLimit != nil && (t.failed > *j.Spec.BackoffLimit || tooManyRestarts(j, t.active)):
 		return fail(batchv1.JobReasonBackoffLimitExceeded, "Job has reached the specified backoff limit")
 	}
@@ -155,7 +160,20 @@ func (p *plan) judge(s snapshot, t *tally) bool {
 		}
 		p.again(left)
 	}
-	n := completions(j)
+	return p.judgeWork(s, t)
+}
+
+// judgeWork decides by the work that is done and that nobody will do.
+func (p *plan) judgeWork(s snapshot, t *tally) bool {
+	n := completions(s.job)
+	if gone := t.failedIndexes.count(); gone > 0 && t.done.count()+gone >= n {
+		p.set(t, batchv1.JobFailureTarget, corev1.ConditionTrue, batchv1.JobReasonFailedIndexes, "Job has failed indexes", s.now)
+		return true
+	}
+	if i := successRule(s.job, t.done); i >= 0 {
+		p.set(t, batchv1.JobSuccessCriteriaMet, corev1.ConditionTrue, batchv1.JobReasonSuccessPolicy, ruleMessage(i), s.now)
+		return true
+	}
 	if n < 0 && t.succeeded > 0 && len(t.active) == 0 || n >= 0 && int(t.succeeded) >= n {
 		p.set(t, batchv1.JobSuccessCriteriaMet, corev1.ConditionTrue, batchv1.JobReasonCompletionsReached,
 			"Reached expected number of succeeded pods", s.now)
@@ -221,21 +239,32 @@ func (p *plan) size(s snapshot, t *tally) {
 	if missing <= 0 {
 		return
 	}
-	if left := p.backoff.left(s.now); left > 0 {
+	if left := p.backoff.left(s.now); left > 0 && !perIndex(j) {
 		p.again(left)
 		return
 	}
 	p.create = missing
 	if isIndexed(j) {
-		taken := map[int]bool{}
-		for _, pod := range s.pods {
-			if !podctl.Finished(pod) && (pod.DeletionTimestamp == nil || onlyFailed(j)) {
-				taken[indexOf(pod)] = true
-			}
-		}
-		p.indexes = firstFree(missing, completions(j), t.done, taken)
+		p.indexes = p.pick(missing, s, t)
 		p.create = len(p.indexes)
 	}
+}
+
+// pick returns up to n of the lowest indexes that need a pod now.
+func (p *plan) pick(n int, s snapshot, t *tally) []int {
+	taken := map[int]bool{}
+	for _, pod := range s.pods {
+		if !podctl.Finished(pod) && (pod.DeletionTimestamp == nil || onlyFailed(s.job)) {
+			taken[indexOf(pod)] = true
+		}
+	}
+	for i, r := range t.retries {
+		if left := r.left(s.now); left > 0 && !t.closed(i) {
+			taken[i] = true
+			p.again(left)
+		}
+	}
+	return firstFree(n, completions(s.job), t.done.join(t.failedIndexes), taken)
 }
 
 // wanted is how many pods should be active.
@@ -245,7 +274,7 @@ func wanted(j *batchv1.Job, t *tally) int {
 		parallel = int(*j.Spec.Parallelism)
 	}
 	if n := completions(j); n >= 0 {
-		return max(min(n-int(t.succeeded), parallel), 0)
+		return max(min(n-int(t.succeeded)-t.failedIndexes.count(), parallel), 0)
 	}
 	if t.succeeded > 0 { // the work is done; who is still at it may finish
 		return min(len(t.active), parallel)
@@ -265,7 +294,7 @@ func (p *plan) duplicates(j *batchv1.Job, t *tally) []*corev1.Pod {
 	})
 	for _, pod := range t.active {
 		i := indexOf(pod)
-		if i < 0 || i >= completions(j) || t.done.has(i) || seen[i] {
+		if i < 0 || i >= completions(j) || t.closed(i) || seen[i] {
 			out = append(out, pod)
 		}
 		seen[i] = true
