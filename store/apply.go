@@ -61,6 +61,7 @@ func newEntry(key Key, obj Object, rev int64, sum uint64) *Entry {
 		key = Key{obj.GetNamespace(), n} // share the object's strings
 	}
 	obj.SetResourceVersion(strconv.FormatInt(rev, 10))
+	intern(obj)
 	return &Entry{Key: key, Revision: rev, Object: obj, sum: sum}
 }
 

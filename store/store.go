@@ -75,6 +75,9 @@ func (e *Entry) Encoded(f Format, encode func(Object) ([]byte, error)) ([]byte, 
 	return b, nil
 }
 
+// Holds reports whether slot f is filled.
+func (e *Entry) Holds(f Format) bool { return int(f) < len(e.encoded) && e.encoded[f].Load() != nil }
+
 // forget gives the encodings back. Who still wants one makes it again.
 func (e *Entry) forget() {
 	for i := range e.encoded {

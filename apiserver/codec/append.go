@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 
 	"hyperkube/store"
 
@@ -37,6 +38,26 @@ func (v *View) AppendEntry(dst []byte, m Media, e *store.Entry) ([]byte, error) 
 		return append(appendJSON(dst, v.headOf(m), body), '\n'), nil
 	}
 	return appendReadable(dst, m, appendJSON(nil, v.headOf(m), body))
+}
+
+// AppendWritten is AppendEntry for the answer to a write. Most objects are written
+// more often than they are read over a wire, so the message is made in place and
+// not kept.
+func (v *View) AppendWritten(dst []byte, m Media, e *store.Entry) ([]byte, error) {
+	msg, ok := e.Object.(protoMessage)
+	if !ok || m.Wire != Proto || m.Shape != Whole || v.convert != nil || e.Holds(v.proto) {
+		return v.AppendEntry(dst, m, e)
+	}
+	size := msg.Size()
+	dst = slices.Grow(dst, protoSize(v.protoHead, size))
+	dst = append(append(dst, v.protoHead...), 2<<3|2)
+	dst = binary.AppendUvarint(dst, uint64(size))
+	at := len(dst)
+	dst = dst[:at+size]
+	if _, err := msg.MarshalToSizedBuffer(dst[at:]); err != nil {
+		return dst[:at], err
+	}
+	return append(dst, protoTail[:]...), nil
 }
 
 // WholeJSON returns one object as compact JSON, kind and apiVersion included.

@@ -91,6 +91,24 @@ func TestEncodedOnce(t *testing.T) {
 	}
 }
 
+// TestWritten: the answer to a write is the same bytes, and nothing is kept.
+func TestWritten(t *testing.T) {
+	v, entries := configMaps(t)
+	for _, m := range []Media{{}, {Wire: Proto}, {Wire: Proto, Shape: Partial}, {Wire: YAML}} {
+		written, err := v.AppendWritten([]byte("before"), m, entries[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m == (Media{Wire: Proto}) && entries[0].Holds(v.proto) {
+			t.Error("the encoding was kept")
+		}
+		read, err := v.AppendEntry([]byte("before"), m, entries[0])
+		if err != nil || !bytes.Equal(read, written) {
+			t.Errorf("%v: %q and %q, %v", m, read, written, err)
+		}
+	}
+}
+
 // TestProtoFrames reads watch frames as a client does: length, WatchEvent, object.
 func TestProtoFrames(t *testing.T) {
 	v, entries := configMaps(t)

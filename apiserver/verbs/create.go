@@ -41,7 +41,7 @@ func (c *call) create() error {
 	if err != nil {
 		return err
 	}
-	return c.sendEntry(http.StatusCreated, e)
+	return c.sendWritten(http.StatusCreated, e)
 }
 
 // review answers a kind that is never stored.

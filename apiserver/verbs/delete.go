@@ -33,7 +33,7 @@ func (c *call) delete() error {
 	if o.OrphanDependents != nil && !*o.OrphanDependents {
 		code = http.StatusAccepted
 	}
-	return c.sendEntry(code, e)
+	return c.sendWritten(code, e)
 }
 
 // deleteOptions reads them from the body, or from the query when there is none.

@@ -68,7 +68,7 @@ func (c *call) patch(r rules) error {
 	if err != nil {
 		return err
 	}
-	return c.sendEntry(http.StatusOK, e)
+	return c.sendWritten(http.StatusOK, e)
 }
 
 func (c *call) readPatch() (types.PatchType, []byte, writeOptions, error) {
@@ -100,7 +100,7 @@ func (c *call) apply(body []byte, o writeOptions, r rules) error {
 		if err != nil {
 			return err
 		}
-		return c.sendEntry(code, e)
+		return c.sendWritten(code, e)
 	}
 }
 

@@ -30,11 +30,20 @@ func (h *Handler) recycle(p *[]byte) {
 	}
 }
 
-// sendEntry answers with one object of the store.
+// sendEntry answers a read with one object of the store.
 func (c *call) sendEntry(code int, e *store.Entry) error {
+	return c.send(code, e, c.ep.view.AppendEntry)
+}
+
+// sendWritten answers a write with what it left.
+func (c *call) sendWritten(code int, e *store.Entry) error {
+	return c.send(code, e, c.ep.view.AppendWritten)
+}
+
+func (c *call) send(code int, e *store.Entry, encode func([]byte, codec.Media, *store.Entry) ([]byte, error)) error {
 	p := c.scratch()
 	defer c.recycle(p)
-	out, err := c.ep.view.AppendEntry((*p)[:0], c.media, e)
+	out, err := encode((*p)[:0], c.media, e)
 	if err != nil {
 		return err
 	}

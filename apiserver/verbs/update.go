@@ -29,11 +29,11 @@ func (c *call) update(r rules) error {
 	})
 	if r.sub == "" && c.ep.kind.AllowCreateOnUpdate && apierrors.IsNotFound(err) && obj.GetResourceVersion() == "" && obj.GetUID() == "" {
 		if e, err = c.insert(obj, o); err == nil {
-			return c.sendEntry(http.StatusCreated, e)
+			return c.sendWritten(http.StatusCreated, e)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return c.sendEntry(http.StatusOK, e)
+	return c.sendWritten(http.StatusOK, e)
 }

@@ -1,7 +1,7 @@
 // Package resident keeps a long-running process small while it has little to do.
 //
 //	GC cycles ──▶ none for a while ──▶ Forget, give the heap's garbage back,
-//	                                    unmap program text that nobody runs
+//	                                    unmap files that nobody reads
 //
 // A process of many roles runs much code and fills many tables once, when it
 // starts or when a burst of work comes, and would carry their pages for ever.
@@ -20,7 +20,7 @@ import (
 
 // Options of Keep. All may be left out.
 type Options struct {
-	// Quiet is how long no garbage collection must have happened; 0 means ten seconds.
+	// Quiet is how long no garbage collection must have happened; 0 means five seconds.
 	Quiet time.Duration
 	// Forget drops what can be made again, before the heap is cleaned.
 	Forget func()
@@ -28,7 +28,7 @@ type Options struct {
 }
 
 const (
-	quiet = 10 * time.Second
+	quiet = 5 * time.Second
 	// worth is by how much the process must have grown, or how much must lie idle,
 	// for another round.
 	worth = 12 << 20
@@ -75,12 +75,12 @@ func (o *Options) settle() {
 		o.Forget()
 	}
 	debug.FreeOSMemory()
-	text, err := DropText()
+	files, err := DropFiles()
 	if err != nil {
-		o.Log.Debug("program text stays mapped", "err", err)
+		o.Log.Debug("files stay mapped", "err", err)
 	}
 	after, _ := held()
-	o.Log.Debug("gave memory back", "before", before, "after", after, "text", text)
+	o.Log.Debug("gave memory back", "before", before, "after", after, "files", files)
 }
 
 // held is how much memory the Go runtime has from the kernel, and how much of it

@@ -13,20 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DropText unmaps the pages of the program's code and constants and says how
-// many bytes were mapped. Those still in use come back from the page cache at
-// the next touch; those that only the start needed, most of them, do not.
-func DropText() (int, error) {
-	exe, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return 0, fmt.Errorf("finding the program: %w", err)
-	}
+// DropFiles unmaps the pages of files that are mapped read-only, as the program's
+// code and constants and etcd's database are, and says how many bytes were
+// mapped. Those still in use come back from the page cache at the next touch;
+// those that only the start or a burst needed, most of them, do not.
+func DropFiles() (int, error) {
 	f, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return 0, fmt.Errorf("reading the mappings: %w", err)
 	}
 	defer f.Close()
-	areas, err := clean(f, exe)
+	areas, err := clean(f)
 	if err != nil {
 		return 0, err
 	}
@@ -41,15 +38,15 @@ func DropText() (int, error) {
 	return dropped, nil
 }
 
-// area is a mapping of the program file.
+// area is a mapping of a file.
 type area struct {
 	start, end uintptr
 	resident   int
 }
 
-// clean finds the mappings of exe that are the same as the file: not writable
-// and with no page of the process's own.
-func clean(smaps io.Reader, exe string) ([]area, error) {
+// clean finds the mappings that are the same as their file: not writable and with
+// no page of the process's own.
+func clean(smaps io.Reader) ([]area, error) {
 	var out []area
 	var now *area
 	own := 0
@@ -76,7 +73,7 @@ func clean(smaps io.Reader, exe string) ([]area, error) {
 			continue
 		}
 		done()
-		a, ok, err := heading(s.Text(), exe)
+		a, ok, err := heading(s.Text())
 		if err != nil {
 			return nil, err
 		}
@@ -88,11 +85,10 @@ func clean(smaps io.Reader, exe string) ([]area, error) {
 	return out, s.Err()
 }
 
-// heading reads the first line of a mapping; false if it is not one of exe that
-// can be dropped.
-func heading(line, exe string) (area, bool, error) {
+// heading reads the first line of a mapping; false if it cannot be dropped.
+func heading(line string) (area, bool, error) {
 	fields := strings.Fields(line)
-	if len(fields) < 6 || strings.Join(fields[5:], " ") != exe || !strings.HasPrefix(fields[1], "r-") {
+	if len(fields) < 6 || !strings.HasPrefix(fields[5], "/") || !strings.HasPrefix(fields[1], "r-") {
 		return area{}, false, nil
 	}
 	from, to, _ := strings.Cut(fields[0], "-")
