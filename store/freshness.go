@@ -19,6 +19,16 @@ const (
 	progressEvery = 100 * time.Millisecond
 )
 
+// FutureError is an ErrFuture that says how far away the revision is.
+type FutureError struct{ Want, Have int64 }
+
+func (e *FutureError) Error() string {
+	return fmt.Sprintf("%v: have %d, want %d", ErrFuture, e.Have, e.Want)
+}
+
+// Is makes the error an ErrFuture.
+func (e *FutureError) Is(target error) bool { return target == ErrFuture }
+
 // fresh waits until the snapshots are as new as f demands.
 func (s *Store) fresh(ctx context.Context, f Freshness) error {
 	select {
@@ -76,7 +86,7 @@ func (s *Store) await(ctx context.Context, rev int64, limit time.Duration) error
 			s.progress(ctx)
 			ask.Reset(progressEvery)
 		case <-end.C:
-			return fmt.Errorf("%w: have %d, want %d", ErrFuture, s.applied.Load(), rev)
+			return &FutureError{Want: rev, Have: s.applied.Load()}
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.closed:

@@ -92,6 +92,7 @@ type Assembly struct {
 	o         Options
 	Server    *apiserver.Server
 	Store     *store.Store
+	Tokens    *tokens.Service // issues service account tokens
 	rbac      *authz.RBAC
 	allocator *allocate.Allocator
 	bootDone  chan struct{}
@@ -177,6 +178,7 @@ func (a *Assembly) addAuthentication(so *apiserver.Options) error {
 	if err != nil {
 		return err
 	}
+	a.Tokens = service
 	so.Tokens, so.Authenticator, so.Authenticate = service, who, who.Token
 	return nil
 }

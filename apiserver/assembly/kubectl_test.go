@@ -106,6 +106,9 @@ func TestStockKubectl(t *testing.T) {
 		{args: "create -f -", input: lonePod, wants: []string{"pod/alone created"}},
 		{args: "create -f -", input: binding, wants: []string{"binding/alone created"}},
 		{args: "get pod alone -o jsonpath={.spec.nodeName}", wants: []string{"n1"}},
+		{args: "create ns going", wants: []string{"created"}},
+		{args: "delete ns going --wait=false", wants: []string{`namespace "going" deleted`}},
+		{args: "get ns going -o jsonpath={.status.phase}/{.metadata.deletionGracePeriodSeconds}/", wants: []string{"Terminating//"}},
 		{args: "delete deploy web", wants: []string{`deployment.apps "web" deleted`}},
 	} {
 		args := strings.Fields(s.args)

@@ -84,7 +84,8 @@ type Spec[T store.Object] struct {
 
 	// GracefulDelete decides how a DELETE goes: it may adjust options and returns
 	// false to remove at once. A true answer keeps the object with
-	// deletionTimestamp and deletionGracePeriodSeconds set (pods). nil: at once.
+	// deletionTimestamp and deletionGracePeriodSeconds set (pods), the latter unless
+	// it is nil in the options (namespaces). nil: at once.
 	GracefulDelete func(ctx context.Context, obj T, o *metav1.DeleteOptions) bool
 	// ReturnDeleted: a DELETE that removes the object answers with it instead of a Status.
 	ReturnDeleted bool

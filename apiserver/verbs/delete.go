@@ -186,16 +186,20 @@ func (d deletion) of(live store.Object) store.Object {
 	if live.GetDeletionTimestamp() != nil {
 		return d.again(live, next)
 	}
-	grace := int64(0)
-	if d.graceful(next, d.o) && d.o.GracePeriodSeconds != nil {
-		grace = *d.o.GracePeriodSeconds
+	grace, shown := int64(0), true
+	if d.graceful(next, d.o) {
+		if shown = d.o.GracePeriodSeconds != nil; shown {
+			grace = *d.o.GracePeriodSeconds
+		}
 	}
 	if grace == 0 && !d.held(next) {
 		return nil
 	}
 	at := metav1.Time{Time: d.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second)}
 	next.SetDeletionTimestamp(&at)
-	next.SetDeletionGracePeriodSeconds(&grace)
+	if shown {
+		next.SetDeletionGracePeriodSeconds(&grace)
+	}
 	if next.GetGeneration() > 0 {
 		next.SetGeneration(next.GetGeneration() + 1)
 	}

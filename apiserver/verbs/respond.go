@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"hyperkube/apiserver/codec"
@@ -91,13 +92,19 @@ func (c *call) explain(err error, name string) error {
 	case errors.Is(err, store.ErrExpired):
 		return apierrors.NewResourceExpired("The resourceVersion for the provided list is too old.")
 	case errors.Is(err, store.ErrFuture):
-		return tooLarge()
+		return tooLarge(err)
 	}
 	return err
 }
 
-func tooLarge() error {
-	err := apierrors.NewTimeoutError("Too large resource version", 1)
+// tooLarge is known to clients by its cause.
+func tooLarge(cause error) error {
+	message := "Too large resource version"
+	var future *store.FutureError
+	if errors.As(cause, &future) {
+		message = fmt.Sprintf("Too large resource version: %d, current: %d", future.Want, future.Have)
+	}
+	err := apierrors.NewTimeoutError(message, 1)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{
 		Type: metav1.CauseTypeResourceVersionTooLarge, Message: "Too large resource version",
 	}}

@@ -26,8 +26,7 @@ func namespaces() *kind.Kind {
 		Validate:     rules.ValidateNamespace,
 		ValidateName: kind.DNSLabel,
 		GracefulDelete: func(_ context.Context, n *corev1.Namespace, o *metav1.DeleteOptions) bool {
-			now := int64(0)
-			o.GracePeriodSeconds = &now
+			o.GracePeriodSeconds = nil
 			n.Status.Phase = corev1.NamespaceTerminating
 			return true
 		},
