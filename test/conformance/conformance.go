@@ -50,5 +50,10 @@ func behaviours() []behaviour {
 		jobs(),
 		identity(),
 		events(),
+		serviceTraffic(),
+		endpointObjects(),
+		names(),
+		scheduling(),
+		persistentVolumes(),
 	)
 }
