@@ -53,7 +53,8 @@ func (c *control) buildControllers() (func(context.Context) error, error) {
 	}
 	m, err := controllers.New(controllers.Options{
 		Kube: kube, Metadata: meta, Registry: c.registries.fresh("controller-manager"), Informers: c.shared, InformersRun: true, Log: c.log.With("role", "controller-manager"),
-		Config: env.Config{RootCA: c.pki.CA.PEM, ClusterCIDRs: []netip.Prefix{pods}, ServiceCIDRs: []netip.Prefix{services}, AllocateNodeCIDRs: true},
+		Config: env.Config{RootCA: c.pki.CA.PEM, ClusterCIDRs: []netip.Prefix{pods}, ServiceCIDRs: []netip.Prefix{services}, AllocateNodeCIDRs: true,
+			ServiceAccountToken: c.api.Tokens},
 	})
 	if err != nil {
 		return nil, err
@@ -68,11 +69,27 @@ func (c *control) buildScheduler() (func(context.Context) error, error) {
 	}
 	log := c.log.With("role", "scheduler")
 	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
-	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: c.shared, Recorder: recorder, Logger: log, Registry: c.registries.fresh("scheduler")})
+	return scoped(c.shared, func(mine *kit.Informers) (func(context.Context) error, error) {
+		s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: mine, Recorder: recorder, Logger: log, Registry: c.registries.fresh("scheduler")})
+		if err != nil {
+			return nil, err
+		}
+		return both(events.Run, s.Run), nil
+	})
+}
+
+// scoped builds a role over shared informers. What it listens to ends with it.
+func scoped(all *kit.Informers, build func(mine *kit.Informers) (func(context.Context) error, error)) (func(context.Context) error, error) {
+	mine := all.Scope()
+	run, err := build(mine)
 	if err != nil {
+		mine.Close()
 		return nil, err
 	}
-	return both(events.Run, s.Run), nil
+	return func(ctx context.Context) error {
+		defer mine.Close()
+		return run(ctx)
+	}, nil
 }
 
 // both runs two parts as one: when either ends, the other is stopped.

@@ -189,11 +189,14 @@ func (n *node) buildNetwork() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := network.New(o)
-	if err != nil {
-		return nil, err
-	}
-	return w.Run, nil
+	return scoped(n.c.shared, func(mine *kit.Informers) (func(context.Context) error, error) {
+		o.Informers = mine
+		w, err := network.New(o)
+		if err != nil {
+			return nil, err
+		}
+		return w.Run, nil
+	})
 }
 
 func (n *node) buildProxy() (func(context.Context) error, error) {
@@ -202,19 +205,23 @@ func (n *node) buildProxy() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--pod-cidr: %w", err)
 	}
-	px, err := proxy.New(proxy.Options{
-		Informers: c.shared, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Table: c.p.ProxyTable(),
-		HealthzAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(c.o.ProxyPort)), MetricsAddress: "-", Metrics: c.registries.fresh("proxy"), Log: c.log.With("role", "proxy"),
+	return scoped(c.shared, func(mine *kit.Informers) (func(context.Context) error, error) {
+		px, err := proxy.New(proxy.Options{
+			Informers: mine, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Table: c.p.ProxyTable(),
+			HealthzAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(c.o.ProxyPort)), MetricsAddress: "-", Metrics: c.registries.fresh("proxy"), Log: c.log.With("role", "proxy"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		return px.Run, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return px.Run, nil
 }
 
 // awaitReady waits for the node's Ready condition.
 func (n *node) awaitReady(ctx context.Context) error {
-	nodes := kit.InformerFor[*corev1.Node](n.c.shared, corev1.SchemeGroupVersion.WithResource("nodes"))
+	mine := n.c.shared.Scope()
+	defer mine.Close()
+	nodes := kit.InformerFor[*corev1.Node](mine, corev1.SchemeGroupVersion.WithResource("nodes"))
 	return await(ctx, nodes, func(x *corev1.Node) bool {
 		ready, _ := conditionOf(x)
 		return x.Name == n.c.o.NodeName && ready

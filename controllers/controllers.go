@@ -111,6 +111,8 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) term(ctx context.Context, informers *kit.Informers, run bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	informers = informers.Scope() // other roles may go on with them
+	defer informers.Close()
 	events := kit.NewEvents(m.o.Kube, m.o.Log)
 	e := &env.Env{
 		Kube: m.o.Kube, Metadata: m.o.Metadata, Discovery: m.o.Discovery, Informers: informers,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
@@ -14,6 +15,7 @@ import (
 // itself for metadata informers. What it returns is shared and read-only.
 type Informer[T Object] struct {
 	shared *shared
+	scope  *scope
 }
 
 // InformerFor returns the informer of all objects of a resource.
@@ -32,13 +34,13 @@ func Filtered[T Object](f *Informers, gvr schema.GroupVersionResource, o SourceO
 		if f.has(informerKey{gvr, whole}) {
 			k.options = whole
 		}
-		return &Informer[T]{f.get(k, nil)}
+		return &Informer[T]{f.get(k, nil), f.scope}
 	}
 	var example Object
 	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer {
 		example = reflect.New(t.Elem()).Interface().(Object)
 	}
-	return &Informer[T]{f.get(k, example)}
+	return &Informer[T]{f.get(k, example), f.scope}
 }
 
 // Handler is told of changes, in order, on one goroutine of its own. Nil
@@ -59,19 +61,30 @@ func Any[T Object](f func(obj T)) Handler[T] {
 	}
 }
 
-// OnChange registers h. The result reports whether h has been told of every
-// object of the first list.
+// OnChange registers h for as long as the informer, or the Scope that it was asked from, lasts. The
+// result reports whether h has been told of every object of the first list.
 func (i *Informer[T]) OnChange(h Handler[T]) (synced func() bool) {
-	reg, err := i.shared.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+	reg, err := i.shared.AddEventHandler(untyped(h, &i.scope.closed))
+	if err != nil { // only an informer that has stopped refuses
+		i.shared.log.Debug("handler refused", "resource", i.shared.gvr.String(), "err", err)
+		return func() bool { return false }
+	}
+	i.scope.add(i.shared, reg)
+	return reg.HasSynced
+}
+
+// untyped is h as the shared informer takes it, silent once its scope is closed.
+func untyped[T Object](h Handler[T], closed *atomic.Bool) cache.ResourceEventHandlerDetailedFuncs {
+	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(o any, initial bool) {
-			if t, ok := o.(T); ok && h.Add != nil {
+			if t, ok := o.(T); ok && h.Add != nil && !closed.Load() {
 				h.Add(t, initial)
 			}
 		},
 		UpdateFunc: func(old, o any) {
 			was, ok1 := old.(T)
 			is, ok2 := o.(T)
-			if ok1 && ok2 && h.Update != nil {
+			if ok1 && ok2 && h.Update != nil && !closed.Load() {
 				h.Update(was, is)
 			}
 		},
@@ -79,16 +92,11 @@ func (i *Informer[T]) OnChange(h Handler[T]) (synced func() bool) {
 			if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
 				o = gone.Obj
 			}
-			if t, ok := o.(T); ok && h.Delete != nil {
+			if t, ok := o.(T); ok && h.Delete != nil && !closed.Load() {
 				h.Delete(t)
 			}
 		},
-	})
-	if err != nil { // only an informer that has stopped refuses
-		i.shared.log.Debug("handler refused", "resource", i.shared.gvr.String(), "err", err)
-		return func() bool { return false }
 	}
-	return reg.HasSynced
 }
 
 // Get returns one object; namespace is empty for cluster scope.

@@ -10,8 +10,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Informers shares informers between the components of one process or role.
+// Informers shares informers between the components of one process or role. A Scope of it is the same
+// set with handlers that can be removed together.
 type Informers struct {
+	*informerSet
+	scope *scope
+}
+
+type informerSet struct {
 	source Source
 	log    *slog.Logger
 
@@ -40,15 +46,15 @@ type shared struct {
 // NewInformers returns an empty set over src. Informers are made by InformerFor
 // and Filtered, and start with Run.
 func NewInformers(src Source, log *slog.Logger) *Informers {
-	return &Informers{source: src, log: log, shared: map[informerKey]*shared{}}
+	return &Informers{&informerSet{source: src, log: log, shared: map[informerKey]*shared{}}, &scope{}}
 }
 
 // Source is what the informers read from.
-func (f *Informers) Source() Source { return f.source }
+func (f *informerSet) Source() Source { return f.source }
 
 // Run starts every informer, those asked for later too, and returns when ctx is
 // done and all of them have stopped. An Informers runs once.
-func (f *Informers) Run(ctx context.Context) error {
+func (f *informerSet) Run(ctx context.Context) error {
 	f.mu.Lock()
 	if f.ctx != nil || f.stopped {
 		f.mu.Unlock()
@@ -67,7 +73,7 @@ func (f *Informers) Run(ctx context.Context) error {
 	return nil
 }
 
-func (f *Informers) startLocked(s *shared) {
+func (f *informerSet) startLocked(s *shared) {
 	ctx, stop := context.WithCancel(f.ctx)
 	s.stop = stop
 	f.running.Go(func() {
@@ -78,7 +84,7 @@ func (f *Informers) startLocked(s *shared) {
 
 // Drop stops and forgets the informer of a resource that is no longer served. Nobody may use
 // it any more; asking for the resource again makes a new one.
-func (f *Informers) Drop(gvr schema.GroupVersionResource, o SourceOptions) {
+func (f *informerSet) Drop(gvr schema.GroupVersionResource, o SourceOptions) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := informerKey{gvr, o}
@@ -93,7 +99,7 @@ func (f *Informers) Drop(gvr schema.GroupVersionResource, o SourceOptions) {
 }
 
 // get returns the informer of a key, made by mk the first time.
-func (f *Informers) get(k informerKey, example Object) *shared {
+func (f *informerSet) get(k informerKey, example Object) *shared {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s, ok := f.shared[k]; ok {
@@ -108,7 +114,7 @@ func (f *Informers) get(k informerKey, example Object) *shared {
 }
 
 // has reports whether the informer of a key exists.
-func (f *Informers) has(k informerKey) bool {
+func (f *informerSet) has(k informerKey) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, ok := f.shared[k]
