@@ -35,7 +35,8 @@ func New(e *env.Env) (env.Runner, error) {
 	if e.Metadata == nil || e.Discovery == nil {
 		return nil, errors.New("the garbage collector needs the metadata and discovery clients")
 	}
-	c := &collector{env: e, graph: newGraph(), catalog: &catalog{}, events: e.Events.Recorder("garbage-collector-controller")}
+	c := &collector{env: e, graph: newGraph(), catalog: &catalog{}, events: e.Events.Recorder("garbage-collector-controller"),
+		kindsChanged: make(chan struct{}, 1)}
 	c.loop = e.Wide("garbage-collector-controller", 20, c.reconcile)
 	return &monitor{collector: c, watched: map[resource]*watched{}}, nil
 }
@@ -46,6 +47,16 @@ type collector struct {
 	catalog *catalog
 	events  kit.Recorder
 	loop    *kit.Controller
+
+	kindsChanged chan struct{} // of one: the catalog may be out of date
+}
+
+// relearn asks for a new catalog.
+func (c *collector) relearn() {
+	select {
+	case c.kindsChanged <- struct{}{}:
+	default: // asked for already
+	}
 }
 
 func (c *collector) add(uids []types.UID) {
@@ -84,6 +95,7 @@ func (c *collector) reconcile(ctx context.Context, key kit.Key) (kit.Result, err
 func (c *collector) ask(ctx context.Context, f facts, ref metav1.OwnerReference) (bool, error) {
 	r, ok := c.catalog.of(ref.APIVersion, ref.Kind)
 	if !ok {
+		c.relearn()
 		return false, fmt.Errorf("owner kind %s %s is not served", ref.APIVersion, ref.Kind)
 	}
 	namespace := ""

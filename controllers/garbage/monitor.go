@@ -14,15 +14,22 @@ import (
 )
 
 const (
-	refreshEvery = 30 * time.Second // no event tells of new kinds
+	refreshEvery = 15 * time.Minute // should an event of new kinds be missed
+	refreshAgain = 30 * time.Second // after groups did not answer
+	settle       = 2 * time.Second  // from the news of kinds to asking for them
 	retryAfter   = time.Second
 	syncWithin   = 30 * time.Second
 )
 
-// monitor watches the metadata of whatever kinds there are and runs the collector over it.
+// announcing are the groups whose objects make kinds appear and go.
+var announcing = map[string]bool{"apiextensions.k8s.io": true, "apiregistration.k8s.io": true}
+
+// monitor watches the metadata of whatever kinds there are and runs the collector over it. It asks for
+// the kinds when an object that announces kinds changes and when an owner's kind is unknown.
 type monitor struct {
 	*collector
 	watched map[resource]*watched
+	partial bool // some groups did not answer
 }
 
 type watched struct {
@@ -40,12 +47,37 @@ func (m *monitor) Run(ctx context.Context) error {
 	m.await(ctx)
 	done := make(chan error, 1)
 	go func() { done <- m.loop.Run(ctx) }()
-	for pause(ctx, refreshEvery) {
+	for m.news(ctx) {
 		if m.learn(ctx) {
 			m.await(ctx)
 		}
 	}
 	return <-done
+}
+
+// news waits until the kinds should be asked for again; false when ctx is done.
+func (m *monitor) news(ctx context.Context) bool {
+	after := refreshEvery
+	if m.partial {
+		after = refreshAgain
+	}
+	t := time.NewTimer(after)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	case <-m.kindsChanged:
+	}
+	if !pause(ctx, settle) {
+		return false
+	}
+	select { // what came meanwhile is seen now
+	case <-m.kindsChanged:
+	default:
+	}
+	return true
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -66,8 +98,10 @@ func (m *monitor) learn(ctx context.Context) bool {
 		if ctx.Err() == nil {
 			m.env.Log.Warn("garbage collector cannot learn the kinds", "err", err)
 		}
+		m.partial = true
 		return false
 	}
+	m.partial = partial
 	for r := range m.watched {
 		if _, ok := found[r.gvr]; !ok && !partial {
 			m.env.Informers.Drop(r.gvr, kit.SourceOptions{Metadata: true})
@@ -102,10 +136,20 @@ func (m *monitor) watch(r resource) *watched {
 	see := func(o kit.Object) {
 		m.add(m.graph.see(identity{r.gvr, r.kind, o.GetNamespace(), o.GetName(), o.GetUID()}, o))
 	}
+	tell := func() {
+		if announcing[r.gvr.Group] {
+			m.relearn()
+		}
+	}
 	told := i.OnChange(kit.Handler[kit.Object]{
-		Add:    func(o kit.Object, _ bool) { see(o) },
-		Update: func(_, o kit.Object) { see(o) },
-		Delete: func(o kit.Object) { m.add(m.graph.lose(o.GetUID())) },
+		Add: func(o kit.Object, initial bool) {
+			see(o)
+			if !initial {
+				tell()
+			}
+		},
+		Update: func(_, o kit.Object) { see(o); tell() },
+		Delete: func(o kit.Object) { m.add(m.graph.lose(o.GetUID())); tell() },
 	})
 	return &watched{i, told}
 }
