@@ -89,7 +89,7 @@ func startCluster(t testing.TB, source func(*apiserver.Server, *request.User) (k
 	m, err := controllers.New(controllers.Options{
 		Kube: kube, Metadata: meta, Informers: informers, Log: log,
 		Config: env.Config{
-			RootCA: []byte("-----BEGIN CERTIFICATE-----\n"), AllocateNodeCIDRs: true,
+			RootCA: []byte("-----BEGIN CERTIFICATE-----\n"), AllocateNodeCIDRs: true, ServiceAccountToken: namedTokens{},
 			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
 		},
 	})
