@@ -2,6 +2,7 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -35,6 +36,9 @@ type Rotator struct {
 
 	poke chan struct{}
 }
+
+// errGone is a log without a container.
+var errGone = errors.New("neither the log nor its container is there")
 
 // NewRotator returns a rotator; its other fields are set before Run.
 func NewRotator(maxSize int64, maxFiles int) *Rotator {
@@ -169,6 +173,8 @@ func (r *rotation) visit(ctx context.Context, w *watched) {
 		r.tidyLater(w)
 	}
 	switch {
+	case errors.Is(err, errGone):
+		delete(r.files, w.Path)
 	case err != nil:
 		r.Log.Warn("rotating a container log", "file", w.Path, "err", err)
 		w.due = time.Now().Add(rotateEvery / 6)
@@ -211,8 +217,11 @@ func (r *Rotator) Check(ctx context.Context, f File) error {
 // rotate begins a new file if the log is too large.
 func (r *Rotator) rotate(ctx context.Context, f File) (bool, error) {
 	info, err := os.Stat(f.Path)
-	if os.IsNotExist(err) {
-		return false, r.Reopen(ctx, f.ID) // a rotation that was cut short
+	if os.IsNotExist(err) { // a rotation that was cut short, or a container that has just been removed
+		if err := r.Reopen(ctx, f.ID); err != nil {
+			return false, errors.Join(errGone, err)
+		}
+		return false, nil
 	}
 	if err != nil || info.Size() < r.MaxSize {
 		return false, err
