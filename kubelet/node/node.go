@@ -28,7 +28,8 @@ import (
 
 const (
 	statusEvery = 5 * time.Minute
-	lookEvery   = 10 * time.Second // for pressures and changes nobody tells of
+	lookEvery   = 10 * time.Second // for pressures, of which nobody tells
+	askEvery    = time.Minute      // the runtime that is well: when it ends, its stream of events tells
 	callTimeout = 10 * time.Second
 	unreadyLook = 200 * time.Millisecond
 )
@@ -69,12 +70,16 @@ type Agent struct {
 	machine Machine
 	poke    chan struct{}
 
-	mu      sync.Mutex
-	node    *v1.Node // as last seen in the API
-	sent    *v1.NodeStatus
-	sentAt  time.Time
-	ready   bool
-	runtime string
+	mu     sync.Mutex
+	node   *v1.Node // as last seen in the API
+	sent   *v1.NodeStatus
+	sentAt time.Time
+	ready  bool
+
+	// Of Run's goroutine only: what the runtime last said, when, and which images it had.
+	told   RuntimeState
+	toldAt time.Time
+	images []v1.ContainerImage
 }
 
 // New reads the machine's unchanging facts.
@@ -133,12 +138,14 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.poke:
+			a.toldAt = time.Time{}
 		case <-timer.C:
 		}
 		wait := lookEvery
 		if err := a.sync(ctx); err != nil && ctx.Err() == nil {
 			a.o.Log.Warn("updating node status", "node", a.o.Name, "err", err)
 			wait = time.Second
+			a.toldAt = time.Time{}
 		} else if !a.isReady() {
 			wait = unreadyLook // the runtime tells nobody when its network becomes ready
 		}

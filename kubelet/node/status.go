@@ -12,10 +12,7 @@ import (
 
 // compute renders the status of now.
 func (a *Agent) compute(ctx context.Context, base *v1.Node) v1.NodeStatus {
-	rt, err := a.o.Runtime(ctx)
-	if err != nil {
-		rt.NotReady = "container runtime is down: " + err.Error()
-	}
+	rt := a.ask(ctx)
 	if rt.Version == "" {
 		rt.Version = base.Status.NodeInfo.ContainerRuntimeVersion
 	}
@@ -28,8 +25,8 @@ func (a *Agent) compute(ctx context.Context, base *v1.Node) v1.NodeStatus {
 		s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeInternalIP, Address: ip})
 	}
 	s.Addresses = append(s.Addresses, v1.NodeAddress{Type: v1.NodeHostName, Address: a.o.Name})
-	if images, err := a.o.Images(ctx); err == nil {
-		s.Images = images
+	if a.images != nil {
+		s.Images = a.images
 	}
 	s.RuntimeHandlers, s.Features = rt.Handlers, rt.Features
 	now := metav1.Time{Time: time.Now()}.Rfc3339Copy()
@@ -39,6 +36,25 @@ func (a *Agent) compute(ctx context.Context, base *v1.Node) v1.NodeStatus {
 	a.ready = rt.NotReady == "" && rt.NetworkNotReady == ""
 	a.mu.Unlock()
 	return s
+}
+
+// ask returns what the runtime says of itself, from memory while it was well a short time ago.
+func (a *Agent) ask(ctx context.Context) RuntimeState {
+	if !a.toldAt.IsZero() && time.Since(a.toldAt) < askEvery {
+		return a.told
+	}
+	rt, err := a.o.Runtime(ctx)
+	if err != nil {
+		rt.NotReady = "container runtime is down: " + err.Error()
+	}
+	if images, err := a.o.Images(ctx); err == nil {
+		a.images = images
+	}
+	a.told, a.toldAt = rt, time.Now()
+	if rt.NotReady != "" || rt.NetworkNotReady != "" {
+		a.toldAt = time.Time{}
+	}
+	return rt
 }
 
 // conditions renders the four conditions of every kubelet and keeps those of others.
