@@ -196,11 +196,12 @@ func (k *Kubelet) deps() *podworker.Deps {
 		Services: k.servicesOf, ContainerLn: k.o.LogLinkDir, PIDsLimit: k.o.PodPIDs, Handlers: k.handler,
 	}
 	return &podworker.Deps{
-		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d),
+		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d), Resizer: steps.NewResizer(d),
 		Images:  k.images,
 		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
 		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
-		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod, Observe: k.metrics.observer(k.appeared),
+		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod,
+		Fits: func(pod *v1.Pod, others []*v1.Pod) (string, string) { return admit.Resize(pod, others, k.agent.Node()) }, Observe: k.metrics.observer(k.appeared),
 	}
 }
 

@@ -75,6 +75,31 @@ func resources(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
 	return nil
 }
 
+// Resize says whether a pod that runs may have the size it asks for: nothing when it may, else why it must wait, or
+// never will.
+func Resize(pod *v1.Pod, others []*v1.Pod, node *v1.Node) (pending, message string) {
+	if node == nil {
+		return "", ""
+	}
+	for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+		want, have := helpers.PodRequests(pod, helpers.PodResourcesOptions{})[name], node.Status.Allocatable[name]
+		if want.Cmp(have) > 0 {
+			return v1.PodReasonInfeasible, fmt.Sprintf("Node didn't have enough capacity: %s, requested: %d, capacity: %d", name, units(name, want), units(name, have))
+		}
+		sum := want.DeepCopy()
+		for _, p := range others {
+			sum.Add(helpers.PodRequests(p, helpers.PodResourcesOptions{})[name])
+		}
+		if sum.Cmp(have) > 0 && pending == "" {
+			used := sum.DeepCopy()
+			used.Sub(want)
+			pending = v1.PodReasonDeferred
+			message = fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, units(name, want), units(name, used), units(name, have))
+		}
+	}
+	return pending, message
+}
+
 func units(name v1.ResourceName, q resource.Quantity) int64 {
 	if name == v1.ResourceCPU {
 		return q.MilliValue()

@@ -130,6 +130,31 @@ func (t *Tree) EnsurePod(pod *v1.Pod, pids int64) error {
 	return t.ensure(t.PodParent(pod), l)
 }
 
+// LoosenPod lifts a pod's limits, so that its containers' may change in any order; EnsurePod sets them again.
+func (t *Tree) LoosenPod(pod *v1.Pod) error {
+	group := t.PodParent(pod)
+	if t.unified {
+		dir := filepath.Join(t.mounts[0], group)
+		return errors.Join(put(dir, "cpu.max", "max"), put(dir, "memory.max", "max"))
+	}
+	for _, m := range t.mounts {
+		dir := filepath.Join(m, group)
+		for part := range strings.SplitSeq(filepath.Base(m), ",") {
+			var err error
+			switch part {
+			case "cpu":
+				err = put(dir, "cpu.cfs_quota_us", "-1")
+			case "memory":
+				err = put(dir, "memory.limit_in_bytes", "-1")
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // PodLimits sums up a pod; a limit counts only when every container has it.
 func PodLimits(pod *v1.Pod) Limits {
 	req := helpers.PodRequests(pod, helpers.PodResourcesOptions{})

@@ -174,6 +174,14 @@ func (c *Client) ContainerStatus(ctx context.Context, id string) (*runtimeapi.Co
 	return resp.Status, nil
 }
 
+// Resize changes what a running container may use.
+func (c *Client) Resize(ctx context.Context, id string, r *runtimeapi.LinuxContainerResources) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.Runtime.UpdateContainerResources(ctx, &runtimeapi.UpdateContainerResourcesRequest{ContainerId: id, Linux: r})
+	return err
+}
+
 // ReopenLog makes the runtime write to a new file at the container's log path.
 func (c *Client) ReopenLog(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -84,6 +84,16 @@ func OOMScoreAdj(pod *v1.Pod, c *v1.Container, capacity int64) int64 {
 	return adj
 }
 
+// Resize renders what a resize sets: no limit has to be said.
+func (r *Renderer) Resize(pod *v1.Pod, c *v1.Container) *runtimeapi.LinuxContainerResources {
+	out := r.containerResources(pod, c)
+	if out.CpuQuota == 0 {
+		out.CpuQuota = -1
+	}
+	out.OomScoreAdj = 0 // stays
+	return out
+}
+
 func (r *Renderer) containerResources(pod *v1.Pod, c *v1.Container) *runtimeapi.LinuxContainerResources {
 	request := c.Resources.Requests.Cpu()
 	if request.IsZero() && !c.Resources.Limits.Cpu().IsZero() {

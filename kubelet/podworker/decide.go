@@ -158,6 +158,7 @@ func decideRun(v View, p *Plan) {
 	for i := range v.Pod.Spec.Containers {
 		keep(v, p, &v.Pod.Spec.Containers[i], false)
 	}
+	decideResize(v, p)
 }
 
 // decideSetUp gets the sandbox, volumes and the rest to stand.

@@ -46,17 +46,19 @@ func (m *Manager) Update(pod *v1.Pod) {
 	defer m.mu.Unlock()
 	w := m.workers[pod.UID]
 	if w == nil {
-		w = m.newLocked(pod)
+		m.newLocked(pod)
 	} else {
-		w.change(func() { w.take(pod) })
+		m.updateLocked(w, pod)
 	}
 }
 
-func (m *Manager) newLocked(pod *v1.Pod) *Worker {
+func (m *Manager) newLocked(pod *v1.Pod) {
 	rt := m.known[pod.UID]
 	delete(m.known, pod.UID)
-	w := newWorker(m.d, pod, rt)
-	w.take(pod)
+	w := newWorker(m.d, resumed(pod), rt)
+	got, size := m.allocateLocked(w, pod)
+	w.view.Resize.Pending, w.view.Resize.Message = size.Pending, size.Message
+	w.take(got)
 	if rt == nil && w.view.Stop == nil && fresh(pod) {
 		if final := m.admit(pod, m.activeLocked()); final != nil {
 			w.view.Stop = &Stop{Final: *final, Deadline: time.Now()}
@@ -64,7 +66,6 @@ func (m *Manager) newLocked(pod *v1.Pod) *Worker {
 		}
 	}
 	m.startLocked(w)
-	return w
 }
 
 func (m *Manager) startLocked(w *Worker) {
@@ -79,6 +80,7 @@ func (m *Manager) startLocked(w *Worker) {
 				delete(m.owner, id)
 			}
 		}
+		m.retryLocked()
 		m.mu.Unlock()
 		if m.ctx.Err() == nil {
 			m.d.Statuses.Forget(uid)

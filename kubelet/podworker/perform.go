@@ -47,6 +47,8 @@ func (w *Worker) perform(ctx context.Context, pod *v1.Pod, a Action) (apply func
 	case OpTearDown:
 		err := steps.TearDown(ctx, w.d.Pod, &steps.Pod{API: pod})
 		return w.settled(err, func() { w.view.Down = true }), err
+	case OpResize:
+		return w.resize(ctx, pod)
 	case OpForget:
 		err := w.forget(ctx, pod)
 		return w.settled(err, func() { w.view.Gone = true }), err
@@ -298,6 +300,13 @@ func (w *Worker) postStart(ctx context.Context, pod *v1.Pod, spec *v1.Container,
 func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
 	if a.Note {
 		w.tell(a.Container)(v1.EventTypeNormal, "Killing", a.Message)
+	}
+	if a.Planned {
+		w.mu.Lock()
+		mem := w.view.Containers[a.Container]
+		mem.Crash = Crash{ID: a.ID, Count: mem.Crash.Count} // taken for known, so that its end adds no rest
+		w.view.Containers[a.Container] = mem
+		w.mu.Unlock()
 	}
 	spec, _ := specOf(pod, a.Container)
 	if spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {

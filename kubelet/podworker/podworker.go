@@ -46,6 +46,7 @@ type View struct {
 	Busy    map[string]Op // by container name; PodKey for the pod as a whole
 	// Containers is what the worker remembers of containers, by name.
 	Containers map[string]Container
+	Resize     Resize
 	Down       bool // volumes and cgroup are gone
 	Gone       bool // nothing is left
 }
@@ -72,8 +73,24 @@ type SetUp struct {
 	RetryAt  time.Time
 }
 
+// Resize is how far the pod is from the size that it asks for.
+type Resize struct {
+	// Pending and Message say why the spec's newest size is not tried; empty when it is.
+	Pending, Message string
+	Error            string // of the last try
+	Failures         int
+	RetryAt          time.Time
+}
+
+// Sized is the size that a container, by its runtime id, was last given.
+type Sized struct {
+	ID   string
+	Size cri.Size
+}
+
 // Container is what is remembered of one container.
 type Container struct {
+	Sized Sized
 	Image *images.Image // present, for the next start
 	Ports []int32       // that the image of the last start listens on
 	Fault *Fault
@@ -111,6 +128,7 @@ const (
 	OpRemove      Op = "remove"
 	OpStopSandbox Op = "stop sandbox"
 	OpTearDown    Op = "tear down"
+	OpResize      Op = "resize"
 	OpForget      Op = "forget" // remove from the runtime, and from the API if it asked for it
 )
 
@@ -123,6 +141,7 @@ type Action struct {
 	Deadline  time.Time // until when a container may take to stop
 	Message   string
 	Note      bool // whether the message goes out as an event
+	Planned   bool // the container's end is no crash of it
 }
 
 // Note is an event of a container that a decision asks for, once for each rest.

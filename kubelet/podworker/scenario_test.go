@@ -24,6 +24,7 @@ import (
 //	unhealthy NAME   a liveness probe has failed
 //	delete GRACE     the API asks for the pod's end
 //	image NAME IMAGE the spec's image changes
+//	resize NAME      (YAML resources) the spec's size changes
 //	tick DURATION    time passes
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*")
@@ -93,6 +94,12 @@ func play(t *testing.T, at **sim, d *datadriven.TestData) string {
 			t.Fatal(err)
 		}
 		s.v.Stop = &Stop{Deleted: true, Deadline: s.v.Now.Add(g)}
+	case "resize":
+		spec, _ := specOf(s.v.Pod, arg(0))
+		spec.Resources = v1.ResourceRequirements{}
+		if err := yaml.UnmarshalStrict([]byte(d.Input), &spec.Resources); err != nil {
+			t.Fatal(err)
+		}
 	case "tick":
 		g, err := time.ParseDuration(arg(0))
 		if err != nil {

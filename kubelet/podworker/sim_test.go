@@ -10,6 +10,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"google.golang.org/protobuf/proto"
+
+	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/status"
 )
@@ -91,11 +94,33 @@ func (s *sim) finish(a Action, ok bool) {
 		}
 		id := fmt.Sprintf("%s-%d", a.Container, a.Attempt)
 		s.v.Runtime.Merge(nil, &runtimeapi.ContainerStatus{Id: id, State: runtimeapi.ContainerState_CONTAINER_RUNNING, CreatedAt: s.stamp(),
-			StartedAt: s.v.Now.UnixNano(), Metadata: &runtimeapi.ContainerMetadata{Name: a.Container, Attempt: a.Attempt}})
+			StartedAt: s.v.Now.UnixNano(), Metadata: &runtimeapi.ContainerMetadata{Name: a.Container, Attempt: a.Attempt}, Resources: s.size(a.Container)})
 		mem.Probe = status.Probed{ID: id, Started: true, Ready: true}
 		s.v.Containers[a.Container] = mem
 	case OpKill:
+		if a.Planned {
+			mem.Crash = Crash{ID: a.ID, Count: mem.Crash.Count}
+			s.v.Containers[a.Container] = mem
+		}
 		s.exit(a.ID, 137)
+	case OpResize:
+		if !ok {
+			s.v.Resize.Error, s.v.Resize.RetryAt = "cannot", s.v.Now.Add(time.Second)
+			return
+		}
+		s.v.Resize = Resize{}
+		for id, c := range unsized(s.v) {
+			have, _ := cri.ActualSize(s.v.Runtime.Container(c.Name))
+			if cri.RestartsFor(c, have, cri.SizeOf(c)) {
+				continue
+			}
+			n := proto.CloneOf(s.v.Runtime.Container(c.Name))
+			n.Resources = s.size(c.Name)
+			s.v.Runtime.Merge(nil, n)
+			mem := s.v.Containers[c.Name]
+			mem.Sized = Sized{id, cri.SizeOf(c)}
+			s.v.Containers[c.Name] = mem
+		}
 	case OpRemove:
 		s.v.Runtime.RemoveContainer(a.ID)
 	case OpStopSandbox:
@@ -114,6 +139,17 @@ func (s *sim) finish(a Action, ok bool) {
 		}
 		s.v.Gone = true
 	}
+}
+
+// size is what a runtime reports of a container that has the spec's size.
+func (s *sim) size(name string) *runtimeapi.ContainerResources {
+	spec, _ := specOf(s.v.Pod, name)
+	if spec == nil {
+		return nil
+	}
+	want := cri.SizeOf(spec)
+	return &runtimeapi.ContainerResources{Linux: &runtimeapi.LinuxContainerResources{CpuShares: want.Shares, CpuQuota: want.Quota,
+		CpuPeriod: cri.CPUPeriod, MemoryLimitInBytes: want.Memory}}
 }
 
 func (s *sim) retry() {
@@ -193,6 +229,7 @@ func (s *sim) describePlan(p Plan) string {
 	for name, c := range s.v.Containers {
 		in.Probed[name] = c.Probe
 	}
+	in.Resize = status.Resize{Error: s.v.Resize.Error, InProgress: len(unsized(s.v)) > 0}
 	if st := s.v.Stop; st != nil {
 		in.Final = st.Final
 		if in.Final.Done = !anyRunning(s.v); !in.Final.Done {
@@ -204,6 +241,11 @@ func (s *sim) describePlan(p Plan) string {
 	for _, c := range got.Conditions {
 		if c.Type == v1.PodReady {
 			fmt.Fprintf(&b, ", ready %s", c.Status)
+		}
+	}
+	for _, c := range got.Conditions {
+		if c.Type == v1.PodResizeInProgress {
+			b.WriteString(", resizing " + c.Message)
 		}
 	}
 	if got.Reason != "" {

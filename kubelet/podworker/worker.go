@@ -25,6 +25,7 @@ type Deps struct {
 	Client     *cri.Client
 	Pod        []steps.Step
 	Containers []steps.ContainerStep
+	Resizer    *steps.Resizer
 	Images     *images.Puller
 	Volumes    *volume.Manager
 	Prober     *probe.Prober
@@ -35,6 +36,8 @@ type Deps struct {
 	LogRoot    string
 	LogLinks   string // directory of the flat links to container logs; empty for none
 	HostIPs    func() []string
+	// Fits says whether a pod that runs may have the size it asks for beside those that are here: why not, or nothing.
+	Fits func(pod *v1.Pod, here []*v1.Pod) (pending, message string)
 	// DeletePod removes the API object at once, if it still has that uid.
 	DeletePod func(ctx context.Context, pod *v1.Pod) error
 	// Observe counts; its functions may be nil.
@@ -54,6 +57,8 @@ type Worker struct {
 	kick chan struct{}
 	seen time.Time
 	self *v1.Pod // as first seen; only names and containers are read
+	// asked is the pod as its source has it, where the node has not given it the size it asks for. The manager's.
+	asked *v1.Pod
 
 	mu      sync.Mutex
 	view    View // Pod, Runtime, Stop, SetUp, Busy, Containers, Down, Gone; Now is set for each decision
@@ -234,6 +239,8 @@ func (w *Worker) status(plan Plan) v1.PodStatus {
 	for name, c := range w.view.Containers {
 		in.Probed[name] = c.Probe
 	}
+	in.Resize = status.Resize{Pending: w.view.Resize.Pending, Message: w.view.Resize.Message, Error: w.view.Resize.Error,
+		InProgress: w.view.Busy[PodKey] == OpResize || len(unsized(w.view)) > 0}
 	if s := w.view.Stop; s != nil {
 		in.Final = s.Final
 		in.Final.Done = !anyRunning(w.view)
@@ -284,7 +291,7 @@ func basis(pod *v1.Pod, last *v1.PodStatus) *v1.Pod {
 
 func ours(t v1.PodConditionType) bool {
 	switch t {
-	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled:
+	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled, v1.PodResizePending, v1.PodResizeInProgress:
 		return true
 	}
 	return false

@@ -20,9 +20,10 @@ func conditions(in Input, s v1.PodStatus) []v1.PodCondition {
 		flag(v1.PodScheduled, true, "", ""),
 	}
 	own = append(own, in.Final.Conditions...)
+	own = append(own, resize(in)...)
 	var out []v1.PodCondition
 	for _, c := range in.Pod.Status.Conditions {
-		if find(own, c.Type) == nil {
+		if find(own, c.Type) == nil && c.Type != v1.PodResizePending && c.Type != v1.PodResizeInProgress {
 			out = append(out, c)
 		}
 	}
@@ -33,6 +34,25 @@ func conditions(in Input, s v1.PodStatus) []v1.PodCondition {
 			c.LastTransitionTime = old.LastTransitionTime
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// resize renders the two conditions that are there only while they hold.
+func resize(in Input) (out []v1.PodCondition) {
+	r := in.Resize
+	if in.Final.Phase != "" || in.Final.Done {
+		return nil
+	}
+	if r.Pending != "" {
+		out = append(out, flag(v1.PodResizePending, true, r.Pending, r.Message))
+	}
+	if r.InProgress {
+		reason := ""
+		if r.Error != "" {
+			reason = v1.PodReasonError
+		}
+		out = append(out, flag(v1.PodResizeInProgress, true, reason, r.Error))
 	}
 	return out
 }

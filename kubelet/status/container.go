@@ -43,7 +43,7 @@ func one(in Input, c *v1.Container, before *v1.ContainerStatus, init bool) v1.Co
 	if cur.ImageId != "" && s.ImageID == "" {
 		s.ImageID = cur.ImageId
 	}
-	s.Resources, s.AllocatedResources = resources(c), c.Resources.Requests
+	s.Resources, s.AllocatedResources = cri.Resources(c, cur), c.Resources.Requests
 	if u := cur.User.GetLinux(); u != nil {
 		s.User = &v1.ContainerUser{Linux: &v1.LinuxContainerUser{UID: u.Uid, GID: u.Gid, SupplementalGroups: u.SupplementalGroups}}
 	}
@@ -54,10 +54,6 @@ func one(in Input, c *v1.Container, before *v1.ContainerStatus, init bool) v1.Co
 	ready(in, c, cur, &s, init)
 	s.VolumeMounts = mounts(c)
 	return s
-}
-
-func resources(c *v1.Container) *v1.ResourceRequirements {
-	return &v1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits}
 }
 
 func mounts(c *v1.Container) []v1.VolumeMountStatus {

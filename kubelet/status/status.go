@@ -34,6 +34,13 @@ type Final struct {
 	Conditions      []v1.PodCondition
 }
 
+// Resize is how a pod's size in the spec and on the node relate.
+type Resize struct {
+	Pending, Message string // why the spec's size is not tried; empty when it is
+	InProgress       bool
+	Error            string // of the last try
+}
+
 // Input is everything that a status is made from.
 type Input struct {
 	Pod     *v1.Pod // as last seen in the API, with its status
@@ -41,6 +48,7 @@ type Input struct {
 	Waiting map[string]Waiting
 	Probed  map[string]Probed
 	Final   Final
+	Resize  Resize
 	HostIPs []string
 	Now     time.Time
 	// SandboxReady is false until the sandbox and volumes stand.
