@@ -22,7 +22,9 @@ func (c *call) subresource() error {
 		return apierrors.NewNotFound(c.ep.gr, "")
 	}
 	sub := c.ep.subs[name]
-	if sub != nil && slices.Contains(sub.Connect, c.info.Verb) {
+	// OPTIONS is no verb of ours, but one that a proxied server may know.
+	asked := c.info.Verb == "" && c.r.Method == http.MethodOptions && name == "proxy"
+	if sub != nil && (asked || slices.Contains(sub.Connect, c.info.Verb)) {
 		return c.connect(sub)
 	}
 	offer := codec.Objects
