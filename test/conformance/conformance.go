@@ -55,5 +55,6 @@ func behaviours() []behaviour {
 		names(),
 		scheduling(),
 		persistentVolumes(),
+		commandLine(),
 	)
 }

@@ -160,9 +160,9 @@ func watchConsistency(f *fixture) {
 	defer func() { cancel(); <-wrote }()
 	var all []watch.Interface
 	for range writes / 2 {
-		want := version(f, f.next(first, "the first watch"))
+		want := revision(f, f.next(first, "the first watch"))
 		for i, w := range all {
-			f.expect(version(f, f.next(w, fmt.Sprintf("watch %d", i))) == want, "watch %d sees another event than the first", i)
+			f.expect(revision(f, f.next(w, fmt.Sprintf("watch %d", i))) == want, "watch %d sees another event than the first", i)
 		}
 		all = append(all, f.watchConfigMaps(metav1.ListOptions{ResourceVersion: want}))
 	}
@@ -189,7 +189,7 @@ func produce(ctx context.Context, f *fixture, writes int) error {
 	return nil
 }
 
-func version(f *fixture, e watch.Event) string {
+func revision(f *fixture, e watch.Event) string {
 	cm, ok := e.Object.(*corev1.ConfigMap)
 	f.expect(ok, "event %s of a %T", e.Type, e.Object)
 	return cm.ResourceVersion

@@ -3,8 +3,10 @@ package conformance
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -56,3 +58,5 @@ func dropFinalizers(f *fixture, pod string) func(context.Context) error {
 
 // decodeSegment decodes a part of a JWT.
 func decodeSegment(s string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(s) }
+
+func asExit(err error, into **exec.ExitError) bool { return errors.As(err, into) }
