@@ -7,7 +7,7 @@ export GOFLAGS := -buildvcs=false
 VERSION  ?= v1.37.2
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.buildMeta=hyperkube.$(REVISION) -X github.com/containerd/containerd/v2/version.Version=2.4.2 \
-	$(foreach p,component-base/version client-go/pkg/version,-X k8s.io/$(p).gitVersion=$(VERSION) -X k8s.io/$(p).gitCommit=$(REVISION) -X k8s.io/$(p).gitTreeState=)
+	$(foreach p,component-base/version client-go/pkg/version,-X k8s.io/$(p).gitVersion=$(VERSION) -X k8s.io/$(p).gitCommit=$(REVISION) -X k8s.io/$(p).gitTreeState= -X k8s.io/$(p).gitMajor=1 -X k8s.io/$(p).gitMinor=37)
 FILES    := runtime/carried/files
 DATA_DIR ?= /var/lib/hyperkube
 

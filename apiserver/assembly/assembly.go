@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -146,6 +147,10 @@ func (a *Assembly) build() error {
 	if o.Version != "" {
 		so.Version = apiserver.DefaultVersion()
 		so.Version.GitVersion = o.Version
+		// The build's metadata ends with the commit: v1.2.3+hyperkube.0123abc.
+		if _, meta, ok := strings.Cut(o.Version, "+"); ok {
+			so.Version.GitCommit = meta[strings.LastIndex(meta, ".")+1:]
+		}
 	}
 	for _, add := range []func(*apiserver.Options) error{a.addAuthentication, a.addAuthorization, a.addAdmission, a.addDocuments, a.addConnect, a.addReadiness} {
 		if err := add(&so); err != nil {
