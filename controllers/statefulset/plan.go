@@ -84,7 +84,7 @@ func planPods(s snapshot) plan {
 	if s.set.DeletionTimestamp != nil {
 		return p
 	}
-	if !p.fill(s, slots) || !p.shrink(s, slots, condemned) {
+	if !p.fill(s, slots) || !p.shrink(s, condemned) {
 		return p
 	}
 	if s.set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
@@ -151,23 +151,29 @@ func (p *plan) fill(s snapshot, slots []*corev1.Pod) bool {
 func (p *plan) slotFor(s snapshot, at int) slot {
 	rolling := s.set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType
 	old := at < partitionOf(s.set)
-	if r := s.set.Spec.UpdateStrategy.RollingUpdate; r == nil || r.Partition == nil || *r.Partition == 0 {
+	if s.set.Spec.UpdateStrategy.RollingUpdate == nil {
 		old = at < int(s.set.Status.CurrentReplicas)
 	}
 	return slot{ordinal: startOf(s.set) + at, update: s.current == s.update || !(rolling && old)}
 }
 
-// shrink removes pods beyond the wanted number; false: wait for what it began.
-func (p *plan) shrink(s snapshot, slots, condemned []*corev1.Pod) bool {
+// shrink removes pods beyond the wanted number; false: wait for what it began. In order, the highest goes
+// when it is well, or when it is the only one that is not: a set in trouble is left as it is.
+func (p *plan) shrink(s snapshot, condemned []*corev1.Pod) bool {
 	if len(condemned) == 0 {
 		return true
+	}
+	if ordered(s.set) {
+		last := condemned[0]
+		others := slices.ContainsFunc(condemned[1:], func(pod *corev1.Pod) bool { return !p.well(s, pod) })
+		if last.DeletionTimestamp == nil && (p.well(s, last) || !others) {
+			p.remove = append(p.remove, last)
+		}
+		return false
 	}
 	for _, pod := range condemned {
 		if pod.DeletionTimestamp == nil {
 			p.remove = append(p.remove, pod)
-		}
-		if ordered(s.set) {
-			return false
 		}
 	}
 	return false

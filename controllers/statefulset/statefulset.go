@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -49,7 +50,7 @@ func New(e *env.Env) (env.Runner, error) {
 	}
 	c.loop = e.Controller("statefulset-controller", c.reconcile)
 	kit.WatchSelf(c.loop, c.sets)
-	kit.Needs(c.loop, c.claims)
+	kit.Watch(c.loop, c.claims, c.setsOfClaim)
 	kit.Needs(c.loop, c.revisions)
 	kit.Watch(c.loop, c.pods, c.setsOf)
 	return c.loop, nil
@@ -70,6 +71,20 @@ func (c *controller) setsOf(p *corev1.Pod) []kit.Key {
 		sel, err := metav1.LabelSelectorAsSelector(s.Spec.Selector)
 		if err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
 			keys = append(keys, kit.KeyOf(s))
+		}
+	}
+	return keys
+}
+
+// setsOfClaim are the sets whose policy a claim that is new or changed may follow.
+func (c *controller) setsOfClaim(claim *corev1.PersistentVolumeClaim) []kit.Key {
+	var keys []kit.Key
+	for _, s := range c.sets.ListIn(claim.Namespace) {
+		for i := range s.Spec.VolumeClaimTemplates {
+			if strings.HasPrefix(claim.Name, s.Spec.VolumeClaimTemplates[i].Name+"-"+s.Name+"-") {
+				keys = append(keys, kit.KeyOf(s))
+				break
+			}
 		}
 	}
 	return keys
@@ -104,7 +119,9 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		}
 	}
 	p := planPods(snapshot{set: set, current: current.Name, update: update.Name, pods: pods, now: time.Now()})
-	err = c.apply(ctx, set, p, current, update)
+	if err = c.own(ctx, set, pods); err == nil {
+		err = c.apply(ctx, set, p, current, update)
+	}
 	if err == nil {
 		used := map[string]bool{current.Name: true, update.Name: true}
 		for _, pod := range pods {
