@@ -55,7 +55,9 @@ func claimOwners(s *appsv1.StatefulSet, c *corev1.PersistentVolumeClaim, pod *co
 }
 
 // ofPod: the reference is to the claim's pod, of this life or an earlier one.
-func ofPod(o metav1.OwnerReference, pod *corev1.Pod) bool { return o.Kind == "Pod" && o.Name == pod.Name }
+func ofPod(o metav1.OwnerReference, pod *corev1.Pod) bool {
+	return o.Kind == "Pod" && o.Name == pod.Name
+}
 
 // own brings the owners of all claims up to date. It comes before pods are removed, so that a claim goes
 // with the pod that it should go with.
