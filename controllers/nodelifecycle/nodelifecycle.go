@@ -127,33 +127,24 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if !ok {
 		return kit.Result{}, nil
 	}
-	now := time.Now()
+	s := snapshot{node: n, graces: c.graces, now: time.Now()}
 	c.mu.Lock()
-	seen, unwell := c.seen[n.Name], c.unwell[n.Name]
+	s.seen = c.seen[n.Name]
+	unwell := c.unwell[n.Name]
 	c.mu.Unlock()
-	conditions, after := planHealth(n, seen, now, c.graces)
-	if conditions != nil {
+	p := planNode(s, func(n *corev1.Node) verdict { return c.zones.may(n, c.nodes.List, s.now) })
+	if p.conditions != nil {
 		out := n.DeepCopy()
-		out.Status.Conditions = conditions
+		out.Status.Conditions = p.conditions
 		out, err := c.env.Kube.CoreV1().Nodes().UpdateStatus(ctx, out, metav1.UpdateOptions{})
 		if err != nil {
 			return kit.Result{}, fmt.Errorf("marking node as unknown: %w", err)
 		}
-		c.env.Log.Warn("node fell silent", "node", n.Name, "since", seen)
+		c.env.Log.Warn("node fell silent", "node", n.Name, "since", s.seen)
 		n = out
 	}
-	evict, calm := false, false
-	if evictionTaint(n) != "" {
-		wait := time.Duration(0)
-		if wantsEviction(n) {
-			evict, calm, wait = c.zones.may(n, c.nodes.List, now)
-		}
-		if wait > 0 && (after == 0 || wait < after) {
-			after = wait
-		}
-	}
-	if taints := planTaints(n, evict, calm, now); taints != nil {
-		if err := c.writeTaints(ctx, n, taints); err != nil {
+	if p.taints != nil {
+		if err := c.writeTaints(ctx, n, p.taints); err != nil {
 			return kit.Result{}, err
 		}
 	}
@@ -162,7 +153,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 			return kit.Result{}, err
 		}
 	}
-	return kit.After(after), nil
+	return kit.After(p.after), nil
 }
 
 func (c *controller) writeTaints(ctx context.Context, n *corev1.Node, taints []corev1.Taint) error {

@@ -30,6 +30,42 @@ var byCondition = []struct {
 // graces are how long a node may be silent.
 type graces struct{ running, starting time.Duration }
 
+// snapshot is all that a plan depends on.
+type snapshot struct {
+	node   *corev1.Node
+	seen   time.Time // its last sign of life
+	graces graces
+	now    time.Time
+}
+
+// plan is what to write, nil for nothing, and when to look again.
+type plan struct {
+	conditions []corev1.NodeCondition
+	taints     []corev1.Taint
+	after      time.Duration
+}
+
+// planNode judges a node. may is asked once the node has earned a taint that makes pods leave; it may see the
+// node as the plan leaves it.
+func planNode(s snapshot, may func(*corev1.Node) verdict) plan {
+	p := plan{}
+	p.conditions, p.after = planHealth(s.node, s.seen, s.now, s.graces)
+	n := s.node
+	if p.conditions != nil {
+		n = n.DeepCopy()
+		n.Status.Conditions = p.conditions
+	}
+	var v verdict
+	if evictionTaint(n) != "" {
+		v = may(n)
+		if v.after > 0 && (p.after == 0 || v.after < p.after) {
+			p.after = v.after
+		}
+	}
+	p.taints = planTaints(n, v.leave, v.calm, s.now)
+	return p
+}
+
 // planHealth judges a node by when it last gave a sign of life. It returns the conditions to write,
 // nil when those it has will do, and when to look again.
 func planHealth(n *corev1.Node, seen, now time.Time, g graces) (conditions []corev1.NodeCondition, after time.Duration) {

@@ -22,15 +22,24 @@ type zones struct {
 	mu      sync.Mutex
 	counted time.Time
 	state   map[string]*zone
-	calm    bool
+	nodes   int
+	unwell  int
 }
 
 type zone struct {
-	nodes, unwell int
-	next          time.Time
+	nodes  int
+	unwell map[string]bool
+	next   time.Time
 }
 
-// refreshZones is how long a count is believed.
+// verdict is whether pods may be made to leave a node now. calm: no pods leave any node. after: when to
+// ask again.
+type verdict struct {
+	leave, calm bool
+	after       time.Duration
+}
+
+// refreshZones is how long a count is believed, and how often an unwell node asks.
 const refreshZones = 5 * time.Second
 
 func zoneOf(n *corev1.Node) string {
@@ -39,60 +48,64 @@ func zoneOf(n *corev1.Node) string {
 
 // countLocked takes stock of all nodes.
 func (z *zones) countLocked(nodes []*corev1.Node, now time.Time) {
-	if now.Sub(z.counted) < refreshZones {
-		return
-	}
 	z.counted = now
-	next := map[string]*zone{}
-	ready := 0
+	old := z.state
+	z.state, z.nodes, z.unwell = map[string]*zone{}, 0, 0
 	for _, n := range nodes {
-		s := next[zoneOf(n)]
+		name := zoneOf(n)
+		s := z.state[name]
 		if s == nil {
-			s = &zone{}
-			if old := z.state[zoneOf(n)]; old != nil {
-				s.next = old.next
+			s = &zone{unwell: map[string]bool{}}
+			if was := old[name]; was != nil {
+				s.next = was.next
 			}
-			next[zoneOf(n)] = s
+			z.state[name] = s
 		}
 		s.nodes++
+		z.nodes++
 		if readiness(n) != corev1.ConditionTrue {
-			s.unwell++
-		} else {
-			ready++
+			z.fellLocked(s, n)
 		}
 	}
-	z.state = next
-	z.calm = len(nodes) > 0 && ready == 0
 }
 
-// may asks whether pods may be made to leave n now, and if not, when to ask again. calm: no pods leave
-// any node.
-func (z *zones) may(n *corev1.Node, nodes func() []*corev1.Node, now time.Time) (ok, calm bool, after time.Duration) {
+func (z *zones) fellLocked(s *zone, n *corev1.Node) {
+	if !s.unwell[n.Name] {
+		s.unwell[n.Name] = true
+		z.unwell++
+	}
+}
+
+// may asks for a node that is not well; nodes lists all, perhaps not yet with the news of this one.
+func (z *zones) may(n *corev1.Node, nodes func() []*corev1.Node, now time.Time) verdict {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if now.Sub(z.counted) >= refreshZones {
 		z.countLocked(nodes(), now)
 	}
-	if z.calm {
-		return false, true, refreshZones
-	}
+	later := verdict{after: refreshZones}
 	s := z.state[zoneOf(n)]
 	if s == nil {
-		return false, false, refreshZones
+		return later
+	}
+	z.fellLocked(s, n)
+	if z.unwell >= z.nodes {
+		return verdict{calm: true, after: refreshZones}
 	}
 	rate := z.rate
-	if all := s.unwell == s.nodes; !all && s.unwell > 2 && float64(s.unwell) >= unhealthyShare*float64(s.nodes) {
+	ill := len(s.unwell)
+	if ill < s.nodes && ill > 2 && float64(ill) >= unhealthyShare*float64(s.nodes) {
 		if s.nodes <= largeZone {
-			return false, false, refreshZones
+			return later
 		}
 		rate *= slowFactor
 	}
-	if rate <= 0 {
-		return false, false, refreshZones
+	if rate <= 0 || !wantsEviction(n) { // pods leave it already
+		return later
 	}
 	if now.Before(s.next) {
-		return false, false, s.next.Sub(now)
+		return verdict{after: s.next.Sub(now)}
 	}
 	s.next = now.Add(time.Duration(float64(time.Second) / rate))
-	return true, false, 0
+	return verdict{leave: true, after: refreshZones}
 }
