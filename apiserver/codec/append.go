@@ -40,9 +40,8 @@ func (v *View) AppendEntry(dst []byte, m Media, e *store.Entry) ([]byte, error) 
 	return appendReadable(dst, m, appendJSON(nil, v.headOf(m), body))
 }
 
-// AppendWritten is AppendEntry for the answer to a write. Most objects are written
-// more often than they are read over a wire, so the message is made in place and
-// not kept.
+// AppendWritten is AppendEntry for the answer to a write by a role of this process:
+// the message is made in place and not kept.
 func (v *View) AppendWritten(dst []byte, m Media, e *store.Entry) ([]byte, error) {
 	msg, ok := e.Object.(protoMessage)
 	if !ok || m.Wire != Proto || m.Shape != Whole || v.convert != nil || e.Holds(v.proto) {
