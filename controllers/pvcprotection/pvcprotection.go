@@ -31,10 +31,17 @@ func New(e *env.Env) (env.Runner, error) {
 		if !ok {
 			return kit.Result{}, nil
 		}
-		used := slices.ContainsFunc(pods.ByIndex(byClaim, key.String()), func(p *corev1.Pod) bool { return !podctl.Finished(p) && p.Spec.NodeName != "" })
+		used := slices.ContainsFunc(pods.ByIndex(byClaim, key.String()), uses)
 		finalizers, changed := plan(c, claimFinalizer, used)
 		if !changed {
 			return kit.Result{}, nil
+		}
+		if c.DeletionTimestamp != nil {
+			// A pod may have come to a node a moment ago: the server is asked before the claim is let go.
+			live, err := usedLive(ctx, e, key)
+			if live || err != nil {
+				return kit.Result{}, err
+			}
 		}
 		out := c.DeepCopy()
 		out.Finalizers = finalizers
@@ -56,6 +63,20 @@ func New(e *env.Env) (env.Runner, error) {
 		Delete: users,
 	})
 	return loop, nil
+}
+
+// uses: the pod, of a claim, has it or will have it on its node.
+func uses(p *corev1.Pod) bool { return !podctl.Finished(p) && p.Spec.NodeName != "" }
+
+// usedLive asks the API server whether a pod uses a claim.
+func usedLive(ctx context.Context, e *env.Env, claim kit.Key) (bool, error) {
+	list, err := e.Kube.CoreV1().Pods(claim.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, fmt.Errorf("listing pods that may use the claim: %w", err)
+	}
+	return slices.ContainsFunc(list.Items, func(p corev1.Pod) bool {
+		return uses(&p) && slices.Contains(claimsOf(&p), claim.String())
+	}), nil
 }
 
 // NewForVolumes makes the controller of volumes.
