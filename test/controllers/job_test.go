@@ -43,8 +43,17 @@ func jobCondition(j *batchv1.Job, t batchv1.JobConditionType) string {
 	return ""
 }
 
+// evenFails: pods of even indexes fail.
+func evenFails(p *corev1.Pod) corev1.PodPhase {
+	switch p.Annotations[batchv1.JobCompletionIndexAnnotation] {
+	case "0", "2", "4":
+		return corev1.PodFailed
+	}
+	return corev1.PodSucceeded
+}
+
 func TestJobs(t *testing.T) {
-	five, three, zero := int32(5), int32(3), int32(0)
+	five, three, two, one, zero := int32(5), int32(3), int32(2), int32(1), int32(0)
 	indexed := batchv1.IndexedCompletion
 	succeed := func(*corev1.Pod) corev1.PodPhase { return corev1.PodSucceeded }
 	cases := map[string]struct {
@@ -71,6 +80,36 @@ func TestJobs(t *testing.T) {
 			phase: func(*corev1.Pod) corev1.PodPhase { return corev1.PodFailed },
 			done: func(j *batchv1.Job) bool {
 				return jobCondition(j, batchv1.JobFailed) == "BackoffLimitExceeded" && j.Status.Failed == 1
+			},
+		},
+		"some indexes fail": {
+			spec: func(s *batchv1.JobSpec) {
+				s.Completions, s.Parallelism, s.CompletionMode, s.BackoffLimitPerIndex = &five, &five, &indexed, &zero
+			},
+			phase: evenFails,
+			done: func(j *batchv1.Job) bool {
+				return jobCondition(j, batchv1.JobFailed) == "FailedIndexes" && j.Status.CompletedIndexes == "1,3" &&
+					*j.Status.FailedIndexes == "0,2,4" && j.Status.Failed == 3 && j.Status.Succeeded == 2
+			},
+		},
+		"too many indexes fail": {
+			spec: func(s *batchv1.JobSpec) {
+				s.Completions, s.Parallelism, s.CompletionMode, s.BackoffLimitPerIndex, s.MaxFailedIndexes = &five, &one, &indexed, &zero, &zero
+			},
+			phase: evenFails,
+			done: func(j *batchv1.Job) bool {
+				return jobCondition(j, batchv1.JobFailed) == "MaxFailedIndexesExceeded" && *j.Status.FailedIndexes == "0"
+			},
+		},
+		"enough succeed": {
+			spec: func(s *batchv1.JobSpec) {
+				s.Completions, s.Parallelism, s.CompletionMode, s.BackoffLimitPerIndex = &five, &five, &indexed, &one
+				s.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededCount: &two}}}
+			},
+			phase: evenFails,
+			done: func(j *batchv1.Job) bool {
+				return jobCondition(j, batchv1.JobComplete) == "SuccessPolicy" && jobCondition(j, batchv1.JobSuccessCriteriaMet) == "SuccessPolicy" &&
+					j.Status.CompletedIndexes == "1,3"
 			},
 		},
 	}
