@@ -29,6 +29,7 @@ type behaviour struct {
 // behaviours are all that can be run. A new area is a file and a line here.
 func behaviours() []behaviour {
 	return slices.Concat(
+		disruption(), // first, because some wait for the clock
 		apiKinds(),
 		configMapVolumes(),
 		secretVolumes(),
@@ -47,6 +48,7 @@ func behaviours() []behaviour {
 		garbage(),
 		limits(),
 		workloads(),
+		sets(),
 		jobs(),
 		identity(),
 		events(),
