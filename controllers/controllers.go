@@ -10,6 +10,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Options struct {
 	// garbage collector controllers need both.
 	Metadata  metadata.Interface
 	Discovery discovery.DiscoveryInterfaceWithContext
+	// As, when set, makes the clients with which a controller writes: those of its service account.
+	As func(account string) (kubernetes.Interface, metadata.Interface, error)
 	// Informers are read from. The Manager runs them unless InformersRun says that somebody else
 	// of the process does.
 	Informers    *kit.Informers
@@ -123,11 +126,26 @@ func (m *Manager) term(ctx context.Context, informers *kit.Informers, run bool) 
 		runners = append(runners, informers)
 	}
 	for _, d := range m.chosen {
-		r, err := d.New(e)
+		own, err := m.as(e, d)
+		if err != nil {
+			return err
+		}
+		r, err := d.New(own)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.Name, err)
 		}
 		runners = append(runners, r)
 	}
 	return runners.Run(ctx)
+}
+
+// as is the environment of one controller: with clients of its own where they are asked for.
+func (m *Manager) as(e *env.Env, d Descriptor) (*env.Env, error) {
+	if m.o.As == nil || d.Account == Manages {
+		return e, nil
+	}
+	own := *e
+	var err error
+	own.Kube, own.Metadata, err = m.o.As(cmp.Or(d.Account, d.Name))
+	return &own, err
 }

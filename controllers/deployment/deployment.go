@@ -235,8 +235,10 @@ func (c *controller) noteRevision(ctx context.Context, d *appsv1.Deployment, rev
 	if revision == "" {
 		return d, nil
 	}
-	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, d.UID, revisionAnnotation, revision)
-	out, err := c.kube.AppsV1().Deployments(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	// Not a patch: the default policy lets this controller update deployments only.
+	out := d.DeepCopy()
+	metav1.SetMetaDataAnnotation(&out.ObjectMeta, revisionAnnotation, revision)
+	out, err := c.kube.AppsV1().Deployments(d.Namespace).Update(ctx, out, metav1.UpdateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("noting revision %s: %w", revision, err)
 	}
