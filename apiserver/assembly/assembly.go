@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/api/scheme"
 	"hyperkube/apiserver"
@@ -71,6 +72,15 @@ type Options struct {
 	APIAudiences       []string
 	SigningKey         crypto.Signer
 	VerifyKeys         []crypto.PublicKey
+	// AlsoAccepted are issuers of older tokens; MaxTokenLife caps token requests (0: no cap).
+	AlsoAccepted []string
+	MaxTokenLife time.Duration
+	JWKSURI      string
+	// NoTokenExtension keeps the kubelet's hour an hour.
+	NoTokenExtension bool
+
+	// AdmissionOff names admission plugins to leave out.
+	AdmissionOff []string
 
 	// AlwaysAllow switches authorization off (--authorization-mode=AlwaysAllow).
 	AlwaysAllow bool
@@ -82,8 +92,14 @@ type Options struct {
 	KubeletClient *tls.Certificate
 	KubeletCAs    *x509.CertPool
 
-	AuditPath string
-	Version   string // gitVersion; empty: the default
+	// AddressTypes is the order in which nodes' addresses are tried; empty: connect's.
+	AddressTypes []corev1.NodeAddressType
+
+	AuditPath     string
+	AuditMaxBytes int64 // of one file; 0: filters' default
+	AuditKeep     int   // older files; 0: filters' default
+
+	Version string // gitVersion; empty: the default
 
 	DetectMutation bool // test builds
 }
@@ -142,7 +158,7 @@ func (a *Assembly) build() error {
 		Listener: o.Listener, Address: o.Address, TLS: o.TLS, Network: a.allocator, Handlers: map[string]http.Handler{},
 	}
 	if o.AuditPath != "" {
-		so.Audit = &filters.AuditLog{Path: o.AuditPath, Log: o.Log}
+		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Log: o.Log}
 	}
 	if o.Version != "" {
 		so.Version = apiserver.DefaultVersion()
@@ -165,6 +181,7 @@ func (a *Assembly) addAuthentication(so *apiserver.Options) error {
 	o := a.o
 	service, err := tokens.New(tokens.Config{
 		Issuer: o.Issuer, Key: o.SigningKey, VerifyKeys: o.VerifyKeys, APIAudiences: o.APIAudiences, Reader: a.Store,
+		AlsoAccepted: o.AlsoAccepted, MaxLifetime: o.MaxTokenLife, NoExtension: o.NoTokenExtension, JWKSURI: o.JWKSURI,
 	})
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 func (a *Assembly) addAdmission(so *apiserver.Options) error {
-	so.Admission = plugins.Default(plugins.Deps{Reader: a.Store, Authorizer: so.Authorizer, RBAC: a.rbac, Log: a.o.Log})
+	so.Admission = plugins.Default(plugins.Deps{Reader: a.Store, Authorizer: so.Authorizer, RBAC: a.rbac, Log: a.o.Log, Disabled: a.o.AdmissionOff})
 	return nil
 }
 
@@ -34,7 +34,7 @@ func (a *Assembly) addDocuments(so *apiserver.Options) (err error) {
 }
 
 func (a *Assembly) addConnect(so *apiserver.Options) error {
-	h, err := connect.New(connect.Deps{Reader: a.Store, Log: a.o.Log, KubeletClient: a.o.KubeletClient, KubeletCAs: a.o.KubeletCAs})
+	h, err := connect.New(connect.Deps{Reader: a.Store, Log: a.o.Log, KubeletClient: a.o.KubeletClient, KubeletCAs: a.o.KubeletCAs, AddressTypes: a.o.AddressTypes})
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,15 @@ func Default(d Deps) []admission.Plugin {
 	return list
 }
 
+// Names of the plugins that --enable-admission-plugins and --disable-admission-plugins may name.
+func Names() []string {
+	var names []string
+	for _, p := range Default(Deps{}) {
+		names = append(names, p.Name())
+	}
+	return names
+}
+
 func orDefault(seconds int64) int64 {
 	if seconds == 0 {
 		return defaulttolerationseconds.Seconds
