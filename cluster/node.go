@@ -164,11 +164,15 @@ func (n *node) networkOptions() (network.Options, error) {
 	}, nil
 }
 
-// sandboxes asks containerd which pod sandboxes it knows.
 func (n *node) sandboxes(ctx context.Context) (map[string]bool, error) {
-	conn, err := grpc.NewClient("unix://"+n.c.p.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return sandboxesOf(ctx, n.c.p.Socket)
+}
+
+// sandboxesOf asks a runtime which pod sandboxes it knows.
+func sandboxesOf(ctx context.Context, socket string) (map[string]bool, error) {
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return nil, fmt.Errorf("connecting to containerd: %w", err)
+		return nil, fmt.Errorf("connecting to the container runtime: %w", err)
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -1,0 +1,176 @@
+package cluster
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"k8s.io/client-go/metadata"
+
+	"hyperkube/apiserver/tokens"
+	"hyperkube/controllers"
+	"hyperkube/controllers/env"
+	"hyperkube/kit"
+	"hyperkube/kubelet"
+	"hyperkube/network"
+	"hyperkube/proxy"
+	"hyperkube/scheduler"
+)
+
+// ControllerManager is the controllers as a process of their own.
+type ControllerManager struct {
+	Client      Client
+	Election    Election
+	Port        Port
+	Controllers []string // as in --controllers
+	Config      env.Config
+	Accounts    bool          // each controller works as a service account of its own
+	TokenKey    crypto.Signer // signs tokens of legacy secrets; nil: none are made
+	Log         *slog.Logger
+}
+
+// Run runs the controllers until ctx ends.
+func (o ControllerManager) Run(ctx context.Context) error {
+	r, err := o.Client.Connect()
+	if err != nil {
+		return err
+	}
+	lease, err := o.Election.lease(r.Kube, o.Log)
+	if err != nil {
+		return err
+	}
+	meta, err := metadata.NewForConfig(r.Config)
+	if err != nil {
+		return fmt.Errorf("metadata client of the controllers: %w", err)
+	}
+	if o.TokenKey != nil {
+		// The issuer of legacy tokens is fixed; the one here is for other tokens.
+		o.Config.ServiceAccountToken, err = tokens.New(tokens.Config{Issuer: "kubernetes/serviceaccount", Key: o.TokenKey})
+		if err != nil {
+			return fmt.Errorf("--service-account-private-key-file: %w", err)
+		}
+	}
+	reg := newRegistries()
+	co := controllers.Options{
+		Kube: r.Kube, Metadata: meta, Registry: reg.fresh(o.Client.Agent), Informers: kit.NewInformers(r.Source, o.Log), Log: o.Log,
+		Controllers: o.Controllers, Lease: lease, Config: o.Config,
+	}
+	if o.Accounts {
+		co.As = r.As
+	}
+	m, err := controllers.New(co)
+	if err != nil {
+		return err
+	}
+	port, err := o.Port.open(r.Kube, reg, o.Log)
+	if err != nil {
+		return err
+	}
+	return together(port, m.Run)(ctx)
+}
+
+// Scheduler is the scheduler as a process of its own.
+type Scheduler struct {
+	Client   Client
+	Election Election
+	Port     Port
+	Names    []string // of the profiles; default-scheduler when empty
+	Log      *slog.Logger
+}
+
+// Run schedules until ctx ends.
+func (o Scheduler) Run(ctx context.Context) error {
+	r, err := o.Client.Connect()
+	if err != nil {
+		return err
+	}
+	lease, err := o.Election.lease(r.Kube, o.Log)
+	if err != nil {
+		return err
+	}
+	reg := newRegistries()
+	port, err := o.Port.open(r.Kube, reg, o.Log)
+	if err != nil {
+		return err
+	}
+	// All is made anew for each term: while parked, nothing is watched.
+	term := func(ctx context.Context) error { return o.term(ctx, r, reg) }
+	work := term
+	if lease != nil {
+		work = func(ctx context.Context) error { return kit.Lead(ctx, *lease, term) }
+	}
+	return together(port, work)(ctx)
+}
+
+func (o Scheduler) term(ctx context.Context, r *Remote, reg *registries) error {
+	so := scheduler.Options{Kube: r.Kube, Informers: kit.NewInformers(r.Source, o.Log), Logger: o.Log, Registry: reg.fresh(o.Client.Agent)}
+	for _, name := range o.Names {
+		so.Profiles = append(so.Profiles, scheduler.Profile{Name: name})
+	}
+	component := "default-scheduler"
+	if len(o.Names) == 1 {
+		component = o.Names[0]
+	}
+	var events *kit.Events
+	so.Recorder, events = kit.NewRecorder(r.Kube, component, o.Log)
+	s, err := scheduler.New(so)
+	if err != nil {
+		return err
+	}
+	return together(so.Informers.Run, events.Run, s.Run)(ctx)
+}
+
+// RunKubelet runs a kubelet whose API server is elsewhere; client and informers
+// of its options are made here. /healthz is served at the address healthz,
+// which may be empty.
+func RunKubelet(ctx context.Context, c Client, healthz string, o kubelet.Options) error {
+	r, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log)
+	k, err := kubelet.New(o)
+	if err != nil {
+		return err
+	}
+	answer, err := health(healthz)
+	if err != nil {
+		return err
+	}
+	return together(answer, o.Informers.Run, k.Run)(ctx)
+}
+
+// RunProxy is RunKubelet for the service proxy.
+func RunProxy(ctx context.Context, c Client, o proxy.Options) error {
+	r, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log)
+	p, err := proxy.New(o)
+	if err != nil {
+		return err
+	}
+	return together(o.Informers.Run, p.Run)(ctx)
+}
+
+// RunNetwork is RunKubelet for the pod network. endpoint is the runtime's CRI
+// socket, which knows whose addresses are still in use; it may be empty.
+func RunNetwork(ctx context.Context, c Client, endpoint string, o network.Options) error {
+	r, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log)
+	if endpoint != "" {
+		socket := strings.TrimPrefix(endpoint, "unix://")
+		o.Sandboxes = func(ctx context.Context) (map[string]bool, error) { return sandboxesOf(ctx, socket) }
+	}
+	n, err := network.New(o)
+	if err != nil {
+		return err
+	}
+	return together(o.Informers.Run, n.Run)(ctx)
+}
