@@ -51,8 +51,14 @@ var commands = [...]func() *cobra.Command{
 	resetCommand,
 	kubectlCommand,
 	etcdCommand,
-	dnsCommand,
+	apiserverCommand,
+	controllerManagerCommand,
+	schedulerCommand,
 	containerdCommand,
+	kubeletCommand,
+	networkCommand,
+	proxyCommand,
+	dnsCommand,
 	imageCommand,
 	versionCommand,
 }
@@ -89,9 +95,14 @@ func root(args []string) *cobra.Command {
 
 // small runs a role in a process of its own that gives back what its start took.
 func small(ctx context.Context, run func(context.Context) error) error {
+	return beside(ctx, func(ctx context.Context) { resident.Keep(ctx, resident.Options{}) }, run)
+}
+
+// beside runs a companion for as long as run takes.
+func beside(ctx context.Context, companion func(context.Context), run func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var kept sync.WaitGroup
-	kept.Go(func() { resident.Keep(ctx, resident.Options{}) })
+	kept.Go(func() { companion(ctx) })
 	defer kept.Wait()
 	defer cancel()
 	return run(ctx)

@@ -68,6 +68,7 @@ func upForeground(c *cobra.Command, o cluster.Options) error {
 		return fmt.Errorf("--log-level %q: want debug, info, warn or error", o.LogLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	bridgeKlog(log, 0)
 	err := cluster.Up(c.Context(), o, log, cluster.Printer(c.OutOrStdout()))
 	if errors.Is(err, cluster.ErrRunning) {
 		fmt.Fprintln(c.OutOrStdout(), "The cluster is up already.")

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"hyperkube/cluster"
+	"hyperkube/network"
+)
+
+// networkCommand is the one role without a standard daemon: the part of a node
+// that other clusters add as a CNI provider's DaemonSet.
+func networkCommand() *cobra.Command {
+	var (
+		o           network.Options
+		client      = cluster.Client{Agent: "hyperkube-network"}
+		clusterCIDR string
+		endpoint    string
+		verbosity   int
+	)
+	c, f := roleCommand("network", "Run the pod network of this node: bridge, masquerading, CNI configuration", func(c *cobra.Command) (err error) {
+		o.Log = roleLog("network", verbosity)
+		if o.NodeName, err = nodeName(o.NodeName); err != nil {
+			return err
+		}
+		if o.ClusterCIDRs, err = prefixes("cluster-cidr", clusterCIDR); err != nil {
+			return err
+		}
+		if len(o.ClusterCIDRs) == 0 {
+			return errors.New("--cluster-cidr is missing: name the pods' network, as the controller manager's flag does")
+		}
+		return small(c.Context(), func(ctx context.Context) error { return cluster.RunNetwork(ctx, client, endpoint, o) })
+	})
+	c.Long = `Run the pod network of this node: the bridge, masquerading and the CNI configuration,
+made from the podCIDR that the controller manager gave the node. The identity needs to
+read nodes; the proxy's kubeconfig will do. containerd must look for plugins where
+hyperkube-cni is, and for the configuration in --cni-conf-dir.`
+	f.IntVarP(&verbosity, "v", "v", 0, "how much to log; 4 and more for finding faults")
+	f.clientFlags(&client, 5, 10)
+	f.StringVar(&o.NodeName, "node-name", "", "name of the node, when it is not the host's")
+	f.StringVar(&clusterCIDR, "cluster-cidr", "", "networks of the pods: traffic to them keeps its source")
+	f.StringVar(&o.ConfDir, "cni-conf-dir", network.DefaultConfDir, "where the CNI configuration is written")
+	f.StringVar(&o.StateDir, "state-dir", "/var/lib/cni/hyperkube", "where given addresses and host ports are noted")
+	f.StringVar(&o.Bridge, "bridge", network.DefaultBridge, "name of the pods' bridge")
+	f.IntVar(&o.MTU, "mtu", 0, "MTU of the pods' links (default: that of the default route's)")
+	f.StringVar(&endpoint, "container-runtime-endpoint", "unix:///run/containerd/containerd.sock", "CRI socket that knows whose addresses are in use; empty: links alone tell")
+	return c
+}
