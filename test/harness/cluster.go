@@ -46,6 +46,16 @@ func Up(t testing.TB, flags ...string) *Cluster {
 // UpOn is Up on a host that is there already.
 func UpOn(t testing.TB, h *Host, flags ...string) *Cluster {
 	t.Helper()
+	c := Bare(t, h)
+	t.Log(c.Up(flags...))
+	c.Connect()
+	c.LoadImages()
+	return c
+}
+
+// Bare is a cluster of which nothing runs yet. It is reset when the test ends.
+func Bare(t testing.TB, h *Host) *Cluster {
+	t.Helper()
 	c := &Cluster{Host: h, Bin: binary(t), DataDir: filepath.Join(h.Dir, "data"), Context: t.Context()}
 	c.Kubeconfig = filepath.Join(c.DataDir, "admin.conf")
 	t.Cleanup(func() {
@@ -56,9 +66,6 @@ func UpOn(t testing.TB, h *Host, flags ...string) *Cluster {
 			t.Errorf("reset: %v\n%s", err, out)
 		}
 	})
-	t.Log(c.Up(flags...))
-	c.Connect()
-	c.LoadImages()
 	return c
 }
 
