@@ -62,7 +62,12 @@ func New(e *env.Env) (env.Runner, error) {
 	}
 	c.loop = e.Controller("daemonset-controller", c.reconcile)
 	kit.WatchSelf(c.loop, c.sets)
-	kit.Needs(c.loop, c.revisions)
+	kit.Watch(c.loop, c.revisions, func(r *appsv1.ControllerRevision) []kit.Key {
+		if name, ok := podctl.ControlledBy(r, gvk.Kind); ok {
+			return []kit.Key{{Namespace: r.Namespace, Name: name}}
+		}
+		return nil
+	})
 	kit.WatchWith(c.loop, c.pods, kit.Handler[*corev1.Pod]{
 		Add: func(p *corev1.Pod, _ bool) { c.podAdded(p) },
 		Update: func(old, p *corev1.Pod) {
@@ -156,7 +161,10 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		Object: d, Kind: gvk, Template: &d.Spec.Template, HashLabel: appsv1.ControllerRevisionHashLabelKey,
 		Limit: d.Spec.RevisionHistoryLimit, Collisions: d.Status.CollisionCount,
 	}
-	history := kit.Owned(c.revisions, d.UID)
+	history, err := revisions.History(ctx, c.kube, owner, *c.claimer(d, selector), c.revisions)
+	if err != nil {
+		return kit.Result{}, err
+	}
 	current, err := c.ensure(ctx, d, owner, history)
 	if err != nil {
 		return kit.Result{}, err

@@ -20,8 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
+
+	"hyperkube/kit"
 )
 
 // Owner is whose history is kept.
@@ -32,6 +35,24 @@ type Owner struct {
 	HashLabel  string // of the revision, besides the template's labels
 	Limit      *int32 // revisions kept that no pod uses
 	Collisions *int32
+}
+
+// History returns the revisions of the owner and adopts those that an owner before it left behind, so
+// that its pods are known by them again.
+func History(ctx context.Context, kube kubernetes.Interface, o Owner, c kit.Claimer, all *kit.Informer[*appsv1.ControllerRevision]) ([]*appsv1.ControllerRevision, error) {
+	orphans := slices.DeleteFunc(kit.Orphans(all, o.Object.GetNamespace()), func(r *appsv1.ControllerRevision) bool {
+		return r.Labels[o.HashLabel] == ""
+	})
+	have := kit.Owned(all, o.Object.GetUID())
+	if len(orphans) == 0 {
+		return have, nil
+	}
+	c.Patch = func(ctx context.Context, namespace, name string, patch []byte) error {
+		_, err := kube.AppsV1().ControllerRevisions(namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+		return err
+	}
+	adopted, err := kit.Claim(ctx, &c, nil, orphans)
+	return append(have, adopted...), err
 }
 
 // Patch is a template as a strategic merge patch of its owner: what a revision holds.

@@ -51,7 +51,12 @@ func New(e *env.Env) (env.Runner, error) {
 	c.loop = e.Controller("statefulset-controller", c.reconcile)
 	kit.WatchSelf(c.loop, c.sets)
 	kit.Watch(c.loop, c.claims, c.setsOfClaim)
-	kit.Needs(c.loop, c.revisions)
+	kit.Watch(c.loop, c.revisions, func(r *appsv1.ControllerRevision) []kit.Key {
+		if name, ok := podctl.ControlledBy(r, gvk.Kind); ok {
+			return []kit.Key{{Namespace: r.Namespace, Name: name}}
+		}
+		return nil
+	})
 	kit.Watch(c.loop, c.pods, c.setsOf)
 	return c.loop, nil
 }
@@ -107,7 +112,10 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		Object: set, Kind: gvk, Template: &set.Spec.Template, HashLabel: hashLabel,
 		Limit: set.Spec.RevisionHistoryLimit, Collisions: set.Status.CollisionCount,
 	}
-	history := kit.Owned(c.revisions, set.UID)
+	history, err := revisions.History(ctx, c.kube, owner, *c.claimer(set, selector), c.revisions)
+	if err != nil {
+		return kit.Result{}, err
+	}
 	update, err := c.ensure(ctx, set, owner, history)
 	if err != nil {
 		return kit.Result{}, err

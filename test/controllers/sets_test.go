@@ -47,6 +47,32 @@ func TestDaemonOnEveryNode(t *testing.T) {
 	until(c, sets, "one on the new node", settled(3, "v1"))
 	edit(c, api, "agent", func(d *appsv1.DaemonSet) { d.Spec.Template.Spec.Containers[0].Image = "v2" })
 	until(c, sets, "all replaced", settled(3, "v2"))
+
+	// Without it the pods and the revisions stay; one like it takes both over, and nothing restarts.
+	before := map[types.UID]bool{}
+	for _, p := range pods.List() {
+		before[p.UID] = true
+	}
+	orphan := metav1.DeletePropagationOrphan
+	if err := api.Delete(c.ctx, "agent", metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
+		t.Fatal(err)
+	}
+	until(c, sets, "gone", func() bool { return len(sets.List()) == 0 })
+	d.Spec.Template.Spec.Containers[0].Image = "v2"
+	must[*appsv1.DaemonSet](t)(api.Create(c.ctx, d, metav1.CreateOptions{}))
+	until(c, sets, "taken over", settled(3, "v2"))
+	for _, p := range pods.List() {
+		if !before[p.UID] {
+			t.Errorf("pod %s was made anew", p.Name)
+		}
+	}
+
+	// A revision that somebody deletes is written again.
+	revisions := informer[*appsv1.ControllerRevision](c, appsv1.SchemeGroupVersion, "controllerrevisions")
+	if err := c.kube.AppsV1().ControllerRevisions("default").DeleteCollection(c.ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(c, revisions, "written again", func() bool { return len(revisions.List()) == 1 })
 }
 
 func TestStatefulSetInOrder(t *testing.T) {
