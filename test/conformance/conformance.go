@@ -42,6 +42,7 @@ func behaviours() []behaviour {
 		containers(),
 		probes(),
 		podObjects(),
+		resizing(),
 		nodes(),
 		machinery(),
 		namespaces(),

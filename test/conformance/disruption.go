@@ -25,6 +25,7 @@ func disruption() []behaviour {
 		{name: "Scheduler, Basic Preemption", run: preempts(""), serial: true},
 		{name: "Scheduler, Preemption for critical pod", run: preempts("system-cluster-critical"), serial: true},
 		{name: "Verify the DisruptionTarget condition is added to the preempted pod", run: preemptedTold, serial: true},
+		{name: "Pod preemption verification", run: preemptsLevels, serial: true},
 		{name: "CronJob AllowConcurrent", run: cron(batchv1.AllowConcurrent)},
 		{name: "CronJob ForbidConcurrent", run: cron(batchv1.ForbidConcurrent)},
 		{name: "CronJob ReplaceConcurrent", run: cron(batchv1.ReplaceConcurrent)},
@@ -164,6 +165,38 @@ func preemptedTold(f *fixture) {
 	f.expect(podCondition(p, corev1.DisruptionTarget) == corev1.ConditionTrue, "conditions %v", p.Status.Conditions)
 	check(dropFinalizers(f, "victim")(f.ctx))
 	f.awaitPod("high", "ready", podReady)
+}
+
+// preemptsLevels: three levels fill a node; the fourth takes the places of the lowest two.
+func preemptsLevels(f *fixture) {
+	node := f.start(f.sleeper("finder")).Spec.NodeName
+	r := dongle(f, node, 3)
+	level := func(i int, replicas int32, each string) {
+		p := f.sleeper("x", f.priorityClass(fmt.Sprint(i), int32(i*100)), requests(r, each))
+		rs := newReplicaSet(f, fmt.Sprintf("level-%d", i), replicas)
+		rs.Spec.Template.Spec = p.Spec
+		must(f.kube.AppsV1().ReplicaSets(f.ns).Create(f.ctx, rs, metav1.CreateOptions{}))
+		f.eventually(fmt.Sprintf("level %d runs", i), func() error {
+			rs, err := f.kube.AppsV1().ReplicaSets(f.ns).Get(f.ctx, rs.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			return errUnless(rs.Status.ReadyReplicas == replicas, "status %+v", rs.Status)
+		})
+	}
+	for i := 1; i <= 3; i++ {
+		level(i, 1, "1")
+	}
+	level(4, 1, "2")
+	for i, want := range map[int]int32{1: 0, 2: 0, 3: 1, 4: 1} {
+		f.eventually(fmt.Sprintf("level %d has %d", i, want), func() error {
+			rs, err := f.kube.AppsV1().ReplicaSets(f.ns).Get(f.ctx, fmt.Sprintf("level-%d", i), metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			return errUnless(rs.Status.ReadyReplicas == want, "status %+v", rs.Status)
+		})
+	}
 }
 
 func newCron(f *fixture, policy batchv1.ConcurrencyPolicy) *batchv1.CronJob {
