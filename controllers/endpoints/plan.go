@@ -72,7 +72,7 @@ func planEndpoints(s snapshot) *corev1.Endpoints {
 func subsetsOf(s snapshot) (subsets []corev1.EndpointSubset, over bool) {
 	groups := map[string]*corev1.EndpointSubset{}
 	count := 0
-	for _, pod := range s.pods {
+	for _, pod := range inOrder(s.pods) {
 		address, ok := addressOf(s.service, pod)
 		if !ok {
 			continue
@@ -103,6 +103,22 @@ func subsetsOf(s snapshot) (subsets []corev1.EndpointSubset, over bool) {
 		subsets = append(subsets, *groups[k])
 	}
 	return subsets, over
+}
+
+// inOrder brings more pods than there is room for into an order that stays: the ready ones first.
+func inOrder(pods []*corev1.Pod) []*corev1.Pod {
+	if len(pods) <= maxAddresses {
+		return pods
+	}
+	rank := func(p *corev1.Pod) int {
+		if podctl.Ready(p) {
+			return 0
+		}
+		return 1
+	}
+	return slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func addressOf(s *corev1.Service, pod *corev1.Pod) (corev1.EndpointAddress, bool) {

@@ -41,7 +41,7 @@ func planSlices(ep *corev1.Endpoints, have []*discoveryv1.EndpointSlice) plan {
 			continue
 		}
 		delete(want, k)
-		if apiequality.Semantic.DeepEqual(s.Endpoints, w.Endpoints) && maps.Equal(s.Labels, w.Labels) &&
+		if apiequality.Semantic.DeepEqual(s.Endpoints, w.Endpoints) && maps.Equal(s.Labels, w.Labels) && maps.Equal(s.Annotations, w.Annotations) &&
 			apiequality.Semantic.DeepEqual(s.Ports, w.Ports) {
 			continue
 		}
