@@ -147,7 +147,8 @@ func (f standardFlags) everyFlag(verbosity *int) {
 // role is a command for a daemon: only flags, no arguments.
 func roleCommand(use, short string, run func(*cobra.Command) error) (*cobra.Command, standardFlags) {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return run(c) }}
-	c.Flags().SortFlags = true
+	c.Version = version
+	c.SetVersionTemplate("Kubernetes {{.Version}}\n")
 	c.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
 	})

@@ -126,7 +126,7 @@ func unset(v any) bool {
 	case nil:
 		return true
 	case string:
-		return x == "" || x == "0s"
+		return x == "" || x == "0" || x == "0s"
 	case float64:
 		return x == 0
 	case []any:

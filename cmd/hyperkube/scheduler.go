@@ -2,13 +2,13 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/cluster"
@@ -112,8 +112,16 @@ func readStrict(path string, into any, version, kind string) error {
 	if t.APIVersion != version || t.Kind != kind {
 		return fmt.Errorf("--config %s holds %s %q: want apiVersion %s, kind %s", path, cmp.Or(t.APIVersion, "no apiVersion"), t.Kind, version, kind)
 	}
-	if err := yaml.UnmarshalStrict(data, into); err != nil {
-		return errors.Join(fmt.Errorf("--config %s: what it says is not known or not supported: %w", path, err))
+	text, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return fmt.Errorf("--config %s: %w", path, err)
+	}
+	unknown, err := json.UnmarshalStrict(text, into)
+	if err != nil {
+		return fmt.Errorf("--config %s: %w", path, err)
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("--config %s: not known or not supported: %w", path, unknown[0])
 	}
 	return nil
 }
