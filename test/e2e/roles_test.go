@@ -20,6 +20,7 @@ import (
 	"hyperkube/runtime"
 	"hyperkube/runtime/carried"
 	"hyperkube/runtime/images"
+	"hyperkube/store/seal"
 	"hyperkube/test/harness"
 )
 
@@ -43,7 +44,8 @@ const (
 func TestRoles(t *testing.T) {
 	began := time.Now()
 	s := newSeparate(t)
-	s.serve("etcd", "--data-dir", s.p.Etcd, "--listen-client-urls", "http://127.0.0.1:2379", "--advertise-client-urls", "http://127.0.0.1:2379",
+	s.serve("etcd", "--data-dir", s.p.Etcd, "--listen-client-urls", "https://127.0.0.1:2379", "--advertise-client-urls", "https://127.0.0.1:2379",
+		"--cert-file="+s.l.Cert(pki.NameEtcdServer), "--key-file="+s.l.Key(pki.NameEtcdServer), "--trusted-ca-file="+s.l.Cert(pki.NameEtcdCA), "--client-cert-auth",
 		"--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", "default=http://127.0.0.1:2380")
 	s.serve("containerd", "--config", s.containerdConfig())
 	s.serve("kube-apiserver", s.apiserverFlags()...)
@@ -213,7 +215,8 @@ func (s *separate) importImages() {
 func (s *separate) apiserverFlags() []string {
 	l := s.l
 	return []string{
-		"--etcd-servers=http://127.0.0.1:2379", "--advertise-address=" + s.Addr, "--secure-port=6443", "--allow-privileged=true",
+		"--etcd-servers=https://127.0.0.1:2379", "--etcd-cafile=" + l.Cert(pki.NameEtcdCA), "--etcd-certfile=" + l.Cert(pki.NameAPIServerEtcdClient),
+		"--etcd-keyfile=" + l.Key(pki.NameAPIServerEtcdClient), "--encryption-provider-config=" + s.encryption(), "--advertise-address=" + s.Addr, "--secure-port=6443", "--allow-privileged=true",
 		"--authorization-mode=Node,RBAC", "--client-ca-file=" + l.Cert(pki.NameCA), "--enable-admission-plugins=NodeRestriction",
 		"--kubelet-client-certificate=" + l.Cert(pki.NameKubeletClient), "--kubelet-client-key=" + l.Key(pki.NameKubeletClient),
 		"--kubelet-certificate-authority=" + l.Cert(pki.NameCA), "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
@@ -223,6 +226,15 @@ func (s *separate) apiserverFlags() []string {
 		"--service-account-signing-key-file=" + l.ServiceAccountKey(), "--service-cluster-ip-range=" + rolesService,
 		"--tls-cert-file=" + l.Cert(pki.NameAPIServer), "--tls-private-key-file=" + l.Key(pki.NameAPIServer), "--audit-log-path=" + s.p.Audit,
 	}
+}
+
+// encryption is a configuration that keeps secrets unreadable in etcd.
+func (s *separate) encryption() string {
+	s.t.Helper()
+	if _, err := seal.LoadOrCreate(s.p.EncryptionConfig, "secrets"); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.p.EncryptionConfig
 }
 
 func (s *separate) kubeletConfig() string {
