@@ -45,7 +45,9 @@ func (n *node) startDNS(ctx context.Context) error {
 	if err := c.applyAll(ctx, objs); err != nil {
 		return err
 	}
-	deployments := kit.InformerFor[*appsv1.Deployment](c.shared, appsv1.SchemeGroupVersion.WithResource("deployments"))
+	mine := c.shared.Scope()
+	defer mine.Close()
+	deployments := kit.InformerFor[*appsv1.Deployment](mine, appsv1.SchemeGroupVersion.WithResource("deployments"))
 	err = await(ctx, deployments, func(d *appsv1.Deployment) bool {
 		return d.Namespace == metav1.NamespaceSystem && d.Name == dnsName && d.Status.AvailableReplicas > 0
 	})
