@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,7 +46,7 @@ func New(e *env.Env) (env.Runner, error) {
 	kit.WatchWith(loop, c.pods, kit.Handler[*corev1.Pod]{
 		Add: func(p *corev1.Pod, _ bool) { see(p) },
 		Update: func(old, p *corev1.Pod) {
-			if old.Spec.NodeName != p.Spec.NodeName || len(old.Spec.Tolerations) != len(p.Spec.Tolerations) {
+			if old.Spec.NodeName != p.Spec.NodeName || !apiequality.Semantic.DeepEqual(old.Spec.Tolerations, p.Spec.Tolerations) {
 				see(p)
 			}
 		},

@@ -74,3 +74,24 @@ func TestPodsLeaveAnUnwellNode(t *testing.T) {
 		t.Error("a pod that tolerates everything was removed")
 	}
 }
+
+func TestEvictionFollowsTolerations(t *testing.T) {
+	c := newCluster(t)
+	pods := informer[*corev1.Pod](c, corev1.SchemeGroupVersion, "pods")
+	must[*corev1.Node](t)(c.kube.CoreV1().Nodes().Create(c.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"},
+		Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoExecute}}}}, metav1.CreateOptions{}))
+	hour, now := int64(3600), int64(0)
+	tolerate := corev1.Toleration{Key: "k", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &hour}
+	c.placePod("p", "a", tolerate)
+	edit(c, c.kube.CoreV1().Pods("default"), "p", func(p *corev1.Pod) {
+		for i := range p.Spec.Tolerations {
+			if p.Spec.Tolerations[i].Key == "k" {
+				p.Spec.Tolerations[i].TolerationSeconds = &now
+			}
+		}
+	})
+	until(c, pods, "it leaves at once", func() bool {
+		p, ok := pods.Get("default", "p")
+		return ok && p.DeletionTimestamp != nil
+	})
+}
