@@ -11,6 +11,8 @@
 //     process even with the store. They are read-only: DeepCopy before a change.
 //   - There is one informer for a (resource, options) pair in an Informers, so
 //     asking twice costs nothing.
+//   - Informers are shared, handlers are not: a role that may be started again takes a
+//     Scope of the Informers and closes it when its Run returns.
 //   - Nothing here is global: metrics go to the registry given, logs to the
 //     logger given.
 //   - Whatever runs, runs under a ctx and has ended when the Run that started it
