@@ -40,7 +40,7 @@ func (n *node) startDNS(ctx context.Context) error {
 		return fmt.Errorf("the DNS address: %w", err)
 	}
 	objs := dns.Manifests(dns.ManifestOptions{
-		Image: hyperkubeImage, ServiceIP: addr, Corefile: dns.CorefileOptions{Domain: c.o.ClusterDomain, Upstreams: dns.Upstreams(os.ReadFile)},
+		Image: HyperkubeImage, ServiceIP: addr, Corefile: dns.CorefileOptions{Domain: c.o.ClusterDomain, Upstreams: dns.Upstreams(os.ReadFile)},
 	})
 	if err := c.applyAll(ctx, objs); err != nil {
 		return err

@@ -39,8 +39,8 @@ func newNode(c *control) *node { return &node{c: c, images: make(chan error, 1)}
 
 // Names of the images that are made from the binary. They can be pulled from nowhere.
 const (
-	pauseImage     = "hyperkube.local/pause:v1"
-	hyperkubeImage = "hyperkube.local/hyperkube:v1"
+	PauseImage     = "hyperkube.local/pause:v1"
+	HyperkubeImage = "hyperkube.local/hyperkube:v1"
 )
 
 // startRuntime starts containerd and, once it answers, the import of the images,
@@ -55,7 +55,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 		n.runtime, err = runtime.New(runtime.Options{
 			Config: runtime.Config{
 				Root: filepath.Join(c.p.Containerd, "root"), State: filepath.Join(c.p.Run, "containerd"), Socket: c.p.Socket,
-				CNIConfDir: c.p.CNIConf, PauseImage: pauseImage, RegistryConfigDir: filepath.Join(c.p.Containerd, "certs.d"),
+				CNIConfDir: c.p.CNIConf, PauseImage: PauseImage, RegistryConfigDir: filepath.Join(c.p.Containerd, "certs.d"),
 			},
 			ConfigPath: filepath.Join(c.p.Containerd, "config.toml"), LibexecDir: c.p.Libexec,
 			PIDFile: filepath.Join(c.p.Run, "containerd.pid"), LogFile: filepath.Join(c.p.Data, "log", "containerd.log"),
@@ -85,7 +85,7 @@ func (n *node) importImages(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	own := images.Own{PauseRef: pauseImage, HyperkubeRef: hyperkubeImage, Binary: "/proc/self/exe"}
+	own := images.Own{PauseRef: PauseImage, HyperkubeRef: HyperkubeImage, Binary: "/proc/self/exe"}
 	if err := own.Ensure(ctx, s); err != nil {
 		return err
 	}

@@ -168,13 +168,19 @@ func (v *apiserverFlags) fill(f *pflag.FlagSet, o *assembly.Options) error {
 	if err := need(f, "etcd-servers", "tls-cert-file", "tls-private-key-file", "service-account-issuer", "service-account-signing-key-file"); err != nil {
 		return err
 	}
+	if err := v.fillAuthorization(f, o); err != nil {
+		return err
+	}
 	for _, step := range []func(*assembly.Options) error{v.fillEtcd, v.fillAddress, v.fillTokens, v.fillClients, v.fillKubelets, v.fillServices, v.fillAdmission} {
 		if err := step(o); err != nil {
 			return err
 		}
 	}
+	if o.AuditPath == "-" {
+		return errors.New("--audit-log-path=- is not supported: name a file")
+	}
 	o.AuditMaxBytes = v.auditMegabytes << 20
-	return v.fillAuthorization(f, o)
+	return nil
 }
 
 func (v *apiserverFlags) fillEtcd(o *assembly.Options) (err error) {

@@ -25,7 +25,7 @@ func imageCommand() *cobra.Command {
 			address = cluster.PathsOf(dir).Socket
 		}
 	}
-	c.AddCommand(imageImport(&address), imageList(&address), imageBuild(&address))
+	c.AddCommand(imageImport(&address), imageList(&address), imageBuild(&address), imageOwn(&address))
 	return c
 }
 
@@ -45,6 +45,27 @@ func imageImport(address *string) *cobra.Command {
 					return err
 				}
 			}
+			return nil
+		},
+	}
+}
+
+// imageOwn imports the product's own images, as `up` does.
+func imageOwn(address *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "own",
+		Short: "Make and import the images of this program: its own and pods' sandboxes",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := images.Open(*address)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			if err := (images.Own{PauseRef: cluster.PauseImage, HyperkubeRef: cluster.HyperkubeImage, Binary: "/proc/self/exe"}).Ensure(c.Context(), s); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), cluster.PauseImage+"\n"+cluster.HyperkubeImage)
 			return nil
 		},
 	}

@@ -51,6 +51,7 @@ func TestRefusals(t *testing.T) {
 		{api + "--feature-gates=A=true", "--feature-gates"},
 		{api + "--audit-policy-file=/p", "--audit-policy-file"},
 		{api + "--enable-bootstrap-token-auth", "--enable-bootstrap-token-auth"},
+		{api + "--authorization-mode=AlwaysAllow --anonymous-auth", "would let everybody do everything"},
 		{api + "--nonsense", "unknown flag: --nonsense"},
 		{api + "more", "unknown command \"more\""},
 		{"kube-controller-manager --kubeconfig=/no --controllers=*,-deploy", `--controllers: "-deploy" is none of *`},
