@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
@@ -17,9 +18,6 @@ import (
 
 	"hyperkube/cluster"
 	"hyperkube/internal/pki"
-	"hyperkube/runtime"
-	"hyperkube/runtime/carried"
-	"hyperkube/runtime/images"
 	"hyperkube/store/seal"
 	"hyperkube/test/harness"
 )
@@ -48,15 +46,16 @@ func TestRoles(t *testing.T) {
 		"--cert-file="+s.l.Cert(pki.NameEtcdServer), "--key-file="+s.l.Key(pki.NameEtcdServer), "--trusted-ca-file="+s.l.Cert(pki.NameEtcdCA), "--client-cert-auth",
 		"--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", "default=http://127.0.0.1:2380")
 	s.serve("containerd", "--config", s.containerdConfig())
-	s.serve("kube-apiserver", s.apiserverFlags()...)
+	api := s.serve("kube-apiserver", s.apiserverFlags()...)
 	s.serve("kube-controller-manager", "--kubeconfig", s.l.Kubeconfig(pki.ConfControllerManager), "--allocate-node-cidrs", "--cluster-cidr="+rolesPods,
 		"--service-cluster-ip-range="+rolesService, "--root-ca-file="+s.l.Cert(pki.NameCA), "--service-account-private-key-file="+s.l.ServiceAccountKey(),
 		"--use-service-account-credentials=true", "--leader-elect", "--controllers=*,-cronjob-controller")
 	s.serve("kube-scheduler", "--config", s.file("scheduler.yaml", "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"+
 		"clientConnection: {kubeconfig: "+s.l.Kubeconfig(pki.ConfScheduler)+"}\nprofiles: [{schedulerName: default-scheduler}]\n"))
 	s.importImages()
-	s.serve("kubelet", "--kubeconfig", s.l.Kubeconfig(pki.ConfKubelet), "--config", s.kubeletConfig(),
-		"--root-dir="+s.p.Kubelet, "--hostname-override="+rolesNode, "--node-ip=192.0.2.10", "--node-labels=disk=fast", "--v=2")
+	kubeletFlags := []string{"--kubeconfig", s.l.Kubeconfig(pki.ConfKubelet), "--config", s.kubeletConfig(),
+		"--root-dir=" + s.p.Kubelet, "--hostname-override=" + rolesNode, "--node-ip=192.0.2.10", "--node-labels=disk=fast", "--v=2"}
+	kubelet := s.serve("kubelet", kubeletFlags...)
 	s.serve("network", "--kubeconfig", s.l.Kubeconfig(pki.ConfProxy), "--node-name="+rolesNode, "--cluster-cidr="+rolesPods, "--cni-conf-dir="+s.p.CNIConf,
 		"--state-dir="+s.p.CNIState, "--container-runtime-endpoint=unix://"+s.p.Socket)
 	s.serve("kube-proxy", "--kubeconfig", s.l.Kubeconfig(pki.ConfProxy), "--hostname-override="+rolesNode, "--cluster-cidr="+rolesPods, "--proxy-mode=nftables")
@@ -64,6 +63,23 @@ func TestRoles(t *testing.T) {
 	s.walk()
 	t.Logf("from nothing to an answer: %s", time.Since(began).Round(100*time.Millisecond))
 	s.ports()
+	// Roles outlive the API server, and pods the kubelet.
+	before := s.Kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}")
+	api.kill()
+	kubelet.kill()
+	s.serve("kube-apiserver", s.apiserverFlags()...)
+	s.serve("kubelet", kubeletFlags...)
+	s.Eventually(30*time.Second, "API again", func() error {
+		_, err := s.TryKubectl("scale", "deployment/web", "--replicas=3")
+		return err
+	})
+	s.Kubectl("rollout", "status", "deployment/web", "--timeout=40s")
+	after := s.Kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}")
+	for _, id := range strings.Fields(before) {
+		if !strings.Contains(after, id) {
+			t.Errorf("container %s is gone", id)
+		}
+	}
 	s.Kubectl("delete", "deployment,service", "web", "--wait")
 	s.Eventually(30*time.Second, "pods gone", func() error {
 		out, err := s.TryKubectl("get", "pods", "-o", "name")
@@ -105,60 +121,83 @@ func (s *separate) file(name, text string) string {
 	return path
 }
 
+// process is a role that runs.
+type process struct {
+	t     *testing.T
+	name  string
+	cmd   *exec.Cmd
+	out   *record
+	ended chan error
+}
+
 // serve starts a role under the standard daemon's name and stops it when the test
 // ends. A role that ends by itself fails the test.
-func (s *separate) serve(name string, args ...string) {
+func (s *separate) serve(name string, args ...string) *process {
 	s.t.Helper()
 	command := []string{s.Bin, name}
 	if link := filepath.Join(s.Dir, name); name != "network" {
-		if err := os.Symlink(s.Bin, link); err != nil {
+		if err := os.Symlink(s.Bin, link); err != nil && !errors.Is(err, os.ErrExist) {
 			s.t.Fatal(err)
 		}
 		command = []string{link}
 	}
-	cmd := s.Command(context.Background(), append(command, args...)...)
-	var out record
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan error, 1)
+	p := &process{t: s.t, name: name, cmd: s.Command(context.Background(), append(command, args...)...), out: &record{}, ended: make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error, 1)
 	go func() {
 		// The signal above comes when this thread ends, not when the test does.
 		goruntime.LockOSThread()
 		defer goruntime.UnlockOSThread()
-		err := cmd.Start()
+		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			ended <- cmd.Wait()
+			p.ended <- p.cmd.Wait()
 		}
 	}()
 	if err := <-started; err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	s.t.Cleanup(p.stop)
+	return p
+}
+
+// kill ends the process as a power cut would.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
+	close(p.ended)
+}
+
+// stop asks the process to end and judges what it said.
+func (p *process) stop() {
+	select {
+	case err, ok := <-p.ended:
+		if ok {
+			p.t.Errorf("%s ended by itself: %v", p.name, err)
+		}
+	default:
+		p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case err := <-ended:
-			s.t.Errorf("%s ended by itself: %v", name, err)
-		default:
-			cmd.Process.Signal(syscall.SIGTERM)
-			select {
-			case err := <-ended:
-				if err != nil {
-					s.t.Errorf("%s, told to stop: %v", name, err)
-				}
-			case <-time.After(20 * time.Second):
-				s.t.Errorf("%s did not stop", name)
-				cmd.Process.Kill()
-				<-ended
+		case err := <-p.ended:
+			if err != nil {
+				p.t.Errorf("%s, told to stop: %v", p.name, err)
 			}
+		case <-time.After(20 * time.Second):
+			p.t.Errorf("%s did not stop", p.name)
+			p.cmd.Process.Kill()
+			<-p.ended
 		}
-		if text := out.String(); s.t.Failed() {
-			s.t.Logf("--- %s\n%s", name, text)
-		} else if strings.Contains(text, "forbidden") {
-			s.t.Errorf("%s may not do what it tries:\n%s", name, text)
-		} else if strings.Contains(text, "\nE1") || strings.Contains(text, "\nW1") || strings.Contains(text, "\nI1") {
-			s.t.Errorf("%s logs lines that are not structured:\n%s", name, text)
-		}
-	})
+	}
+	text := p.out.String()
+	switch {
+	case p.t.Failed():
+		p.t.Logf("--- %s\n%s", p.name, text)
+	case strings.Contains(text, "forbidden"):
+		p.t.Errorf("%s may not do what it tries:\n%s", p.name, text)
+	case strings.Contains("\n"+text, "\nE1") || strings.Contains("\n"+text, "\nW1") || strings.Contains("\n"+text, "\nI1"):
+		p.t.Errorf("%s logs lines that are not structured:\n%s", p.name, text)
+	}
 }
 
 // record keeps what a process says.
@@ -181,33 +220,18 @@ func (r *record) String() string {
 
 func (s *separate) containerdConfig() string {
 	s.t.Helper()
-	libexec, err := carried.Unpack(s.p.Libexec)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	path := filepath.Join(s.p.Containerd, "config.toml")
-	err = runtime.WriteConfig(runtime.Config{
-		Root: filepath.Join(s.p.Containerd, "root"), State: filepath.Join(s.p.Run, "containerd"), Socket: s.p.Socket,
-		Libexec: libexec, CNIBinDir: libexec, CNIConfDir: s.p.CNIConf, PauseImage: pauseRef,
-	}, path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	s.Run(20*time.Second, s.Bin, "containerd", "config", "--config", path, "--libexec", s.p.Libexec, "--root", filepath.Join(s.p.Containerd, "root"),
+		"--state", filepath.Join(s.p.Run, "containerd"), "--address", s.p.Socket, "--cni-conf-dir", s.p.CNIConf)
 	return path
 }
-
-const pauseRef = "hyperkube.local/pause:v1"
 
 // importImages puts the images into containerd once it answers.
 func (s *separate) importImages() {
 	s.t.Helper()
 	s.Eventually(20*time.Second, "containerd", func() error {
-		store, err := images.Open(s.p.Socket)
-		if err != nil {
-			return err
-		}
-		defer store.Close()
-		return images.Own{PauseRef: pauseRef, HyperkubeRef: "hyperkube.local/hyperkube:v1", Binary: s.Bin}.Ensure(s.Context, store)
+		_, err := s.Try(20*time.Second, s.Bin, "image", "own", "--address", s.p.Socket)
+		return err
 	})
 	s.LoadImages()
 }
