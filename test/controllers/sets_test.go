@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -103,4 +104,35 @@ func TestStatefulSetInOrder(t *testing.T) {
 	one := int32(1)
 	edit(c, api, "web", func(s *appsv1.StatefulSet) { s.Spec.Replicas = &one })
 	until(c, sets, "one left", settled(1, "v2"))
+}
+
+// TestClaimsGoWithTheirPods: a claim goes when its set becomes smaller, the others with the set.
+func TestClaimsGoWithTheirPods(t *testing.T) {
+	c := newCluster(t)
+	c.runPods()
+	claims := informer[*corev1.PersistentVolumeClaim](c, corev1.SchemeGroupVersion, "persistentvolumeclaims")
+	n, drop := int32(2), appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+	s := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default"}, Spec: appsv1.StatefulSetSpec{
+		Replicas: &n, ServiceName: "db", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "nginx"}}, Template: nginx(1, "v1").Spec.Template,
+		PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: drop, WhenScaled: drop},
+		VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}},
+	}}
+	api := c.kube.AppsV1().StatefulSets("default")
+	must[*appsv1.StatefulSet](t)(api.Create(c.ctx, s, metav1.CreateOptions{}))
+	owner := func(claim string) string {
+		o, ok := claims.Get("default", claim)
+		if !ok || metav1.GetControllerOfNoCopy(o) == nil {
+			return ""
+		}
+		return metav1.GetControllerOfNoCopy(o).Kind
+	}
+	until(c, claims, "owned by the set", func() bool { return owner("data-db-0") == "StatefulSet" && owner("data-db-1") == "StatefulSet" })
+	edit(c, api, "db", func(s *appsv1.StatefulSet) { *s.Spec.Replicas = 1 })
+	until(c, claims, "gone with its pod", func() bool { return len(claims.List()) == 1 && owner("data-db-0") == "StatefulSet" })
+	if err := api.Delete(c.ctx, "db", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(c, claims, "gone with the set", func() bool { return len(claims.List()) == 0 })
 }
