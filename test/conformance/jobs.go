@@ -14,6 +14,19 @@ import (
 )
 
 func jobs() []behaviour {
+	const oddFail = "[ $((JOB_COMPLETION_INDEX % 2)) -eq 0 ] || exit "
+	const firstOnly = "[ $JOB_COMPLETION_INDEX -eq 0 ] || exec sleep 1000"
+	indexed := func(n int32, change func(*batchv1.JobSpec)) func(*batchv1.JobSpec) {
+		return func(s *batchv1.JobSpec) {
+			s.CompletionMode, s.Completions, s.Parallelism = to(batchv1.IndexedCompletion), &n, &n
+			change(s)
+		}
+	}
+	success := func(n int32, rule batchv1.SuccessPolicyRule) func(*batchv1.JobSpec) {
+		return indexed(n, func(s *batchv1.JobSpec) {
+			s.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{rule}}
+		})
+	}
 	onExit := func(action batchv1.PodFailurePolicyAction, code int32) *batchv1.PodFailurePolicy {
 		return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{Action: action,
 			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{code}}}}}
@@ -24,6 +37,20 @@ func jobs() []behaviour {
 		{name: "Verify Pod Failure policy allows to fail job early on exit code.", run: jobEnds{script: "exit 42",
 			change: func(s *batchv1.JobSpec) { s.PodFailurePolicy = onExit(batchv1.PodFailurePolicyActionFailJob, 42) }, condition: batchv1.JobFailed, reason: "PodFailurePolicy", failed: 1}.run},
 		{name: "Ensure Pods of an Indexed Job get a unique index.", run: jobIndexes},
+		{name: "Ensure that all indexes are executed for an indexed job with backoffLimitPerIndex despite some failing", run: jobEnds{script: oddFail + "1",
+			change: indexed(4, func(s *batchv1.JobSpec) { s.BackoffLimitPerIndex = to[int32](1) }), condition: batchv1.JobFailed, reason: "FailedIndexes", succeeded: 2, failed: 4, failedIndexes: "1,3", completedIndexes: "0,2"}.run},
+		{name: "Terminate job execution when the maxFailedIndexes is exceeded", run: jobEnds{script: oddFail + "1",
+			change: indexed(4, func(s *batchv1.JobSpec) { s.BackoffLimitPerIndex, s.MaxFailedIndexes = to[int32](0), to[int32](0) }), condition: batchv1.JobFailed, reason: "MaxFailedIndexesExceeded"}.run},
+		{name: "Mark indexes as failed when the FailIndex action is matched in podFailurePolicy", run: jobEnds{script: oddFail + "42",
+			change: indexed(4, func(s *batchv1.JobSpec) {
+				s.BackoffLimitPerIndex, s.PodFailurePolicy = to[int32](1), onExit(batchv1.PodFailurePolicyActionFailIndex, 42)
+			}), condition: batchv1.JobFailed, reason: "FailedIndexes", succeeded: 2, failed: 2, failedIndexes: "1,3", completedIndexes: "0,2"}.run},
+		{name: "Ensure that job with successPolicy succeeded when all indexes succeeded", run: jobEnds{script: "exit 0",
+			change: success(2, batchv1.SuccessPolicyRule{SucceededCount: to[int32](2)}), condition: batchv1.JobComplete, reason: "SuccessPolicy", met: true, completedIndexes: "0,1"}.run},
+		{name: "Ensure that job with successPolicy succeededIndexes rule succeeded even when some indexes remain pending", run: jobEnds{script: firstOnly,
+			change: success(3, batchv1.SuccessPolicyRule{SucceededIndexes: to("0")}), condition: batchv1.JobComplete, reason: "SuccessPolicy", met: true, completedIndexes: "0"}.run},
+		{name: "Ensure that job with successPolicy succeededCount rule succeeded even when some indexes remain pending", run: jobEnds{script: firstOnly,
+			change: success(3, batchv1.SuccessPolicyRule{SucceededCount: to[int32](1)}), condition: batchv1.JobComplete, reason: "SuccessPolicy", met: true, completedIndexes: "0"}.run},
 		{name: "Ensure pod failure policy allows to ignore failure matching on the DisruptionTarget condition", run: jobDisrupted},
 		{name: "Jobs, orphan pods, re-adoption", run: jobAdopts},
 		{name: "Jobs, active pods, graceful termination", run: jobDeleted},
