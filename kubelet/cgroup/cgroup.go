@@ -279,7 +279,9 @@ func (t *Tree) RemovePod(uid string) error {
 	var errs []error
 	for _, m := range t.all {
 		for _, class := range []string{"", "burstable", "besteffort"} {
-			errs = append(errs, removeTree(filepath.Join(m, t.pods(), class, "pod"+uid)))
+			dir := filepath.Join(m, t.pods(), class, "pod"+uid)
+			// Its containers are gone: what still runs there is what the runtime lost.
+			errs = append(errs, killTree(dir), removeTree(dir))
 		}
 	}
 	return errors.Join(errs...)
@@ -295,6 +297,33 @@ func (t *Tree) RemoveRoot() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// killTree ends every process in the group and below.
+func killTree(dir string) error {
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "cgroup.procs" {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		for pid := range strings.FieldsSeq(string(b)) {
+			n, err := strconv.Atoi(pid)
+			if err != nil || n <= 1 { // 0: a process of another pid namespace
+				continue
+			}
+			if err := unix.Kill(n, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("ending process %d of %s: %w", n, dir, err)
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
 }
 
 // removeTree removes directories only (a cgroup's files go with it). A group whose last process has just

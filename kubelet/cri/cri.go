@@ -84,10 +84,23 @@ func (c *Client) Close() error {
 // IsNotFound tells whether the runtime does not know the object (any more).
 func IsNotFound(err error) bool { return status.Code(err) == codes.NotFound }
 
+// unbroken is for calls that make something: once begun they run to their end or their time, whatever becomes of
+// ctx. A runtime that is interrupted in the middle leaves processes behind that it does not know any more.
+func unbroken(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	return ctx, cancel, nil
+}
+
 // RunSandbox creates and starts a sandbox and returns what the runtime reports of it (its addresses are needed at
 // once). told, if given, is what events have told of a sandbox, which saves a question.
 func (c *Client) RunSandbox(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handler string, told func(id string) *runtimeapi.PodSandboxStatus) (*runtimeapi.PodSandboxStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
+	ctx, cancel, err := unbroken(ctx, sandboxTimeout)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	resp, err := c.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: handler})
 	if err != nil {
@@ -129,7 +142,10 @@ func (c *Client) RemoveSandbox(ctx context.Context, id string) error {
 
 // CreateContainer makes a container in a sandbox.
 func (c *Client) CreateContainer(ctx context.Context, sandbox string, cfg *runtimeapi.ContainerConfig, scfg *runtimeapi.PodSandboxConfig) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel, err := unbroken(ctx, callTimeout)
+	if err != nil {
+		return "", err
+	}
 	defer cancel()
 	resp, err := c.Runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{PodSandboxId: sandbox, Config: cfg, SandboxConfig: scfg})
 	if err != nil {
@@ -140,9 +156,12 @@ func (c *Client) CreateContainer(ctx context.Context, sandbox string, cfg *runti
 
 // StartContainer starts a created container.
 func (c *Client) StartContainer(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel, err := unbroken(ctx, callTimeout)
+	if err != nil {
+		return err
+	}
 	defer cancel()
-	_, err := c.Runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: id})
+	_, err = c.Runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: id})
 	return err
 }
 
