@@ -29,6 +29,8 @@ type separate struct {
 	t *testing.T
 	p cluster.Paths
 	l pki.Layout
+
+	running []*process
 }
 
 const (
@@ -63,6 +65,7 @@ func TestRoles(t *testing.T) {
 	s.walk()
 	t.Logf("from nothing to an answer: %s", time.Since(began).Round(100*time.Millisecond))
 	s.ports()
+	s.memory()
 	// Roles outlive the API server, and pods the kubelet.
 	before := s.Kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}")
 	api.kill()
@@ -159,7 +162,24 @@ func (s *separate) serve(name string, args ...string) *process {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(p.stop)
+	s.running = append(s.running, p)
 	return p
+}
+
+// memory logs what each role takes; pages that several map are counted in parts.
+func (s *separate) memory() {
+	for _, p := range s.running {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+		if err != nil {
+			s.t.Error(err)
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if kb, ok := strings.CutPrefix(line, "Pss:"); ok {
+				s.t.Logf("%-24s %s", p.name, strings.TrimSpace(kb))
+			}
+		}
+	}
 }
 
 // kill ends the process as a power cut would.
