@@ -33,6 +33,11 @@ func Daemon(ctx context.Context, o Options, out io.Writer) error {
 	p := PathsOf(o.DataDir)
 	l, err := lock(p.Lock)
 	if errors.Is(err, ErrRunning) {
+		if have, err := ReadIdentity(o.DataDir); err == nil {
+			if err := o.agrees(have); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintf(out, "The cluster is up already (kubeconfig %s).\n", p.Kubeconfig)
 		return nil
 	}

@@ -123,6 +123,59 @@ func (o Options) identity() Identity {
 	}
 }
 
+// Recall fills in what the user did not say (given tells which flags were) from
+// the cluster that the data directory holds, so that `up` after `down` needs no
+// flags. A directory without a cluster changes nothing.
+func (o *Options) Recall(given func(flag string) bool) error {
+	have, err := ReadIdentity(o.DataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text := func(flag string, to *string, v string) {
+		if !given(flag) && v != "" {
+			*to = v
+		}
+	}
+	number := func(flag string, to *int, v int) {
+		if !given(flag) && v != 0 {
+			*to = v
+		}
+	}
+	text("node-name", &o.NodeName, have.NodeName)
+	text("pod-cidr", &o.PodCIDR, have.PodCIDR)
+	text("service-cidr", &o.ServiceCIDR, have.ServiceCIDR)
+	text("cluster-domain", &o.ClusterDomain, have.ClusterDomain)
+	text("bridge", &o.Bridge, have.Bridge)
+	text("node-ports", &o.NodePorts, have.NodePorts)
+	number("port", &o.APIPort, have.APIPort)
+	number("kubelet-port", &o.KubeletPort, have.KubeletPort)
+	number("proxy-port", &o.ProxyPort, have.ProxyPort)
+	number("metrics-port", &o.MetricsPort, have.MetricsPort)
+	if !given("ephemeral") {
+		o.Ephemeral = have.Ephemeral
+	}
+	return nil
+}
+
+// agrees compares with the cluster that the data directory holds.
+func (o Options) agrees(have *Identity) error {
+	want := o.identity()
+	for _, f := range []struct{ flag, have, want string }{
+		{"--node-name", have.NodeName, want.NodeName}, {"--pod-cidr", have.PodCIDR, want.PodCIDR},
+		{"--service-cidr", have.ServiceCIDR, want.ServiceCIDR}, {"--cluster-domain", have.ClusterDomain, want.ClusterDomain},
+		{"--bridge", have.Bridge, want.Bridge},
+	} {
+		if f.have != f.want {
+			return fmt.Errorf("%s holds a cluster with %s=%s, not %s: use another --data-dir, drop the flag, or remove that cluster with `hyperkube reset --data-dir %s`",
+				o.DataDir, f.flag, f.have, f.want, o.DataDir)
+		}
+	}
+	return nil
+}
+
 // claim writes the identity of a new data directory or compares it with an old
 // one. What may change between starts (ports, the node's address) is rewritten.
 func (o Options) claim() error {
@@ -135,15 +188,8 @@ func (o Options) claim() error {
 	} else if err != nil {
 		return err
 	} else {
-		for _, f := range []struct{ flag, have, want string }{
-			{"--node-name", have.NodeName, want.NodeName}, {"--pod-cidr", have.PodCIDR, want.PodCIDR},
-			{"--service-cidr", have.ServiceCIDR, want.ServiceCIDR}, {"--cluster-domain", have.ClusterDomain, want.ClusterDomain},
-			{"--bridge", have.Bridge, want.Bridge},
-		} {
-			if f.have != f.want {
-				return fmt.Errorf("%s holds a cluster with %s=%s, not %s: use another --data-dir, drop the flag, or remove that cluster with `hyperkube reset --data-dir %s`",
-					o.DataDir, f.flag, f.have, f.want, o.DataDir)
-			}
+		if err := o.agrees(have); err != nil {
+			return err
 		}
 		want.Created = have.Created
 	}

@@ -28,6 +28,9 @@ containers of a cluster that was stopped or killed.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Version = version + "+" + buildMeta
+			if err := o.Recall(c.Flags().Changed); err != nil {
+				return err
+			}
 			if foreground {
 				return upForeground(c, o)
 			}
