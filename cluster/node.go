@@ -143,7 +143,7 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 		RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
 		LogLinkDir: filepath.Join(filepath.Dir(c.p.PodLogs), "containers"),
 		ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS12},
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
 		Log: c.log.With("role", "kubelet"),
 	})
 	if err != nil {

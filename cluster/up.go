@@ -214,7 +214,7 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 	return assembly.Options{
 		Log: c.log.With("role", "apiserver"), Etcd: member, EtcdServers: c.o.EtcdServers, Keys: keys,
 		Address:   net.JoinHostPort(c.o.BindAddress, strconv.Itoa(c.o.APIPort)),
-		TLS:       apiserver.TLS{CertFile: l.Cert(pki.NameAPIServer), KeyFile: l.Key(pki.NameAPIServer), ClientCAs: welcome},
+		TLS:       apiserver.TLS{CertFile: l.Cert(pki.NameAPIServer), KeyFile: l.Key(pki.NameAPIServer), MinVersion: tls.VersionTLS13, ClientCAs: welcome},
 		Advertise: netip.AddrPortFrom(ip, uint16(c.o.APIPort)),
 		ClientCAs: c.pki.CA.Pool(), ClientCAPEM: c.pki.CA.PEM, Anonymous: true,
 		RequestHeaderCAPEM: c.pki.FrontProxyCA.PEM, RequestHeaderNames: names, FrontProxy: &authn.FrontProxy{

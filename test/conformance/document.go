@@ -19,6 +19,11 @@ names), ` + "`CONFORMANCE_REPORT`" + ` (a file for the report), ` + "`CONFORMANC
 
 To add one: write the function in the file of its area, add its line to the area's list, and run
 ` + "`go test ./test/conformance -run TestDocument -update`" + `, which writes this page.
+
+This is our reading of the descriptions, not the official suite, and not a certification. Where a test asserts less than its
+description: "never restarts" and "stays unready" are watched for six seconds; "multiple restarts" waits for three of them; the garbage
+collector's owners have ten dependents; basic preemption fills an extended resource instead of the CPU; resizing in place is judged
+by spec, status and restart counts, not by the cgroup's files.
 `
 
 // document is docs/conformance.md.
