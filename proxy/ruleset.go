@@ -175,13 +175,22 @@ func (r *rulesOf) port(p *Port) {
 	}
 }
 
-// choose are the rules that send a connection to one of the endpoints.
+// choose are the rules that send a connection to one of the endpoints. A packet
+// that is on its way through the old rules while new ones are put in finds the old
+// rule's map empty and falls through; without the last rule, which has no map, it
+// would leave untranslated, and its connection with it.
 func (p *Port) choose(to []netip.AddrPort) []nft.Rule {
+	var rules []nft.Rule
 	if p.Sticky == 0 {
-		return []nft.Rule{{nft.DNATToAny(to)}}
+		rules = append(rules, nft.Rule{nft.DNATToAny(to)})
+	} else {
+		set := "affinity/" + p.name()
+		rules = append(rules, nft.Rule{nft.DNATAsBefore(set, to, p.Sticky)}, nft.Rule{nft.DNATAndRemember(set, to, p.Sticky)})
 	}
-	set := "affinity/" + p.name()
-	return []nft.Rule{{nft.DNATAsBefore(set, to, p.Sticky)}, {nft.DNATAndRemember(set, to, p.Sticky)}}
+	if len(to) > 1 {
+		rules = append(rules, nft.Rule{nft.DNATToAny(to[:1])})
+	}
+	return rules
 }
 
 // internal says where traffic to the ClusterIP goes.
