@@ -3,6 +3,7 @@ package garbage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -27,6 +28,14 @@ var ignored = map[schema.GroupResource]bool{
 type catalog struct {
 	mu     sync.RWMutex
 	byKind map[schema.GroupVersionKind]resource // in every version
+	listed []resource                           // each once, those that can be listed
+}
+
+// all are the kinds whose objects can be dependents.
+func (c *catalog) all() []resource {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.listed
 }
 
 // of resolves an owner reference's kind.
@@ -78,6 +87,7 @@ func (c *catalog) refresh(ctx context.Context, d discovery.DiscoveryInterfaceWit
 	}
 	c.mu.Lock()
 	c.byKind = kinds
+	c.listed = slices.Collect(maps.Values(watched))
 	c.mu.Unlock()
 	return watched, partial, nil
 }
