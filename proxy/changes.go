@@ -44,12 +44,6 @@ func (c *changes) add(k kit.Key, trigger time.Time) {
 	c.wake()
 }
 
-func (c *changes) pending() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.services)
-}
-
 func (c *changes) take() (map[kit.Key]bool, []time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

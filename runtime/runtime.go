@@ -71,12 +71,6 @@ func New(o Options) (*Runtime, error) {
 // Ready is closed when the socket first answers.
 func (r *Runtime) Ready() <-chan struct{} { return r.ready }
 
-// Socket is the path of the CRI socket.
-func (r *Runtime) Socket() string { return r.o.Config.Socket }
-
-// Libexec is the folder of the carried programs.
-func (r *Runtime) Libexec() string { return r.o.Config.Libexec }
-
 const (
 	stopTimeout  = 5 * time.Second
 	startTimeout = 20 * time.Second

@@ -126,11 +126,6 @@ func SumRequests(s *corev1.PodSpec) corev1.ResourceList {
 	return sumContainers(s, func(c *corev1.Container) corev1.ResourceList { return c.Resources.Requests })
 }
 
-// SumLimits is the same over limits.
-func SumLimits(s *corev1.PodSpec) corev1.ResourceList {
-	return sumContainers(s, func(c *corev1.Container) corev1.ResourceList { return c.Resources.Limits })
-}
-
 func sumContainers(s *corev1.PodSpec, of func(*corev1.Container) corev1.ResourceList) corev1.ResourceList {
 	sum, side, peak := corev1.ResourceList{}, corev1.ResourceList{}, corev1.ResourceList{}
 	for i := range s.Containers {

@@ -76,14 +76,6 @@ func Age(t metav1.Time, now time.Time) string {
 	return duration.HumanDuration(now.Sub(t.Time))
 }
 
-// Until renders the time from now to t.
-func Until(t metav1.Time, now time.Time) string {
-	if t.IsZero() {
-		return Unknown
-	}
-	return duration.HumanDuration(t.Sub(now))
-}
-
 // Containers joins names and images with commas.
 func Containers(list []corev1.Container) (names, images string) {
 	n, i := make([]string, len(list)), make([]string, len(list))

@@ -3,7 +3,6 @@ package podworker
 import (
 	"context"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -408,9 +407,4 @@ func (m *Manager) Find(namespace, name string, uid types.UID) (State, bool) {
 		}
 	}
 	return State{}, false
-}
-
-// Attempt formats a container's attempt, as log files are named.
-func Attempt(c *runtimeapi.ContainerStatus) string {
-	return strconv.FormatUint(uint64(c.Metadata.GetAttempt()), 10)
 }

@@ -3,7 +3,6 @@ package podworker
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -302,11 +301,4 @@ func (w *Worker) snapshot() (*v1.Pod, cri.Pod, *Stop) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.view.Pod, w.view.Runtime.Clone(), w.view.Stop
-}
-
-// mounted returns the volumes that stand.
-func (w *Worker) mounted() map[string]volume.Mounted {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.volumes)
 }
