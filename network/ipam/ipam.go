@@ -57,16 +57,40 @@ func Open(dir string) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening address lock: %w", err)
 	}
-	deadline := time.Now().Add(lockTimeout)
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return &Pool{dir: dir, lock: f}, nil
+	if err := lockFile(f); err != nil {
+		return nil, err
+	}
+	return &Pool{dir: dir, lock: f}, nil
+}
+
+// lockFile waits in the kernel's queue, where everybody's turn comes; asking again
+// and again would be starved by others who ask more often. It closes f if it fails.
+func lockFile(f *os.File) error {
+	got := make(chan error, 1)
+	go func() {
+		for {
+			err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+			if !errors.Is(err, unix.EINTR) {
+				got <- err
+				return
+			}
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
-			return nil, errors.Join(fmt.Errorf("locking address state: %w", err), f.Close())
+	}()
+	timer := time.NewTimer(lockTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-got:
+		if err != nil {
+			return errors.Join(fmt.Errorf("locking address state: %w", err), f.Close())
 		}
-		time.Sleep(wait)
+		return nil
+	case <-timer.C:
+		// The call cannot be called off: what it may still get is given back.
+		go func() {
+			<-got
+			f.Close()
+		}()
+		return fmt.Errorf("locking address state: held by others for %s", lockTimeout)
 	}
 }
 
