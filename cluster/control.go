@@ -10,6 +10,7 @@ import (
 	"hyperkube/apiserver/request"
 	"hyperkube/controllers"
 	"hyperkube/controllers/env"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/scheduler"
 )
@@ -24,13 +25,13 @@ const (
 // one watch and one index of each kind for the whole process.
 func (c *control) startControl(ctx context.Context) {
 	c.shared = kit.NewInformers(c.api.Server.Source(&request.User{Name: userControllers, Groups: []string{request.GroupMasters, request.GroupAuthenticated}}), c.log)
-	c.roles.wg.Go(func() {
+	c.roles.Go("shared informers", func() {
 		if err := c.shared.Run(ctx); err != nil && ctx.Err() == nil {
 			c.log.Error("shared informers ended", "err", err)
 		}
 	})
-	c.roles.start(ctx, role{"controller-manager", c.buildControllers})
-	c.roles.start(ctx, role{"scheduler", c.buildScheduler})
+	c.roles.Start(ctx, supervise.Role{Name: "controller-manager", Build: c.buildControllers})
+	c.roles.Start(ctx, supervise.Role{Name: "scheduler", Build: c.buildScheduler})
 }
 
 func (c *control) buildControllers() (func(context.Context) error, error) {

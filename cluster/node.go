@@ -19,6 +19,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/kubelet"
 	"hyperkube/network"
@@ -66,7 +67,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 			return err
 		}
 		ended := make(chan error, 1)
-		c.roles.wg.Go(func() { ended <- n.runtime.Run(ctx) })
+		c.roles.Go("containerd", func() { ended <- n.runtime.Run(ctx) })
 		select {
 		case <-n.runtime.Ready():
 		case err := <-ended:
@@ -74,7 +75,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		c.roles.wg.Go(func() { n.images <- c.progress.timed("own images", func() error { return n.importImages(ctx) }) })
+		c.roles.Go("own images", func() { n.images <- c.progress.timed("own images", func() error { return n.importImages(ctx) }) })
 		return nil
 	})
 }
@@ -101,9 +102,9 @@ func (n *node) importImages(ctx context.Context) error {
 func (n *node) start(ctx context.Context) error {
 	c := n.c
 	user := &request.User{Name: request.NodeUserPrefix + c.o.NodeName, Groups: []string{request.GroupNodes, request.GroupAuthenticated}}
-	c.roles.start(ctx, role{"kubelet", func() (func(context.Context) error, error) { return n.buildKubelet(user) }})
-	c.roles.start(ctx, role{"network", n.buildNetwork})
-	c.roles.start(ctx, role{"proxy", n.buildProxy})
+	c.roles.Start(ctx, supervise.Role{Name: "kubelet", Build: func() (func(context.Context) error, error) { return n.buildKubelet(user) }})
+	c.roles.Start(ctx, supervise.Role{Name: "network", Build: n.buildNetwork})
+	c.roles.Start(ctx, supervise.Role{Name: "proxy", Build: n.buildProxy})
 	if err := c.progress.timed("node ready", func() error { return n.awaitReady(ctx) }); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/pki"
 	"hyperkube/internal/resident"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
@@ -50,7 +51,7 @@ func Up(ctx context.Context, o Options, log *slog.Logger, progress Progress) err
 		return fmt.Errorf("making %s: %w", p.Run, err)
 	}
 	defer os.Remove(p.PID)
-	c := &control{o: o, p: p, log: log, progress: progress, roles: &group{log: log}}
+	c := &control{o: o, p: p, log: log, progress: progress, roles: supervise.New(supervise.Options{Log: log})}
 	return c.run(ctx)
 }
 
@@ -60,7 +61,7 @@ type control struct {
 	p        Paths
 	log      *slog.Logger
 	progress Progress
-	roles    *group
+	roles    *supervise.Group
 
 	pki        *pki.Files
 	registries *registries // served at MetricsPort
@@ -74,7 +75,7 @@ func (c *control) run(ctx context.Context) (err error) {
 	ctx, c.stop = context.WithCancel(ctx)
 	defer func() {
 		c.stop()
-		c.roles.wait()
+		c.roles.Wait()
 	}()
 	c.registries = newRegistries()
 	if err := c.progress.timed("keys and certificates", c.makeKeys); err != nil {
@@ -89,7 +90,7 @@ func (c *control) run(ctx context.Context) (err error) {
 		<-nodeStarted
 		return err
 	}
-	c.roles.start(ctx, role{"metrics", c.buildMetrics})
+	c.roles.Start(ctx, supervise.Role{Name: "metrics", Build: c.buildMetrics})
 	c.startControl(ctx)
 	if err := <-nodeStarted; err != nil {
 		return err
@@ -97,7 +98,7 @@ func (c *control) run(ctx context.Context) (err error) {
 	if err := node.start(ctx); err != nil {
 		return err
 	}
-	c.roles.wg.Go(func() { resident.Keep(ctx, resident.Options{Forget: c.api.Store.Forget, Log: c.log}) })
+	c.roles.Go("memory keeper", func() { resident.Keep(ctx, resident.Options{Forget: c.api.Store.Forget, Log: c.log}) })
 	fmt.Fprintln(os.Stdout, readyLine)
 	select {
 	case <-ctx.Done():
@@ -165,7 +166,7 @@ func (c *control) startAPI(ctx context.Context) (<-chan error, error) {
 		if c.api, err = assembly.New(ctx, options); err != nil {
 			return err
 		}
-		c.roles.wg.Go(func() {
+		c.roles.Go("API server", func() {
 			err := c.api.Run(ctx)
 			if member != nil {
 				member.Stop()
