@@ -2,10 +2,12 @@ package codec
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,10 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/document"
 )
 
 // MaxBody is how long a request's body may be.
-const MaxBody = 3 << 20
+const MaxBody = bounds.Body
 
 // Bodies lends buffers for request bodies; nothing decoded keeps a reference
 // into one. The zero value is ready.
@@ -78,6 +83,10 @@ func Decode(w Wire, data []byte, obj runtime.Object, want schema.GroupVersionKin
 		complaints, err = decodeText(w, data, obj, strict)
 		got = obj.GetObjectKind().GroupVersionKind()
 	}
+	if len(complaints) > bounds.Errors {
+		more := fmt.Errorf("and %d more", len(complaints)-bounds.Errors)
+		complaints = append(complaints[:bounds.Errors:bounds.Errors], more)
+	}
 	if err != nil {
 		if got.Kind == "" {
 			return nil, unrecognized(want, err)
@@ -90,16 +99,19 @@ func Decode(w Wire, data []byte, obj runtime.Object, want schema.GroupVersionKin
 
 func decodeText(w Wire, data []byte, obj any, strict bool) (complaints []error, err error) {
 	if w == YAML {
+		j, err := ToJSON(data)
+		if err != nil {
+			return nil, err
+		}
 		if strict {
 			if _, dup := yaml.YAMLToJSONStrict(data); dup != nil {
 				complaints = append(complaints, dup)
 			}
 		}
-		j, err := yaml.YAMLToJSON(data)
-		if err != nil {
-			return nil, err
-		}
 		data = j
+	}
+	if err := Refusal(document.CheckJSON(data, reflect.TypeOf(obj).Elem())); err != nil {
+		return nil, err
 	}
 	if !strict {
 		return nil, kjson.UnmarshalCaseSensitivePreserveInts(data, obj)
@@ -124,6 +136,9 @@ func decodeProto(data []byte, obj any) (schema.GroupVersionKind, error) {
 	})
 	if !ok {
 		return gvk, unsupportedMedia("application/json, application/yaml")
+	}
+	if err := Refusal(document.CheckProto(u.Raw, reflect.TypeOf(obj).Elem())); err != nil {
+		return gvk, err
 	}
 	m.Reset()
 	return gvk, m.Unmarshal(u.Raw)
@@ -185,9 +200,44 @@ func DecodeOptions(w Wire, data []byte, obj runtime.Object, kind string) error {
 
 // ToJSON turns YAML (of which JSON is a part) into JSON.
 func ToJSON(y []byte) ([]byte, error) {
-	j, err := yaml.YAMLToJSON(y)
-	if err != nil {
-		return nil, apierrors.NewBadRequest("error decoding YAML: " + err.Error())
+	j, err := document.FromYAML(y)
+	if err := Refusal(err); err != nil {
+		return nil, err
 	}
 	return j, nil
+}
+
+// CheckPatch refuses a patch whose own size, depth or numbers no object of obj's type may
+// have. Merge, strategic merge and apply patches are shaped like what they patch. What
+// comes of a JSON patch is checked when it is decoded.
+func CheckPatch(body []byte, obj any) error {
+	return Refusal(document.CheckJSON(body, reflect.TypeOf(obj).Elem()))
+}
+
+// CheckApply is CheckPatch for an apply configuration, which may be YAML.
+func CheckApply(body []byte, obj any) error {
+	if json.Valid(body) {
+		return CheckPatch(body, obj)
+	}
+	j, err := ToJSON(body)
+	if err != nil {
+		return err
+	}
+	return CheckPatch(j, obj)
+}
+
+// Refusal is the answer to what document found: 413 for what grows, 400 for what is odd.
+func Refusal(err error) error {
+	var excess *document.Excess
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &excess):
+		return apierrors.NewRequestEntityTooLargeError(err.Error())
+	}
+	var malformed *document.Malformed
+	if errors.As(err, &malformed) {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	return apierrors.NewBadRequest("error decoding YAML: " + err.Error())
 }

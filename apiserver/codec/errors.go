@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"hyperkube/api/invalid"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,7 +36,7 @@ func includeObject(r *http.Request) (metav1.IncludeObjectPolicy, error) {
 	}
 	o := metav1.TableOptions{IncludeObject: metav1.IncludeObjectPolicy(r.URL.Query().Get("includeObject"))}
 	if errs := validation.ValidateTableOptions(&o); len(errs) > 0 {
-		return "", apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "TableOptions"}, "", errs)
+		return "", invalid.New(schema.GroupKind{Group: metav1.GroupName, Kind: "TableOptions"}, "", errs)
 	}
 	if o.IncludeObject == "" {
 		return metav1.IncludeMetadata, nil

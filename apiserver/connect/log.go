@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
 )
@@ -26,7 +27,7 @@ func (h *Handler) log(w http.ResponseWriter, r *http.Request, info *request.Info
 		return err
 	}
 	if errs := validateLog(o); len(errs) > 0 {
-		return apierrors.NewInvalid(schema.GroupKind{Kind: "PodLogOptions"}, info.Name, errs)
+		return invalid.New(schema.GroupKind{Kind: "PodLogOptions"}, info.Name, errs)
 	}
 	pod, err := find[*corev1.Pod](r.Context(), h.Reader, "pods", store.Key{Namespace: info.Namespace, Name: info.Name})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
@@ -52,7 +53,7 @@ func (c *call) review(obj store.Object, o writeOptions) error {
 	k := c.ep.kind
 	k.Default(obj)
 	if errs := k.Validate(obj); len(errs) > 0 {
-		return apierrors.NewInvalid(k.GVK().GroupKind(), obj.GetName(), errs)
+		return invalid.New(k.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	a := c.attributes(admission.Create, o.dryRun)
 	a.Object = obj
@@ -128,7 +129,7 @@ func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, er
 	}
 	errs := validation.ValidateObjectMetaAccessor(obj, k.Namespaced, k.ValidateName, field.NewPath("metadata"))
 	if errs = append(errs, k.Validate(obj)...); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
+		return nil, invalid.New(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	for _, warning := range k.Warnings(obj, nil) {
 		request.Warn(c.ctx, warning)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/codec"
 	"hyperkube/store"
@@ -58,7 +59,7 @@ func (c *call) deleteOptions() (*metav1.DeleteOptions, error) {
 		o.DryRun = c.query["dryRun"]
 	}
 	if errs := validation.ValidateDeleteOptions(o); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
+		return nil, invalid.New(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
 	return o, nil
 }

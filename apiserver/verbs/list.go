@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hyperkube/api/invalid"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -71,7 +72,7 @@ func checkListOptions(o *metav1.ListOptions) error {
 		Limit: o.Limit, Continue: o.Continue, SendInitialEvents: o.SendInitialEvents,
 	}, true)
 	if len(errs) > 0 {
-		return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", errs)
+		return invalid.New(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", errs)
 	}
 	return nil
 }

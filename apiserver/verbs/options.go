@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/request"
 
@@ -42,7 +43,7 @@ func (c *call) writeOptions(patch types.PatchType) (writeOptions, error) {
 	}
 	errs, name := c.checkWrite(&o, dryRun, patch)
 	if len(errs) > 0 {
-		return o, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: name}, "", errs)
+		return o, invalid.New(schema.GroupKind{Group: metav1.GroupName, Kind: name}, "", errs)
 	}
 	o.dryRun = len(dryRun) > 0
 	if o.manager == "" {

@@ -2,14 +2,16 @@ package verbs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 
 	"hyperkube/apiserver/codec"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,9 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	kjson "sigs.k8s.io/json"
 )
-
-// maxJSONPatchOps bounds the work of one JSON patch.
-const maxJSONPatchOps = 10000
 
 // patchType reads the Content-Type; apply is known only where there is an Applier.
 func (c *call) patchType() (types.PatchType, error) {
@@ -47,6 +46,9 @@ func (c *call) patch(r rules) error {
 		return err
 	}
 	if t == types.ApplyYAMLPatchType {
+		if err := codec.CheckApply(body, c.ep.newServed()); err != nil {
+			return err
+		}
 		return c.apply(body, o, r)
 	}
 	p := patcher{kind: t, body: body, want: c.ep.names.GVK(), blank: c.ep.newServed}
@@ -134,6 +136,11 @@ type patcher struct {
 // with its kind.
 func (p *patcher) patched(live runtime.Object, compact func() ([]byte, error)) (runtime.Object, []error, error) {
 	out := p.blank()
+	if p.kind != types.JSONPatchType {
+		if err := codec.CheckPatch(p.body, out); err != nil {
+			return nil, nil, err
+		}
+	}
 	if p.kind == types.StrategicMergePatchType {
 		complaints, err := p.strategic(live, out)
 		return out, complaints, err
@@ -161,15 +168,26 @@ func (p *patcher) merge(before []byte) (after []byte, complaints []error, err er
 		}
 		return after, complaints, nil
 	}
+	var loose []any
+	if err := codec.CheckPatch(p.body, &loose); err != nil {
+		return nil, nil, err
+	}
 	ops, err := jsonpatch.DecodePatch(p.body)
 	if err != nil {
 		return nil, nil, apierrors.NewBadRequest(err.Error())
 	}
-	if len(ops) > maxJSONPatchOps {
+	if len(ops) > bounds.PatchOperations {
 		return nil, nil, apierrors.NewRequestEntityTooLargeError(
-			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxJSONPatchOps, len(ops)))
+			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", bounds.PatchOperations, len(ops)))
 	}
-	if after, err = ops.Apply(before); err != nil {
+	limits := jsonpatch.NewApplyOptions()
+	limits.AccumulatedCopySizeLimit = bounds.Copied
+	after, err = ops.ApplyWithOptions(before, limits)
+	var copied *jsonpatch.AccumulatedCopySizeError
+	switch {
+	case errors.As(err, &copied):
+		return nil, nil, apierrors.NewRequestEntityTooLargeError(err.Error())
+	case err != nil:
 		return nil, nil, unreadable(err)
 	}
 	return after, nil, nil

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -97,7 +97,7 @@ func (c *call) rescale(o writeOptions, wanted func(live store.Object) (*autoscal
 			return nil, err
 		}
 		if errs := negative(field.NewPath("spec", "replicas"), s.Spec.Replicas); errs != nil {
-			return nil, apierrors.NewInvalid(scaleKind.GroupKind(), s.Name, errs)
+			return nil, invalid.New(scaleKind.GroupKind(), s.Name, errs)
 		}
 		next := live.Object.DeepCopyObject().(store.Object)
 		c.ep.kind.ScaleSet(next, s.Spec.Replicas)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
@@ -152,7 +153,7 @@ func (c *call) record(sub string, live, obj store.Object, o writeOptions) {
 func (c *call) judge(a *admission.Attributes, obj, live store.Object, r rules) error {
 	errs := validation.ValidateObjectMetaAccessorUpdate(obj, live, field.NewPath("metadata"))
 	if errs = append(errs, r.validate(obj, live)...); len(errs) > 0 {
-		return apierrors.NewInvalid(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
+		return invalid.New(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	if r.hooks {
 		for _, warning := range c.ep.kind.Warnings(obj, live) {
@@ -176,7 +177,7 @@ func (c *call) keepMeta(obj, live store.Object) error {
 	switch {
 	case rv == "" || rv == "0":
 		if c.ep.kind.DenyUnconditionalUpdate && c.info.Verb == "update" {
-			return apierrors.NewInvalid(c.ep.names.GVK().GroupKind(), live.GetName(), field.ErrorList{
+			return invalid.New(c.ep.names.GVK().GroupKind(), live.GetName(), field.ErrorList{
 				field.Invalid(field.NewPath("metadata", "resourceVersion"), rv, "must be specified for an update")})
 		}
 	case rv != live.GetResourceVersion():

@@ -10,8 +10,22 @@ const (
 	Expanded = 3 << 20
 	// Depth is how deep maps and lists of a document or a patch may nest.
 	Depth = 512
+	// Decoded is how many bytes of memory the decoded document may take, as far as lists,
+	// maps and nested structures make it.
+	Decoded = 48 << 20
+	// Items is how many members all lists and maps of a document may have together.
+	Items = 100_000
+	// Unchecked is the size below which no document can pass Decoded or Items.
+	Unchecked = 32 << 10
+	// Exponent is how large the power of ten of a quantity may be, up and down.
+	Exponent = 999
+	// Copied is how many bytes the copy operations of a JSON patch may add (the published
+	// limit).
+	Copied = 3 << 20
 	// PatchOperations is how many operations a JSON patch may have (the published limit).
 	PatchOperations = 10_000
 	// Errors is how many causes a Status lists; what is beyond is counted, not told.
 	Errors = 100
+	// ErrorBytes is how long the causes of a Status may be together.
+	ErrorBytes = 256 << 10
 )

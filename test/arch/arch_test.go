@@ -49,6 +49,7 @@ func TestHouse(t *testing.T) {
 	t.Run("every package says its contract", func(t *testing.T) { checkDocs(t, files) })
 	t.Run("no init and no drawers", func(t *testing.T) { checkContent(t, files) })
 	t.Run("only store imports etcd", func(t *testing.T) { checkEtcd(t, files) })
+	t.Run("one maker of 422s", func(t *testing.T) { checkInvalid(t, files) })
 	t.Run("of k8s.io/apiserver only pkg/cel", func(t *testing.T) { checkApiserver(t, files) })
 }
 
@@ -172,5 +173,20 @@ func checkApiserver(t *testing.T, files []source) {
 				t.Errorf("%s/%s imports %s: the server is the product", s.dir, s.name, imp)
 			}
 		}
+	}
+}
+
+// checkInvalid keeps every answer that lists a client's errors bounded.
+func checkInvalid(t *testing.T, files []source) {
+	for _, s := range files {
+		if s.test || free[root(s.dir)] || s.dir == "api/invalid" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "NewInvalid" {
+				t.Errorf("%s/%s calls NewInvalid: use api/invalid, which bounds what is listed", s.dir, s.name)
+			}
+			return true
+		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
 )
@@ -42,7 +43,7 @@ func createBinding(ctx context.Context, env kind.Env, key store.Key, body runtim
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
 	if errs := rules.ValidateBinding(b); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, key.Name, errs)
+		return nil, invalid.New(schema.GroupKind{Kind: "Binding"}, key.Name, errs)
 	}
 	pods, err := collection(env, "", "pods")
 	if err != nil {

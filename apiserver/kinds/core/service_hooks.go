@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/allocate"
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
@@ -239,5 +240,5 @@ func (a *allocation) port(ctx context.Context, have *[]int32, port *int32, path 
 }
 
 func invalidService(s *corev1.Service, errs ...*field.Error) error {
-	return apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, s.Name, errs)
+	return invalid.New(schema.GroupKind{Kind: "Service"}, s.Name, errs)
 }

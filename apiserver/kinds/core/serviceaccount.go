@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
 )
@@ -56,7 +57,7 @@ func createToken(ctx context.Context, env kind.Env, key store.Key, body runtime.
 	}
 	rules.DefaultTokenRequest(&req.Spec, env.Tokens().Audiences())
 	if errs := rules.ValidateTokenRequest(req); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(schema.GroupKind{Group: "authentication.k8s.io", Kind: "TokenRequest"}, "", errs)
+		return nil, invalid.New(schema.GroupKind{Group: "authentication.k8s.io", Kind: "TokenRequest"}, "", errs)
 	}
 	claims := kind.TokenClaims{
 		Namespace: key.Namespace, ServiceAccount: key.Name, UID: string(e.Object.GetUID()),
@@ -117,7 +118,7 @@ func bindClaims(ctx context.Context, env kind.Env, sa store.Key, ref *authentica
 func bindPod(ctx context.Context, env kind.Env, p *corev1.Pod, account string, claims *kind.TokenClaims) error {
 	if p.Spec.ServiceAccountName != account {
 		at := field.NewPath("spec", "boundObjectRef")
-		return apierrors.NewInvalid(schema.GroupKind{Group: "authentication.k8s.io", Kind: "TokenRequest"}, account, field.ErrorList{
+		return invalid.New(schema.GroupKind{Group: "authentication.k8s.io", Kind: "TokenRequest"}, account, field.ErrorList{
 			field.Invalid(at, p.Name, fmt.Sprintf("cannot bind token for serviceaccount %q to pod running with different serviceaccount name.", account))})
 	}
 	if p.Spec.NodeName == "" {
