@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unsafe"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -50,5 +51,40 @@ func TestForget(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("encoded %d times", n)
+	}
+}
+
+// A new object shares its field sets' bytes with others, and what it was made from, which
+// everybody reads, is not written to.
+func TestInternLeavesTheSharedAlone(t *testing.T) {
+	fields := func() *metav1.FieldsV1 { return &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:x":{}}}`)} }
+	live := &corev1.Pod{}
+	live.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "a", FieldsV1: fields()}, {Manager: "b"}, {Manager: "c", FieldsV1: fields()}}
+	list, first, bytes := &live.ManagedFields[0], live.ManagedFields[0].FieldsV1, unsafe.SliceData(live.ManagedFields[0].FieldsV1.Raw)
+	next := *live // as a binding or a status write does
+	done := make(chan struct{})
+	go func() { // readers never stop, and the race detector watches
+		defer close(done)
+		for range 100 {
+			for _, e := range live.ManagedFields {
+				if e.FieldsV1 != nil && len(e.FieldsV1.Raw) == 0 {
+					t.Error("emptied")
+				}
+			}
+		}
+	}()
+	intern(&next)
+	<-done
+	if &live.ManagedFields[0] != list || live.ManagedFields[0].FieldsV1 != first || unsafe.SliceData(first.Raw) != bytes {
+		t.Error("the object that everybody reads was written to")
+	}
+	a, c := next.ManagedFields[0].FieldsV1.Raw, next.ManagedFields[2].FieldsV1.Raw
+	if string(a) != string(fields().Raw) || unsafe.SliceData(a) != unsafe.SliceData(c) {
+		t.Error("two equal field sets are not shared")
+	}
+	again := next
+	intern(&again)
+	if &again.ManagedFields[0] != &next.ManagedFields[0] {
+		t.Error("what is shared already was copied")
 	}
 }
