@@ -34,7 +34,7 @@ func DefaultDaemonSet(d *appsv1.DaemonSet) {
 func ValidateDaemonSet(d *appsv1.DaemonSet) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := rules.Selector(d.Spec.Selector, d.Spec.Template.Labels, "daemonset", spec)
-	errs = append(errs, validateTemplate(&d.Spec.Template, spec.Child("template"))...)
+	errs = append(errs, validateTemplate(&d.Spec.Template, nil, spec.Child("template"))...)
 	errs = append(errs, rules.NotNegative(d.Spec.MinReadySeconds, spec.Child("minReadySeconds"))...)
 	errs = append(errs, rules.MaybeNotNegative(d.Spec.RevisionHistoryLimit, spec.Child("revisionHistoryLimit"))...)
 	return append(errs, validateDaemonStrategy(&d.Spec.UpdateStrategy, spec.Child("updateStrategy"))...)

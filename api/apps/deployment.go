@@ -50,7 +50,7 @@ func ValidateDeployment(d *appsv1.Deployment) field.ErrorList {
 	s := &d.Spec
 	errs := rules.MaybeNotNegative(s.Replicas, spec.Child("replicas"))
 	errs = append(errs, rules.Selector(s.Selector, s.Template.Labels, "deployment", spec)...)
-	errs = append(errs, validateTemplate(&s.Template, spec.Child("template"))...)
+	errs = append(errs, validateTemplate(&s.Template, nil, spec.Child("template"))...)
 	errs = append(errs, validateDeploymentStrategy(&s.Strategy, spec.Child("strategy"))...)
 	errs = append(errs, rules.NotNegative(s.MinReadySeconds, spec.Child("minReadySeconds"))...)
 	errs = append(errs, rules.MaybeNotNegative(s.RevisionHistoryLimit, spec.Child("revisionHistoryLimit"))...)
@@ -64,9 +64,10 @@ func ValidateDeployment(d *appsv1.Deployment) field.ErrorList {
 	return errs
 }
 
-// validateTemplate checks the template of a workload whose pods run for ever.
-func validateTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
-	errs := core.ValidatePodTemplate(t, path)
+// validateTemplate checks the template of a workload whose pods run for ever and get
+// volumes for these claims.
+func validateTemplate(t *corev1.PodTemplateSpec, claims []string, path *field.Path) field.ErrorList {
+	errs := core.ValidateClaimingTemplate(t, claims, path)
 	if t.Spec.RestartPolicy != corev1.RestartPolicyAlways {
 		errs = append(errs, field.NotSupported(path.Child("spec", "restartPolicy"), t.Spec.RestartPolicy, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}

@@ -25,7 +25,7 @@ func ValidateReplicaSet(r *appsv1.ReplicaSet) field.ErrorList {
 	errs := rules.MaybeNotNegative(s.Replicas, spec.Child("replicas"))
 	errs = append(errs, rules.NotNegative(s.MinReadySeconds, spec.Child("minReadySeconds"))...)
 	errs = append(errs, rules.Selector(s.Selector, s.Template.Labels, "replicaset", spec)...)
-	return append(errs, validateTemplate(&s.Template, spec.Child("template"))...)
+	return append(errs, validateTemplate(&s.Template, nil, spec.Child("template"))...)
 }
 
 // ValidateReplicaSetUpdate also refuses to change the selector.

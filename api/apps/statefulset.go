@@ -78,7 +78,11 @@ func ValidateStatefulSet(s *appsv1.StatefulSet) field.ErrorList {
 		errs = append(errs, rules.Messages(validation.IsDNS1123Label(s.Spec.ServiceName), s.Spec.ServiceName, spec.Child("serviceName"))...)
 	}
 	errs = append(errs, rules.Selector(s.Spec.Selector, s.Spec.Template.Labels, "statefulset", spec)...)
-	return append(errs, validateTemplate(&s.Spec.Template, spec.Child("template"))...)
+	var claims []string
+	for i := range s.Spec.VolumeClaimTemplates {
+		claims = append(claims, s.Spec.VolumeClaimTemplates[i].Name)
+	}
+	return append(errs, validateTemplate(&s.Spec.Template, claims, spec.Child("template"))...)
 }
 
 func validateStatefulStrategy(u *appsv1.StatefulSetUpdateStrategy, path *field.Path) field.ErrorList {

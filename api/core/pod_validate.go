@@ -2,6 +2,7 @@ package core
 
 import (
 	"math"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -20,6 +21,29 @@ func ValidatePod(p *corev1.Pod) field.ErrorList {
 		errs = append(errs, field.Forbidden(spec.Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
 	}
 	return errs
+}
+
+// ValidateClaimingTemplate judges the template of a workload whose controller gives each pod
+// volumes of its own for claims of these names.
+func ValidateClaimingTemplate(t *corev1.PodTemplateSpec, claims []string, path *field.Path) field.ErrorList {
+	if len(claims) == 0 {
+		return ValidatePodTemplate(t, path)
+	}
+	have := map[string]bool{"": true}
+	for i := range t.Spec.Volumes {
+		have[t.Spec.Volumes[i].Name] = true
+	}
+	whole := *t
+	whole.Spec.Volumes = slices.Clone(t.Spec.Volumes)
+	for _, name := range claims {
+		if have[name] {
+			continue // the claim takes the place of the template's volume
+		}
+		have[name] = true
+		source := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}
+		whole.Spec.Volumes = append(whole.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: source})
+	}
+	return ValidatePodTemplate(&whole, path)
 }
 
 // ValidatePodTemplate judges the template inside a workload.

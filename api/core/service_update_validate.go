@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -32,8 +33,11 @@ func ValidateServiceUpdate(s, old *corev1.Service) field.ErrorList {
 }
 
 // ValidateServiceStatusUpdate judges what a load balancer's controller reports.
-func ValidateServiceStatusUpdate(s, _ *corev1.Service) (errs field.ErrorList) {
+func ValidateServiceStatusUpdate(s, old *corev1.Service) (errs field.ErrorList) {
 	path := field.NewPath("status", "loadBalancer", "ingress")
+	if s.Spec.Type != corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) > 0 && !equality.Semantic.DeepEqual(s.Status.LoadBalancer, old.Status.LoadBalancer) {
+		errs = append(errs, field.Forbidden(path, "may only be used when `spec.type` is \"LoadBalancer\""))
+	}
 	for i, in := range s.Status.LoadBalancer.Ingress {
 		at := path.Index(i)
 		if in.IP != "" {

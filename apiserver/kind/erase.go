@@ -26,6 +26,7 @@ type Kind struct {
 	DenyUnconditionalUpdate bool
 	ReturnDeleted           bool
 	IsVirtual               bool
+	Deprecated              string
 	Resource                store.Resource
 
 	New            func() store.Object

@@ -68,8 +68,10 @@ type Spec[T store.Object] struct {
 	ValidateUpdate func(obj, old T) field.ErrorList
 	// ValidateName checks metadata.name; nil means DNS subdomain.
 	ValidateName func(name string, prefix bool) []string
-	// Warnings are shown to the client of a create or update.
+	// Warnings are shown to the client of a create or update, besides those for any object.
 	Warnings func(obj, old T) []string
+	// Deprecated, when set, is the warning of every request for this kind.
+	Deprecated string
 	// AllowCreateOnUpdate lets PUT create (leases, RBAC); DenyUnconditionalUpdate
 	// makes PUT require resourceVersion.
 	AllowCreateOnUpdate     bool

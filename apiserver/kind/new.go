@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"hyperkube/api/warnings"
 	"hyperkube/store"
 )
 
@@ -20,7 +21,7 @@ func New[T store.Object](s Spec[T]) *Kind {
 		Names: s.Names, Verbs: s.Verbs, Subresources: s.Subresources, Versions: s.Versions,
 		Columns: s.Columns, HasGeneration: s.Generation != nil, HasStatus: s.Status != nil, HasScale: s.Scale != nil,
 		AllowCreateOnUpdate: s.AllowCreateOnUpdate, DenyUnconditionalUpdate: s.DenyUnconditionalUpdate,
-		ReturnDeleted: s.ReturnDeleted, IsVirtual: s.Virtual != nil, NewList: s.NewList,
+		ReturnDeleted: s.ReturnDeleted, Deprecated: s.Deprecated, IsVirtual: s.Virtual != nil, NewList: s.NewList,
 		New: func() store.Object { return s.New() },
 	}
 	if k.Verbs == nil {
@@ -84,11 +85,12 @@ func eraseRules[T store.Object](k *Kind, s Spec[T]) {
 		k.ValidateName = DNSSubdomain
 	}
 	k.Warnings = func(o, old store.Object) []string {
-		if s.Warnings == nil {
-			return nil
+		out := warnings.Meta(o, old)
+		if s.Warnings != nil {
+			prev, _ := old.(T)
+			out = append(out, s.Warnings(o.(T), prev)...)
 		}
-		prev, _ := old.(T)
-		return s.Warnings(o.(T), prev)
+		return out
 	}
 	k.GracefulDelete = func(ctx context.Context, o store.Object, opts *metav1.DeleteOptions) bool {
 		return s.GracefulDelete != nil && s.GracefulDelete(ctx, o.(T), opts)

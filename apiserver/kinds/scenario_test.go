@@ -20,6 +20,7 @@ import (
 //
 //	create kind=Pod [show]   default, prepare and validate the object; show prints it
 //	update kind=Pod [sub=status] [show]   the same for a change: two documents, old and new
+//	warn kind=Pod            what a client is warned of; two documents for an update
 //	row kind=Pod             the object's line in kubectl get -o wide, at 2026-01-01T01:00:00Z
 //
 // Findings are printed one a line, sorted. Run with -rewrite to accept the output.
@@ -43,6 +44,8 @@ func TestScenarios(t *testing.T) {
 				return finish(t, obj, create(t, k, obj), d.HasArg("show"))
 			case "update":
 				return updateScenario(t, d, k, sub)
+			case "warn":
+				return warn(t, d, k)
 			case "row":
 				obj := decode(t, d, k, d.Input)
 				return row(k, obj)
@@ -133,4 +136,24 @@ func row(k *kind.Kind, obj store.Object) string {
 		out[i] = fmt.Sprint(c)
 	}
 	return strings.Join(out, " | ") + "\n"
+}
+
+// warn prints the warnings of a create, or of an update from the first document to the second.
+func warn(t *testing.T, d *datadriven.TestData, k *kind.Kind) string {
+	before, after, update := strings.Cut(d.Input, "\n---\n")
+	obj := decode(t, d, k, before)
+	create(t, k, obj)
+	var old store.Object
+	if update {
+		old, obj = obj, decode(t, d, k, after)
+		create(t, k, obj)
+		if k.HasGeneration && k.Generation(obj, old) {
+			obj.SetGeneration(old.GetGeneration() + 1)
+		}
+	}
+	out := k.Warnings(obj, old)
+	if len(out) == 0 {
+		return "none\n"
+	}
+	return strings.Join(out, "\n") + "\n"
 }

@@ -194,6 +194,9 @@ func placed(ep *endpoint, info *request.Info) bool {
 }
 
 func (c *call) serve() error {
+	if d := c.ep.kind.Deprecated; d != "" {
+		request.Warn(c.ctx, d)
+	}
 	if c.info.Subresource != "" {
 		return c.subresource()
 	}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -15,6 +16,7 @@ func daemonSet() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.DaemonSet]{
 		Names:          names("DaemonSet", "daemonsets", "daemonset", "ds"),
 		New:            func() *appsv1.DaemonSet { return &appsv1.DaemonSet{} },
+		Warnings:       warnings.DaemonSet,
 		NewList:        func() runtime.Object { return &appsv1.DaemonSetList{} },
 		Default:        rules.DefaultDaemonSet,
 		PrepareCreate:  func(_ context.Context, o *appsv1.DaemonSet) { o.Status = appsv1.DaemonSetStatus{} },

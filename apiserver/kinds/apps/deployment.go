@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -15,6 +16,7 @@ func deployment() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.Deployment]{
 		Names:         names("Deployment", "deployments", "deployment", "deploy"),
 		New:           func() *appsv1.Deployment { return &appsv1.Deployment{} },
+		Warnings:      warnings.Deployment,
 		NewList:       func() runtime.Object { return &appsv1.DeploymentList{} },
 		Default:       rules.DefaultDeployment,
 		PrepareCreate: func(_ context.Context, o *appsv1.Deployment) { o.Status = appsv1.DeploymentStatus{} },

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -16,6 +17,7 @@ func replicaSet() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.ReplicaSet]{
 		Names:          names("ReplicaSet", "replicasets", "replicaset", "rs"),
 		New:            func() *appsv1.ReplicaSet { return &appsv1.ReplicaSet{} },
+		Warnings:       warnings.ReplicaSet,
 		NewList:        func() runtime.Object { return &appsv1.ReplicaSetList{} },
 		Default:        rules.DefaultReplicaSet,
 		PrepareCreate:  func(_ context.Context, o *appsv1.ReplicaSet) { o.Status = appsv1.ReplicaSetStatus{} },

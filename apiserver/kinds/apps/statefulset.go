@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -15,6 +16,7 @@ func statefulSet() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.StatefulSet]{
 		Names:          names("StatefulSet", "statefulsets", "statefulset", "sts"),
 		New:            func() *appsv1.StatefulSet { return &appsv1.StatefulSet{} },
+		Warnings:       warnings.StatefulSet,
 		NewList:        func() runtime.Object { return &appsv1.StatefulSetList{} },
 		Default:        rules.DefaultStatefulSet,
 		PrepareCreate:  func(_ context.Context, o *appsv1.StatefulSet) { o.Status = appsv1.StatefulSetStatus{} },

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/batch"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -18,6 +19,7 @@ func cronJob() *kind.Kind {
 			ShortNames: []string{"cj"}, Categories: []string{"all"}, Namespaced: true,
 		},
 		New:            func() *batchv1.CronJob { return &batchv1.CronJob{} },
+		Warnings:       warnings.CronJob,
 		NewList:        func() runtime.Object { return &batchv1.CronJobList{} },
 		Default:        rules.DefaultCronJob,
 		PrepareCreate:  func(_ context.Context, o *batchv1.CronJob) { o.Status = batchv1.CronJobStatus{} },

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/batch"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -19,6 +20,7 @@ func job() *kind.Kind {
 			Categories: []string{"all"}, Namespaced: true,
 		},
 		New:           func() *batchv1.Job { return &batchv1.Job{} },
+		Warnings:      warnings.Job,
 		NewList:       func() runtime.Object { return &batchv1.JobList{} },
 		Default:       rules.DefaultJob,
 		PrepareCreate: func(_ context.Context, o *batchv1.Job) { rules.PrepareJob(o) },

@@ -13,6 +13,7 @@ func endpoints() *kind.Kind {
 		Names:               names("Endpoints", "endpoints", "endpoints", true, "ep"),
 		Prefix:              "services/endpoints",
 		New:                 func() *corev1.Endpoints { return &corev1.Endpoints{} },
+		Deprecated:          "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 		NewList:             func() runtime.Object { return &corev1.EndpointsList{} },
 		Default:             rules.DefaultEndpoints,
 		Validate:            rules.ValidateEndpoints,

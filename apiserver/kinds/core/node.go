@@ -7,16 +7,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
 func nodes() *kind.Kind {
 	return kind.New(kind.Spec[*corev1.Node]{
-		Names:   names("Node", "nodes", "node", false, "no"),
-		Prefix:  "minions",
-		New:     func() *corev1.Node { return &corev1.Node{} },
-		NewList: func() runtime.Object { return &corev1.NodeList{} },
-		Default: rules.DefaultNode,
+		Names:    names("Node", "nodes", "node", false, "no"),
+		Prefix:   "minions",
+		New:      func() *corev1.Node { return &corev1.Node{} },
+		Warnings: warnings.Node,
+		NewList:  func() runtime.Object { return &corev1.NodeList{} },
+		Default:  rules.DefaultNode,
 		// A kubelet registers with its status; nothing is reset on create.
 		PrepareUpdate:  reset(func(n, old *corev1.Node) { n.Status = old.Status }),
 		Validate:       rules.ValidateNode,

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -14,6 +15,7 @@ func persistentVolumes() *kind.Kind {
 		Names:         names("PersistentVolume", "persistentvolumes", "persistentvolume", false, "pv"),
 		ReturnDeleted: true,
 		New:           func() *corev1.PersistentVolume { return &corev1.PersistentVolume{} },
+		Warnings:      warnings.PersistentVolume,
 		NewList:       func() runtime.Object { return &corev1.PersistentVolumeList{} },
 		Default:       rules.DefaultPersistentVolume,
 		PrepareCreate: fresh(func(v *corev1.PersistentVolume) {

@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -13,6 +14,7 @@ func persistentVolumeClaims() *kind.Kind {
 		Names:         names("PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", true, "pvc"),
 		ReturnDeleted: true,
 		New:           func() *corev1.PersistentVolumeClaim { return &corev1.PersistentVolumeClaim{} },
+		Warnings:      warnings.Claim,
 		NewList:       func() runtime.Object { return &corev1.PersistentVolumeClaimList{} },
 		Default:       rules.DefaultPersistentVolumeClaim,
 		PrepareCreate: fresh(func(c *corev1.PersistentVolumeClaim) {

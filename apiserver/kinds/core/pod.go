@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -28,7 +29,7 @@ func pods() *kind.Kind {
 		Generation:     rules.PodSpecChanged,
 		Validate:       rules.ValidatePod,
 		ValidateUpdate: rules.ValidatePodUpdate,
-		Warnings:       rules.PodWarnings,
+		Warnings:       warnings.Pod,
 		Fields:         podFields(),
 		Columns:        rules.PodColumns(),
 		Row:            rules.PodRow,

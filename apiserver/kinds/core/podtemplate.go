@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -13,6 +14,7 @@ func podTemplates() *kind.Kind {
 		Names:         names("PodTemplate", "podtemplates", "podtemplate", true),
 		ReturnDeleted: true,
 		New:           func() *corev1.PodTemplate { return &corev1.PodTemplate{} },
+		Warnings:      warnings.PodTemplate,
 		NewList:       func() runtime.Object { return &corev1.PodTemplateList{} },
 		Default:       rules.DefaultPodTemplateObject,
 		Generation:    rules.PodTemplateChanged,

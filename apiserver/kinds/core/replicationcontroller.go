@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -23,12 +24,7 @@ func replicationControllers() *kind.Kind {
 		PrepareUpdate: reset(func(rc, old *corev1.ReplicationController) { rc.Status = old.Status }),
 		Generation:    rules.ControllerChanged,
 		Validate:      rules.ValidateReplicationController,
-		Warnings: func(rc, _ *corev1.ReplicationController) []string {
-			if rc.Spec.Template == nil {
-				return nil
-			}
-			return rules.PodSpecWarnings(&rc.Spec.Template.Spec, "spec.template.spec")
-		},
+		Warnings:      warnings.ReplicationController,
 		Fields: []kind.Field[*corev1.ReplicationController]{
 			{Path: "status.replicas", Value: func(rc *corev1.ReplicationController) string { return strconv.Itoa(int(rc.Status.Replicas)) }},
 		},

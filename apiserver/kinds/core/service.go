@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/core"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -16,6 +17,7 @@ func services() *kind.Kind {
 		Prefix:         "services/specs",
 		ReturnDeleted:  true,
 		New:            func() *corev1.Service { return &corev1.Service{} },
+		Warnings:       warnings.Service,
 		NewList:        func() runtime.Object { return &corev1.ServiceList{} },
 		Default:        rules.DefaultService,
 		PrepareCreate:  fresh(func(s *corev1.Service) { s.Status = corev1.ServiceStatus{} }),
@@ -31,7 +33,10 @@ func services() *kind.Kind {
 		Row:     rules.ServiceRow,
 		Hooks:   serviceHooks(),
 		Status: &kind.SubRules[*corev1.Service]{
-			Prepare:  reset(func(s, old *corev1.Service) { s.Spec = old.Spec }),
+			Prepare: reset(func(s, old *corev1.Service) {
+				s.Spec = old.Spec
+				rules.DefaultService(s) // defaults of a status depend on the spec, which a client may leave out
+			}),
 			Validate: rules.ValidateServiceStatusUpdate,
 		},
 		Subresources: []kind.Subresource{connect("proxy", "ServiceProxyOptions", "create", "delete", "get", "patch", "update")},

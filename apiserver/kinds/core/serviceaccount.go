@@ -15,6 +15,7 @@ import (
 
 	rules "hyperkube/api/core"
 	"hyperkube/api/invalid"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
 )
@@ -24,6 +25,7 @@ func serviceAccounts() *kind.Kind {
 		Names:         names("ServiceAccount", "serviceaccounts", "serviceaccount", true, "sa"),
 		ReturnDeleted: true,
 		New:           func() *corev1.ServiceAccount { return &corev1.ServiceAccount{} },
+		Warnings:      warnings.ServiceAccount,
 		NewList:       func() runtime.Object { return &corev1.ServiceAccountList{} },
 		Columns:       rules.ServiceAccountColumns(),
 		Row:           rules.ServiceAccountRow,

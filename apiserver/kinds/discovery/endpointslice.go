@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/discovery"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -15,9 +16,10 @@ func endpointSlice() *kind.Kind {
 			Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice", Plural: "endpointslices", Singular: "endpointslice",
 			Namespaced: true,
 		},
-		New:     func() *discoveryv1.EndpointSlice { return &discoveryv1.EndpointSlice{} },
-		NewList: func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
-		Default: rules.DefaultEndpointSlice,
+		New:      func() *discoveryv1.EndpointSlice { return &discoveryv1.EndpointSlice{} },
+		Warnings: warnings.EndpointSlice,
+		NewList:  func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
+		Default:  rules.DefaultEndpointSlice,
 		Generation: func(o, old *discoveryv1.EndpointSlice) bool {
 			return !apiequality.Semantic.DeepEqual(o.Endpoints, old.Endpoints) || !apiequality.Semantic.DeepEqual(o.Ports, old.Ports) ||
 				!apiequality.Semantic.DeepEqual(o.Labels, old.Labels)

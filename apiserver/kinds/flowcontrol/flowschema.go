@@ -5,6 +5,7 @@ import (
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/flowcontrol"
@@ -26,7 +27,10 @@ func flowSchema() *kind.Kind {
 		Columns:       rules.FlowSchemaColumns(),
 		Row:           rules.FlowSchemaRow,
 		Status: &kind.SubRules[*flowcontrolv1.FlowSchema]{
-			Prepare: func(_ context.Context, o, old *flowcontrolv1.FlowSchema) { o.Spec = old.Spec },
+			Prepare: func(_ context.Context, o, old *flowcontrolv1.FlowSchema) {
+				o.Spec = old.Spec
+				metav1.ResetObjectMetaForStatus(o, old)
+			},
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/flowcontrol"
@@ -30,7 +31,10 @@ func priorityLevelConfiguration() *kind.Kind {
 		Columns:  rules.PriorityLevelConfigurationColumns(),
 		Row:      rules.PriorityLevelConfigurationRow,
 		Status: &kind.SubRules[*flowcontrolv1.PriorityLevelConfiguration]{
-			Prepare: func(_ context.Context, o, old *flowcontrolv1.PriorityLevelConfiguration) { o.Spec = old.Spec },
+			Prepare: func(_ context.Context, o, old *flowcontrolv1.PriorityLevelConfiguration) {
+				o.Spec = old.Spec
+				metav1.ResetObjectMetaForStatus(o, old)
+			},
 		},
 	})
 }

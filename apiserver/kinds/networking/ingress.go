@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/networking"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -18,6 +19,7 @@ func ingress() *kind.Kind {
 			ShortNames: []string{"ing"}, Namespaced: true,
 		},
 		New:            func() *networkingv1.Ingress { return &networkingv1.Ingress{} },
+		Warnings:       warnings.Ingress,
 		NewList:        func() runtime.Object { return &networkingv1.IngressList{} },
 		Prefix:         "ingress",
 		PrepareCreate:  func(_ context.Context, o *networkingv1.Ingress) { o.Status = networkingv1.IngressStatus{} },

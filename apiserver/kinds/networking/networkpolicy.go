@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/networking"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -15,9 +16,10 @@ func networkPolicy() *kind.Kind {
 			Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy", Plural: "networkpolicies", Singular: "networkpolicy",
 			ShortNames: []string{"netpol"}, Namespaced: true,
 		},
-		New:     func() *networkingv1.NetworkPolicy { return &networkingv1.NetworkPolicy{} },
-		NewList: func() runtime.Object { return &networkingv1.NetworkPolicyList{} },
-		Default: rules.DefaultNetworkPolicy,
+		New:      func() *networkingv1.NetworkPolicy { return &networkingv1.NetworkPolicy{} },
+		Warnings: warnings.NetworkPolicy,
+		NewList:  func() runtime.Object { return &networkingv1.NetworkPolicyList{} },
+		Default:  rules.DefaultNetworkPolicy,
 		Generation: func(o, old *networkingv1.NetworkPolicy) bool {
 			return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec)
 		},

@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/node"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -14,6 +15,7 @@ func runtimeClass() *kind.Kind {
 			Group: "node.k8s.io", Version: "v1", Kind: "RuntimeClass", Plural: "runtimeclasses", Singular: "runtimeclass",
 		},
 		New:            func() *nodev1.RuntimeClass { return &nodev1.RuntimeClass{} },
+		Warnings:       warnings.RuntimeClass,
 		NewList:        func() runtime.Object { return &nodev1.RuntimeClassList{} },
 		Default:        rules.DefaultRuntimeClass,
 		Validate:       rules.ValidateRuntimeClass,

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	resourcev1 "k8s.io/api/resource/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/resource"
@@ -25,7 +26,10 @@ func resourceClaim() *kind.Kind {
 		Columns:        rules.ResourceClaimColumns(),
 		Row:            rules.ResourceClaimRow,
 		Status: &kind.SubRules[*resourcev1.ResourceClaim]{
-			Prepare: func(_ context.Context, o, old *resourcev1.ResourceClaim) { o.Spec = old.Spec },
+			Prepare: func(_ context.Context, o, old *resourcev1.ResourceClaim) {
+				o.Spec = old.Spec
+				metav1.ResetObjectMetaForStatus(o, old)
+			},
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/storage"
+	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
@@ -16,6 +17,7 @@ func storageClass() *kind.Kind {
 		},
 		ReturnDeleted:  true,
 		New:            func() *storagev1.StorageClass { return &storagev1.StorageClass{} },
+		Warnings:       warnings.StorageClass,
 		NewList:        func() runtime.Object { return &storagev1.StorageClassList{} },
 		Default:        rules.DefaultStorageClass,
 		Validate:       rules.ValidateStorageClass,

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/storage"
@@ -25,7 +26,10 @@ func volumeAttachment() *kind.Kind {
 		Columns:        rules.VolumeAttachmentColumns(),
 		Row:            rules.VolumeAttachmentRow,
 		Status: &kind.SubRules[*storagev1.VolumeAttachment]{
-			Prepare:  func(_ context.Context, o, old *storagev1.VolumeAttachment) { o.Spec = old.Spec },
+			Prepare: func(_ context.Context, o, old *storagev1.VolumeAttachment) {
+				o.Spec = old.Spec
+				metav1.ResetObjectMetaForStatus(o, old)
+			},
 			Validate: rules.ValidateVolumeAttachmentStatus,
 		},
 	})
