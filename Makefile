@@ -11,8 +11,11 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.buildMeta=hyperkube.$(REVIS
 FILES    := runtime/carried/files
 DATA_DIR ?= /var/lib/hyperkube
 
+# Packages whose goroutines share objects: the store, the API server, the loops over informers.
+RACED    := ./internal/... ./store/... ./kit/... ./apiserver/... ./scheduler/... ./controllers/... ./kubelet/... ./network/... ./proxy/... ./runtime/... ./cluster/...
+
 .DEFAULT_GOAL := build
-.PHONY: help build deps up down reset test unit e2e conformance bench measure images fmt vet clean FORCE
+.PHONY: help build deps up down reset test unit race e2e conformance bench measure images fmt vet clean FORCE
 
 help: ## list the words
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -33,10 +36,13 @@ down: ## stop the cluster; containers and data stay
 reset: ## remove every trace of the cluster
 	bin/hyperkube reset --data-dir $(DATA_DIR) --yes
 
-test: deps build images unit e2e conformance ## unit, scenario, end-to-end and conformance tests
+test: deps build images unit race e2e conformance ## unit, scenario, race, end-to-end and conformance tests
 
 unit: vet ## tests that need no cluster
 	go test -timeout 5m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /test/measure)
+
+race: vet ## the core packages under the race detector
+	CGO_ENABLED=1 go test -race -timeout 15m $(RACED)
 
 e2e: build images build/oldkubectl ## journeys and conformance on real clusters in namespaces of their own
 	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images HYPERKUBE_OLD_KUBECTL=$(CURDIR)/build/oldkubectl go test -timeout 60m -count=1 -v ./test/e2e/...
