@@ -32,7 +32,6 @@ import (
 	"hyperkube/apiserver/allocate"
 	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/authz"
-	"hyperkube/apiserver/authz/bootstrap"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
@@ -207,7 +206,7 @@ func (a *Assembly) addAuthentication(so *apiserver.Options) error {
 
 func (a *Assembly) addAuthorization(so *apiserver.Options) error {
 	a.rbac = authz.NewRBAC(a.Store, a.o.Log)
-	so.Authorizer = request.Authorizer(authz.Union(authz.NewNode(a.Store, bootstrap.NodeRules()), a.rbac))
+	so.Authorizer = request.Authorizer(authz.Union(authz.NewNode(a.Store), a.rbac))
 	if a.o.AlwaysAllow {
 		so.Authorizer = authz.AlwaysAllow()
 	}

@@ -8,8 +8,18 @@ import (
 	"hyperkube/store"
 )
 
+// isMirror: a mirror pod speaks for a static one, which cannot use API objects. A
+// kubelet makes it, so it must not lead to anything.
+func isMirror(p *corev1.Pod) bool {
+	_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
+	return mirror
+}
+
 // refers reports whether the pod's spec names the object of its own namespace.
 func refers(p *corev1.Pod, resource, name string) (found bool) {
+	if isMirror(p) || name == "" {
+		return false
+	}
 	switch resource {
 	case "serviceaccounts":
 		return p.Spec.ServiceAccountName == name
@@ -22,10 +32,6 @@ func refers(p *corev1.Pod, resource, name string) (found bool) {
 		return false
 	case "resourceclaims":
 		return refersClaim(p, name)
-	}
-	// A mirror pod speaks for a static one, which cannot use API objects.
-	if _, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
-		return false
 	}
 	visit := func(res, n string) { found = found || res == resource && n == name }
 	for _, s := range p.Spec.ImagePullSecrets {
@@ -137,18 +143,21 @@ func visitVolume(v *corev1.Volume, visit func(resource, name string)) {
 }
 
 // volumeSecret reports whether a persistent volume that the pod uses names the secret.
-func (a *Node) volumeSecret(ctx context.Context, p *corev1.Pod, secret store.Key) bool {
+func (a *Node) volumeSecret(ctx context.Context, p *corev1.Pod, secret store.Key, f store.Freshness) bool {
+	if isMirror(p) {
+		return false
+	}
 	for i := range p.Spec.Volumes {
 		claim := claimOf(p, &p.Spec.Volumes[i])
 		if claim == "" {
 			continue
 		}
-		o, err := a.get(ctx, "", "persistentvolumeclaims", store.Key{Namespace: p.Namespace, Name: claim})
+		o, err := a.get(ctx, "", "persistentvolumeclaims", store.Key{Namespace: p.Namespace, Name: claim}, f)
 		pvc, ok := o.(*corev1.PersistentVolumeClaim)
 		if err != nil || !ok || pvc.Spec.VolumeName == "" {
 			continue
 		}
-		o, err = a.get(ctx, "", "persistentvolumes", store.Key{Name: pvc.Spec.VolumeName})
+		o, err = a.get(ctx, "", "persistentvolumes", store.Key{Name: pvc.Spec.VolumeName}, f)
 		if pv, ok := o.(*corev1.PersistentVolume); err == nil && ok && boundTo(pv, pvc) && hasSecret(pv, secret) {
 			return true
 		}
