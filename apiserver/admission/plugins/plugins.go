@@ -35,6 +35,7 @@ type Deps struct {
 	Reader     store.Reader
 	Authorizer request.Authorizer
 	RBAC       *authz.RBAC // nil without RBAC: nothing can be escalated then
+	Audiences  []string    // of this API server's tokens
 	Log        *slog.Logger
 	// Disabled names plugins to leave out (--disable-admission-plugins).
 	Disabled []string
@@ -49,7 +50,7 @@ func Default(d Deps) []admission.Plugin {
 		namespacelifecycle.New(d.Reader),
 		limitranger.New(d.Reader),
 		serviceaccount.New(d.Reader),
-		noderestriction.New(d.Reader),
+		noderestriction.New(d.Reader, d.Authorizer, d.Audiences),
 		taintnodesbycondition.New(),
 		podsecurity.New(d.Reader),
 		priority.New(d.Reader),
