@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"iter"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -33,14 +34,7 @@ func refers(p *corev1.Pod, resource, name string) (found bool) {
 	case "resourceclaims":
 		return refersClaim(p, name)
 	}
-	visit := func(res, n string) { found = found || res == resource && n == name }
-	for _, s := range p.Spec.ImagePullSecrets {
-		visit("secrets", s.Name)
-	}
-	for i := range p.Spec.Volumes {
-		visitVolume(&p.Spec.Volumes[i], visit)
-	}
-	visitContainers(p, visit)
+	visitPod(p, func(_ Place, res, n string) { found = found || res == resource && n == name })
 	return found
 }
 
@@ -68,36 +62,84 @@ func refersClaim(p *corev1.Pod, name string) bool {
 	return false
 }
 
-func visitContainers(p *corev1.Pod, visit func(resource, name string)) {
-	one := func(env []corev1.EnvVar, from []corev1.EnvFromSource) {
-		for _, e := range env {
-			if e.ValueFrom == nil {
-				continue
+// Place is where a pod names an object.
+type Place struct {
+	Pull      bool // in imagePullSecrets, at Index
+	Index     int
+	Container string // what kind of container; "" for a volume
+	Name      string // of the container
+	Env       string // the variable; "" for envFrom
+}
+
+// Kinds of containers in a Place.
+const (
+	InitContainer      = "init container"
+	PlainContainer     = "container"
+	EphemeralContainer = "ephemeral container"
+)
+
+// String is the place up to the object's name, in the words of refusals.
+func (p Place) String() string {
+	switch {
+	case p.Container == "":
+		return "volume with secret.secretName"
+	case p.Env == "":
+		return p.Container + " " + p.Name + " with envFrom referencing secret.secretName"
+	}
+	return p.Container + " " + p.Name + " with envVar " + p.Env + " referencing secret.secretName"
+}
+
+// Secrets are all secrets of its own namespace that a pod names.
+func Secrets(p *corev1.Pod) iter.Seq2[Place, string] {
+	return func(yield func(Place, string) bool) {
+		more := true
+		visitPod(p, func(at Place, resource, name string) {
+			if more && resource == "secrets" {
+				more = yield(at, name)
 			}
-			if r := e.ValueFrom.SecretKeyRef; r != nil {
-				visit("secrets", r.Name)
-			}
-			if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
-				visit("configmaps", r.Name)
-			}
-		}
-		for _, f := range from {
-			if f.SecretRef != nil {
-				visit("secrets", f.SecretRef.Name)
-			}
-			if f.ConfigMapRef != nil {
-				visit("configmaps", f.ConfigMapRef.Name)
-			}
-		}
+		})
+	}
+}
+
+// visitPod visits all secrets and configmaps.
+func visitPod(p *corev1.Pod, visit func(at Place, resource, name string)) {
+	for i, s := range p.Spec.ImagePullSecrets {
+		visit(Place{Pull: true, Index: i}, "secrets", s.Name)
+	}
+	for i := range p.Spec.Volumes {
+		visitVolume(&p.Spec.Volumes[i], func(resource, name string) { visit(Place{}, resource, name) })
 	}
 	for _, c := range p.Spec.InitContainers {
-		one(c.Env, c.EnvFrom)
+		visitEnv(Place{Container: InitContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)
 	}
 	for _, c := range p.Spec.Containers {
-		one(c.Env, c.EnvFrom)
+		visitEnv(Place{Container: PlainContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)
 	}
 	for _, c := range p.Spec.EphemeralContainers {
-		one(c.Env, c.EnvFrom)
+		visitEnv(Place{Container: EphemeralContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)
+	}
+}
+
+func visitEnv(at Place, env []corev1.EnvVar, from []corev1.EnvFromSource, visit func(at Place, resource, name string)) {
+	for _, f := range from {
+		if f.SecretRef != nil {
+			visit(at, "secrets", f.SecretRef.Name)
+		}
+		if f.ConfigMapRef != nil {
+			visit(at, "configmaps", f.ConfigMapRef.Name)
+		}
+	}
+	for _, e := range env {
+		if e.ValueFrom == nil {
+			continue
+		}
+		at.Env = e.Name
+		if r := e.ValueFrom.SecretKeyRef; r != nil {
+			visit(at, "secrets", r.Name)
+		}
+		if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
+			visit(at, "configmaps", r.Name)
+		}
 	}
 }
 
@@ -208,12 +250,9 @@ func Refers(p *corev1.Pod) string {
 			what = resource
 		}
 	}
-	for _, s := range p.Spec.ImagePullSecrets {
-		visit("secrets", s.Name)
-	}
+	visitPod(p, func(_ Place, resource, name string) { visit(resource, name) })
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
-		visitVolume(v, visit)
 		if claimOf(p, v) != "" {
 			visit("persistentvolumeclaims", "")
 		}
@@ -225,10 +264,12 @@ func Refers(p *corev1.Pod) string {
 				if s.ClusterTrustBundle != nil {
 					visit("clustertrustbundles", "")
 				}
+				if s.PodCertificate != nil {
+					visit("pod certificates", "")
+				}
 			}
 		}
 	}
-	visitContainers(p, visit)
 	if len(p.Spec.ResourceClaims) > 0 {
 		visit("resourceclaims", "")
 	}
