@@ -374,8 +374,8 @@ func rightsOf(a *authz.RBAC, u *request.User, rows []row) (lines []string) {
 	for _, set := range slices.Sorted(maps.Keys(bySet)) {
 		all := bySet[set]
 		slices.Sort(all)
-		if len(all) == len(rows) {
-			all = []string{"everything"}
+		if len(all) > len(rows)*3/4 {
+			all = allBut(rows, all)
 		}
 		lines = append(lines, set+": "+strings.Join(all, " "))
 	}
@@ -392,4 +392,17 @@ func rightsOf(a *authz.RBAC, u *request.User, rows []row) (lines []string) {
 		lines = append(lines, "get: "+strings.Join(open, " "))
 	}
 	return lines
+}
+
+func allBut(rows []row, have []string) []string {
+	var lacks []string
+	for _, r := range rows {
+		if !slices.Contains(have, r.String()) {
+			lacks = append(lacks, r.String())
+		}
+	}
+	if len(lacks) == 0 {
+		return []string{"everything"}
+	}
+	return append([]string{"everything but"}, lacks...)
 }
