@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -29,6 +30,7 @@ import (
 
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/admission/plugins"
+	"hyperkube/apiserver/admission/podsecurity"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/storetest"
@@ -56,6 +58,7 @@ var types = map[string]struct {
 	"Lease":                     {"leases.coordination.k8s.io", true, func() store.Object { return &coordinationv1.Lease{} }},
 	"ResourceSlice":             {"resourceslices.resource.k8s.io", false, func() store.Object { return &resourcev1.ResourceSlice{} }},
 	"CertificateSigningRequest": {"certificatesigningrequests.certificates.k8s.io", false, func() store.Object { return &certificatesv1.CertificateSigningRequest{} }},
+	"Deployment":                {"deployments.apps", true, func() store.Object { return &appsv1.Deployment{} }},
 	"PriorityClass":             {"priorityclasses.scheduling.k8s.io", false, func() store.Object { return &schedulingv1.PriorityClass{} }},
 	"StorageClass":              {"storageclasses.storage.k8s.io", false, func() store.Object { return &storagev1.StorageClass{} }},
 	"IngressClass":              {"ingressclasses.networking.k8s.io", false, func() store.Object { return &networkingv1.IngressClass{} }},
@@ -80,7 +83,11 @@ func TestPlugins(t *testing.T) {
 			names = append(names, x.resource)
 		}
 		s := storetest.New(names...)
-		list := plugins.Default(plugins.Deps{Reader: s, Authorizer: audiences{}, Audiences: []string{"https://api"}, Log: slog.New(slog.DiscardHandler)})
+		exempt, err := podsecurity.ParseConfig([]byte(podSecurityConfig))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := plugins.Default(plugins.Deps{Reader: s, PodSecurity: &exempt, Authorizer: audiences{}, Audiences: []string{"https://api"}, Log: slog.New(slog.DiscardHandler)})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "store":
@@ -142,6 +149,13 @@ func attributes(d *datadriven.TestData, kindName, ns, name string) *admission.At
 	}
 }
 
+const podSecurityConfig = `
+apiVersion: pod-security.admission.config.k8s.io/v1
+kind: PodSecurityConfiguration
+defaults: {audit: baseline, audit-version: latest}
+exemptions: {usernames: [free-user], runtimeClasses: [free-class], namespaces: [free-ns]}
+`
+
 // audiences grants node n1 tokens of account sa for one audience.
 type audiences struct{}
 
@@ -180,9 +194,16 @@ func send(t *testing.T, s *storetest.Store, list []admission.Plugin, d *datadriv
 		a.Operation, a.Old = admission.Update, stored(t, s, k, o.GetNamespace(), o.GetName())
 	}
 	before, _ := yaml.Marshal(o)
-	err := admission.Admit(t.Context(), list, a)
+	var told strings.Builder
+	ctx := request.WithWarnings(t.Context(), func(text string) { fmt.Fprintf(&told, "warning: %s\n", text) })
+	ctx = request.WithAudit(ctx, func(key, value string) {
+		if key != "pod-security.kubernetes.io/enforce-policy" {
+			fmt.Fprintf(&told, "audit: %s=%s\n", key, value)
+		}
+	})
+	err := admission.Admit(ctx, list, a)
 	if err == nil {
-		err = admission.Validate(t.Context(), list, a)
+		err = admission.Validate(ctx, list, a)
 	}
 	if err != nil {
 		return refusal(t, err)
@@ -191,7 +212,7 @@ func send(t *testing.T, s *storetest.Store, list []admission.Plugin, d *datadriv
 		s.Put(types[k].resource, o)
 	}
 	after, _ := yaml.Marshal(o)
-	return changes(t, before, after)
+	return told.String() + changes(t, before, after)
 }
 
 func refusal(t *testing.T, err error) string {
