@@ -14,3 +14,20 @@ const (
 	// PodWarnings is how many different violations are then told.
 	PodWarnings = 50
 )
+
+// What an authorization policy file may hold.
+const (
+	// PolicyLine is how many bytes one line may have, Policies how many there may be.
+	PolicyLine = 64 << 10
+	Policies   = 10_000
+)
+
+// What is asked of and remembered from an authorization webhook.
+const (
+	// WebhookAnswers is how many answers are remembered, WebhookQuestion of how long
+	// questions at most (the published 10000 bytes), WebhookAnswer how long an answer
+	// may be.
+	WebhookAnswers  = 8192
+	WebhookQuestion = 10_000
+	WebhookAnswer   = 1 << 20
+)
