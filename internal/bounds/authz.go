@@ -31,3 +31,16 @@ const (
 	WebhookQuestion = 10_000
 	WebhookAnswer   = 1 << 20
 )
+
+// What a written role or binding may grant and aggregate.
+const (
+	// GrantedRights is how many rights (verbs × groups × resources × names) are compared
+	// with those that the author holds.
+	GrantedRights = 50_000
+	// AggregatedRules is how many rules all aggregated roles may gather together; roles
+	// beyond it keep only their own.
+	AggregatedRules = 1_000_000
+	// AggregationSteps is how many times, for all of them together, a role is looked at
+	// to see whether it is selected.
+	AggregationSteps = 5_000_000
+)
