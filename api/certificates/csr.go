@@ -160,18 +160,27 @@ func conditions(c *certificatesv1.CertificateSigningRequest, t certificatesv1.Re
 	return out
 }
 
-// StampConditions fills in the times of conditions that were added or changed.
+// StampConditions fills in the times that a client left out (null): those of the
+// condition as it was when it says the same, now where it is new or changed.
 func StampConditions(c, old *certificatesv1.CertificateSigningRequest, now metav1.Time) {
+	now = now.Rfc3339Copy() // as it is stored
 	for i := range c.Status.Conditions {
 		x := &c.Status.Conditions[i]
-		was := conditions(old, x.Type)
+		for _, was := range conditions(old, x.Type) {
+			if was.Status != x.Status {
+				continue
+			}
+			if x.LastTransitionTime.IsZero() {
+				x.LastTransitionTime = was.LastTransitionTime
+			}
+			if x.LastUpdateTime.IsZero() && was.Reason == x.Reason && was.Message == x.Message {
+				x.LastUpdateTime = was.LastUpdateTime
+			}
+		}
 		if x.LastUpdateTime.IsZero() {
 			x.LastUpdateTime = now
 		}
-		switch {
-		case len(was) > 0 && was[0].Status == x.Status && !was[0].LastTransitionTime.IsZero():
-			x.LastTransitionTime = was[0].LastTransitionTime
-		case x.LastTransitionTime.IsZero():
+		if x.LastTransitionTime.IsZero() {
 			x.LastTransitionTime = now
 		}
 	}

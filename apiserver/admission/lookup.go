@@ -14,14 +14,20 @@ import (
 // is confirmed with a read that is as new as etcd. found is false for what does
 // not exist. The object is shared and read-only.
 func Find[T store.Object](ctx context.Context, r store.Reader, group, resource string, key store.Key) (obj T, found bool, err error) {
+	obj, found, err = FindAt[T](ctx, r, group, resource, key, store.Freshness{Any: true})
+	if err == nil && !found {
+		return FindAt[T](ctx, r, group, resource, key, store.Freshness{})
+	}
+	return obj, found, err
+}
+
+// FindAt reads an object as it was no earlier than f says.
+func FindAt[T store.Object](ctx context.Context, r store.Reader, group, resource string, key store.Key, f store.Freshness) (obj T, found bool, err error) {
 	c, ok := r.Collection(group, resource)
 	if !ok {
 		return obj, false, nil
 	}
-	e, err := c.Get(ctx, key, store.Freshness{Any: true})
-	if errors.Is(err, store.ErrNotFound) {
-		e, err = c.Get(ctx, key, store.Freshness{})
-	}
+	e, err := c.Get(ctx, key, f)
 	if errors.Is(err, store.ErrNotFound) {
 		return obj, false, nil
 	}

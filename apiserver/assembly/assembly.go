@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,14 +30,17 @@ import (
 
 	"hyperkube/api/scheme"
 	"hyperkube/apiserver"
+	"hyperkube/apiserver/admission/podsecurity"
 	"hyperkube/apiserver/allocate"
 	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/authz"
-	"hyperkube/apiserver/authz/bootstrap"
+	"hyperkube/apiserver/authz/abac"
+	"hyperkube/apiserver/authz/webhook"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/tokens"
+	"hyperkube/internal/trouble"
 	"hyperkube/store"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
@@ -82,8 +86,13 @@ type Options struct {
 	// AdmissionOff names admission plugins to leave out.
 	AdmissionOff []string
 
-	// AlwaysAllow switches authorization off (--authorization-mode=AlwaysAllow).
-	AlwaysAllow bool
+	// Authorization lists the modes in the order in which they are asked; empty: Node
+	// and RBAC. ABAC and Webhook are those modes' own, when they are on the list.
+	Authorization []string
+	ABAC          abac.Policies
+	Webhook       webhook.Config
+	// PodSecurity is the configuration of that admission plugin; nil: its defaults.
+	PodSecurity *podsecurity.Config
 
 	Services  netip.Prefix
 	NodePorts allocate.PortRange
@@ -207,11 +216,23 @@ func (a *Assembly) addAuthentication(so *apiserver.Options) error {
 
 func (a *Assembly) addAuthorization(so *apiserver.Options) error {
 	a.rbac = authz.NewRBAC(a.Store, a.o.Log)
-	so.Authorizer = request.Authorizer(authz.Union(authz.NewNode(a.Store, bootstrap.NodeRules()), a.rbac))
-	if a.o.AlwaysAllow {
-		so.Authorizer = authz.AlwaysAllow()
+	modes := a.o.Authorization
+	if len(modes) == 0 {
+		modes = []string{authz.ModeNode, authz.ModeRBAC}
 	}
-	return nil
+	by := map[string]request.Authorizer{authz.ModeNode: authz.NewNode(a.Store), authz.ModeRBAC: a.rbac, authz.ModeABAC: a.o.ABAC}
+	if slices.Contains(modes, authz.ModeWebhook) {
+		c := a.o.Webhook
+		c.Teller = trouble.New(a.o.Log, nil, "asking the authorization webhook")
+		hook, err := webhook.New(c)
+		if err != nil {
+			return err
+		}
+		by[authz.ModeWebhook] = hook
+	}
+	var err error
+	so.Authorizer, err = authz.Chain(modes, by)
+	return err
 }
 
 // Ready is closed when the server listens and what every cluster has is written.

@@ -19,6 +19,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -118,7 +119,10 @@ func (c *cluster) withToken(t *testing.T, token string) kubernetes.Interface {
 }
 
 func pod(name, node string) *corev1.Pod {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{
+	vault := corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "vault", Audience: "vault"}}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{NodeName: node, Volumes: []corev1.Volume{{
+		Name: "vault", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{vault}}},
+	}}, Containers: []corev1.Container{{
 		Name: "c", Image: "x", EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "mine"}}}},
 	}}}}
 }
@@ -134,7 +138,7 @@ func TestSecurity(t *testing.T) {
 	p := got(admin.CoreV1().Pods("default").Create(ctx, pod("p", "n1"), metav1.CreateOptions{}))(t)
 
 	t.Run("pods get their service account and tolerations", func(t *testing.T) {
-		if p.Spec.ServiceAccountName != "default" || len(p.Spec.Tolerations) != 2 || len(p.Spec.Volumes) != 1 || p.Spec.Priority == nil {
+		if p.Spec.ServiceAccountName != "default" || len(p.Spec.Tolerations) != 2 || len(p.Spec.Volumes) != 2 || p.Spec.Priority == nil {
 			t.Errorf("%+v", p.Spec)
 		}
 	})
@@ -161,6 +165,7 @@ func TestSecurity(t *testing.T) {
 			t.Errorf("taints %v", node.Spec.Taints)
 		}
 	})
+	t.Run("kubelets do not reach beyond", func(t *testing.T) { c.beyond(t, p) })
 	t.Run("tokens live and die with their pod", func(t *testing.T) { c.tokenLife(t, admin, p) })
 	t.Run("nobody grants more than he has", func(t *testing.T) { c.escalation(t, admin) })
 	t.Run("anonymous sees health only", func(t *testing.T) {
@@ -186,6 +191,29 @@ func TestSecurity(t *testing.T) {
 	})
 }
 
+// beyond tries the ways around: all namespaces by name, subresources that nobody
+// thinks of, the status of foreign claims.
+func (c *cluster) beyond(t *testing.T, p *corev1.Pod) {
+	ctx := t.Context()
+	n2 := c.client(t, c.config(t, pki.KubeletConf("n2")))
+	byName := func(n string) metav1.ListOptions { return metav1.ListOptions{FieldSelector: "metadata.name=" + n} }
+	_, err := n2.CoreV1().Secrets("").List(ctx, byName("mine"))
+	wantForbidden(t, err, "can only read namespaced object of this type")
+	_, err = n2.CoreV1().Secrets("").Watch(ctx, byName("mine"))
+	wantForbidden(t, err, "can only read namespaced object of this type")
+	_, err = n2.CoreV1().ConfigMaps("").List(ctx, byName("kube-root-ca.crt"))
+	wantForbidden(t, err, "can only read namespaced object of this type")
+	_, err = n2.CoreV1().Pods("").List(ctx, byName(p.Name))
+	wantForbidden(t, err, "can only")
+	_, err = n2.CoreV1().Pods("default").Watch(ctx, byName("to-come"))
+	wantForbidden(t, err, "no relationship found")
+	patch := []byte(`{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"2"}}}]}}`)
+	_, err = n2.CoreV1().Pods("default").Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "resize")
+	wantForbidden(t, err, "kubelets may not patch pods/resize")
+	_, err = n2.CoreV1().PersistentVolumeClaims("default").Patch(ctx, "claim", types.MergePatchType, []byte(`{"status":{}}`), metav1.PatchOptions{}, "status")
+	wantForbidden(t, err, "no relationship found")
+}
+
 func (c *cluster) tokenLife(t *testing.T, admin kubernetes.Interface, p *corev1.Pod) {
 	ctx := t.Context()
 	hour := int64(3607)
@@ -198,6 +226,9 @@ func (c *cluster) tokenLife(t *testing.T, admin kubernetes.Interface, p *corev1.
 	wantForbidden(t, err, "no relationship found")
 	token := got(n1.CoreV1().ServiceAccounts("default").CreateToken(ctx, "default", tr(), metav1.CreateOptions{}))(t).Status.Token
 	other := got(n1.CoreV1().ServiceAccounts("default").CreateToken(ctx, "default", tr("vault"), metav1.CreateOptions{}))(t).Status.Token
+
+	_, err = n1.CoreV1().ServiceAccounts("default").CreateToken(ctx, "default", tr("bank"), metav1.CreateOptions{})
+	wantForbidden(t, err, `audience "bank" not found in pod spec volume`)
 
 	who := got(c.withToken(t, token).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authv1.SelfSubjectReview{}, metav1.CreateOptions{}))(t)
 	if u := who.Status.UserInfo; u.Username != "system:serviceaccount:default:default" || u.Extra["authentication.kubernetes.io/pod-name"][0] != "p" ||

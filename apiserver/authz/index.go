@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -8,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 )
 
@@ -24,6 +27,7 @@ type index struct {
 	// gathered anew when any cluster role changes.
 	aggregates map[string]*role
 	stale      bool
+	left       int // aggregated roles that had to be left with their own rules
 }
 
 type (
@@ -157,30 +161,56 @@ func subjectsOf(in []rbacv1.Subject, namespace string) []subject {
 	return out
 }
 
-// settle gathers the rules of aggregated roles, which may contain one another.
-func (x *index) settle() {
+// settle gathers the rules of aggregated roles, which may contain one another, in
+// the order of their names, within bounds.AggregatedRules and AggregationSteps for
+// all together. It says how many roles had to be left with their own rules.
+func (x *index) settle() (left int) {
 	if !x.stale {
-		return
+		return x.left
 	}
-	x.stale = false
-	for name, r := range x.aggregates {
-		seen := map[string]bool{name: true}
-		r.rules = x.gather(r, append([]rule(nil), r.own...), seen)
-	}
-}
-
-func (x *index) gather(r *role, rules []rule, seen map[string]bool) []rule {
-	for k, other := range x.roles {
-		if k.namespace != "" || seen[k.name] || !selected(r.chosen, other.labels) {
+	x.stale, x.left = false, 0
+	budget := budget{bounds.AggregatedRules, bounds.AggregationSteps}
+	for _, name := range slices.Sorted(maps.Keys(x.aggregates)) {
+		r := x.aggregates[name]
+		rules, ok := x.gather(r, &budget)
+		if !ok {
+			r.rules = r.own
+			x.left++
 			continue
 		}
-		seen[k.name] = true
-		rules = append(rules, other.own...)
-		if len(other.chosen) > 0 {
-			rules = x.gather(other, rules, seen)
+		r.rules = rules
+	}
+	return x.left
+}
+
+// budget of gathering: rules kept, and roles looked at.
+type budget struct{ rules, steps int }
+
+// gather walks from role to role by their selectors; each is visited once.
+func (x *index) gather(r *role, b *budget) (rules []rule, ok bool) {
+	rules = slices.Clone(r.own)
+	seen := map[string]bool{r.name: true}
+	for todo := []*role{r}; len(todo) > 0; {
+		next := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if b.steps -= len(x.roles); b.steps < 0 {
+			return nil, false
+		}
+		for k, other := range x.roles {
+			if k.namespace != "" || seen[k.name] || !selected(next.chosen, other.labels) {
+				continue
+			}
+			seen[k.name] = true
+			if rules = append(rules, other.own...); len(rules) > b.rules {
+				return nil, false
+			}
+			if len(other.chosen) > 0 {
+				todo = append(todo, other)
+			}
 		}
 	}
-	return rules
+	b.rules -= len(rules)
+	return rules, true
 }
 
 func selected(list []labels.Selector, l labels.Set) bool {

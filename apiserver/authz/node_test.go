@@ -1,16 +1,15 @@
 package authz_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
-	"strings"
 
 	"hyperkube/apiserver/authz"
-	"hyperkube/apiserver/authz/bootstrap"
 	"hyperkube/store"
 )
 
@@ -19,7 +18,7 @@ import (
 func TestNode(t *testing.T) {
 	datadriven.Walk(t, "testdata/node", func(t *testing.T, path string) {
 		s := rbacStore()
-		a := authz.NewNode(s, bootstrap.NodeRules())
+		a := authz.NewNode(s)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "can" {
 				return ask(t, a, d)

@@ -2,14 +2,25 @@ package authz
 
 import (
 	"context"
+	"iter"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/store"
 )
 
+// isMirror: a mirror pod speaks for a static one, which cannot use API objects. A
+// kubelet makes it, so it must not lead to anything.
+func isMirror(p *corev1.Pod) bool {
+	_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
+	return mirror
+}
+
 // refers reports whether the pod's spec names the object of its own namespace.
 func refers(p *corev1.Pod, resource, name string) (found bool) {
+	if isMirror(p) || name == "" {
+		return false
+	}
 	switch resource {
 	case "serviceaccounts":
 		return p.Spec.ServiceAccountName == name
@@ -23,18 +34,7 @@ func refers(p *corev1.Pod, resource, name string) (found bool) {
 	case "resourceclaims":
 		return refersClaim(p, name)
 	}
-	// A mirror pod speaks for a static one, which cannot use API objects.
-	if _, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
-		return false
-	}
-	visit := func(res, n string) { found = found || res == resource && n == name }
-	for _, s := range p.Spec.ImagePullSecrets {
-		visit("secrets", s.Name)
-	}
-	for i := range p.Spec.Volumes {
-		visitVolume(&p.Spec.Volumes[i], visit)
-	}
-	visitContainers(p, visit)
+	visitPod(p, func(_ Place, res, n string) { found = found || res == resource && n == name })
 	return found
 }
 
@@ -62,36 +62,84 @@ func refersClaim(p *corev1.Pod, name string) bool {
 	return false
 }
 
-func visitContainers(p *corev1.Pod, visit func(resource, name string)) {
-	one := func(env []corev1.EnvVar, from []corev1.EnvFromSource) {
-		for _, e := range env {
-			if e.ValueFrom == nil {
-				continue
+// Place is where a pod names an object.
+type Place struct {
+	Pull      bool // in imagePullSecrets, at Index
+	Index     int
+	Container string // what kind of container; "" for a volume
+	Name      string // of the container
+	Env       string // the variable; "" for envFrom
+}
+
+// Kinds of containers in a Place.
+const (
+	InitContainer      = "init container"
+	PlainContainer     = "container"
+	EphemeralContainer = "ephemeral container"
+)
+
+// String is the place up to the object's name, in the words of refusals.
+func (p Place) String() string {
+	switch {
+	case p.Container == "":
+		return "volume with secret.secretName"
+	case p.Env == "":
+		return p.Container + " " + p.Name + " with envFrom referencing secret.secretName"
+	}
+	return p.Container + " " + p.Name + " with envVar " + p.Env + " referencing secret.secretName"
+}
+
+// Secrets are all secrets of its own namespace that a pod names.
+func Secrets(p *corev1.Pod) iter.Seq2[Place, string] {
+	return func(yield func(Place, string) bool) {
+		more := true
+		visitPod(p, func(at Place, resource, name string) {
+			if more && resource == "secrets" {
+				more = yield(at, name)
 			}
-			if r := e.ValueFrom.SecretKeyRef; r != nil {
-				visit("secrets", r.Name)
-			}
-			if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
-				visit("configmaps", r.Name)
-			}
-		}
-		for _, f := range from {
-			if f.SecretRef != nil {
-				visit("secrets", f.SecretRef.Name)
-			}
-			if f.ConfigMapRef != nil {
-				visit("configmaps", f.ConfigMapRef.Name)
-			}
-		}
+		})
+	}
+}
+
+// visitPod visits all secrets and configmaps.
+func visitPod(p *corev1.Pod, visit func(at Place, resource, name string)) {
+	for i, s := range p.Spec.ImagePullSecrets {
+		visit(Place{Pull: true, Index: i}, "secrets", s.Name)
+	}
+	for i := range p.Spec.Volumes {
+		visitVolume(&p.Spec.Volumes[i], func(resource, name string) { visit(Place{}, resource, name) })
 	}
 	for _, c := range p.Spec.InitContainers {
-		one(c.Env, c.EnvFrom)
+		visitEnv(Place{Container: InitContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)
 	}
 	for _, c := range p.Spec.Containers {
-		one(c.Env, c.EnvFrom)
+		visitEnv(Place{Container: PlainContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)
 	}
 	for _, c := range p.Spec.EphemeralContainers {
-		one(c.Env, c.EnvFrom)
+		visitEnv(Place{Container: EphemeralContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)
+	}
+}
+
+func visitEnv(at Place, env []corev1.EnvVar, from []corev1.EnvFromSource, visit func(at Place, resource, name string)) {
+	for _, f := range from {
+		if f.SecretRef != nil {
+			visit(at, "secrets", f.SecretRef.Name)
+		}
+		if f.ConfigMapRef != nil {
+			visit(at, "configmaps", f.ConfigMapRef.Name)
+		}
+	}
+	for _, e := range env {
+		if e.ValueFrom == nil {
+			continue
+		}
+		at.Env = e.Name
+		if r := e.ValueFrom.SecretKeyRef; r != nil {
+			visit(at, "secrets", r.Name)
+		}
+		if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
+			visit(at, "configmaps", r.Name)
+		}
 	}
 }
 
@@ -137,18 +185,21 @@ func visitVolume(v *corev1.Volume, visit func(resource, name string)) {
 }
 
 // volumeSecret reports whether a persistent volume that the pod uses names the secret.
-func (a *Node) volumeSecret(ctx context.Context, p *corev1.Pod, secret store.Key) bool {
+func (a *Node) volumeSecret(ctx context.Context, p *corev1.Pod, secret store.Key, f store.Freshness) bool {
+	if isMirror(p) {
+		return false
+	}
 	for i := range p.Spec.Volumes {
 		claim := claimOf(p, &p.Spec.Volumes[i])
 		if claim == "" {
 			continue
 		}
-		o, err := a.get(ctx, "", "persistentvolumeclaims", store.Key{Namespace: p.Namespace, Name: claim})
+		o, err := a.get(ctx, "", "persistentvolumeclaims", store.Key{Namespace: p.Namespace, Name: claim}, f)
 		pvc, ok := o.(*corev1.PersistentVolumeClaim)
 		if err != nil || !ok || pvc.Spec.VolumeName == "" {
 			continue
 		}
-		o, err = a.get(ctx, "", "persistentvolumes", store.Key{Name: pvc.Spec.VolumeName})
+		o, err = a.get(ctx, "", "persistentvolumes", store.Key{Name: pvc.Spec.VolumeName}, f)
 		if pv, ok := o.(*corev1.PersistentVolume); err == nil && ok && boundTo(pv, pvc) && hasSecret(pv, secret) {
 			return true
 		}
@@ -199,12 +250,9 @@ func Refers(p *corev1.Pod) string {
 			what = resource
 		}
 	}
-	for _, s := range p.Spec.ImagePullSecrets {
-		visit("secrets", s.Name)
-	}
+	visitPod(p, func(_ Place, resource, name string) { visit(resource, name) })
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
-		visitVolume(v, visit)
 		if claimOf(p, v) != "" {
 			visit("persistentvolumeclaims", "")
 		}
@@ -216,10 +264,12 @@ func Refers(p *corev1.Pod) string {
 				if s.ClusterTrustBundle != nil {
 					visit("clustertrustbundles", "")
 				}
+				if s.PodCertificate != nil {
+					visit("pod certificates", "")
+				}
 			}
 		}
 	}
-	visitContainers(p, visit)
 	if len(p.Spec.ResourceClaims) > 0 {
 		visit("resourceclaims", "")
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 )
 
@@ -22,6 +23,7 @@ type RBAC struct {
 
 	mu    sync.RWMutex
 	index *index // nil until Run has it complete, and after it lost a watch
+	left  int    // what was last told of aggregation
 }
 
 var (
@@ -90,7 +92,7 @@ func (a *RBAC) follow(ctx context.Context) error {
 	waiting.Wait()
 	if ctx.Err() == nil {
 		a.mu.Lock()
-		x.settle()
+		a.settleLocked(x)
 		a.index = x
 		a.mu.Unlock()
 	}
@@ -130,9 +132,17 @@ func (a *RBAC) apply(x *index, events []store.Event) (end bool) {
 		}
 	}
 	if a.index == x {
-		x.settle()
+		a.settleLocked(x)
 	}
 	return end
+}
+
+// settleLocked tells when aggregation hits its bound, once until that changes.
+func (a *RBAC) settleLocked(x *index) {
+	if left := x.settle(); left != a.left {
+		a.log.Error("aggregated cluster roles gather too many rules: some keep only their own", "roles", left, "bound", bounds.AggregatedRules)
+		a.left = left
+	}
 }
 
 // with calls f with an index that is complete, under the lock if it is the kept one.

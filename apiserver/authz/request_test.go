@@ -37,7 +37,7 @@ func BenchmarkRequest(b *testing.B) {
 	go func() { done <- rbac.Run(ctx) }()
 	for !rbac.Ready() {
 	}
-	all := authz.Union(authz.NewNode(s, bootstrap.NodeRules()), rbac)
+	all := authz.Union(authz.NewNode(s), rbac)
 	ca, err := pki.NewCA("ca", time.Now())
 	if err != nil {
 		b.Fatal(err)

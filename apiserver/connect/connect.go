@@ -9,7 +9,7 @@
 //     moves bytes. It never follows an address that points back at the server's
 //     own loopback or link-local networks, but for kubelets.
 //   - Kubelets are spoken to with the server's client certificate and verified
-//     by the given CA.
+//     by the given CA; a certificate of another node or of an API server is refused.
 //   - SPDY is forwarded byte for byte. WebSocket clients of exec and attach are
 //     translated to SPDY, because runtimes speak an older WebSocket protocol
 //     than kubectl; SPDY tunnelled in a WebSocket (port-forward) is unwrapped.
@@ -55,7 +55,7 @@ type Deps struct {
 // Handler serves all connecting subresources.
 type Handler struct {
 	Deps
-	kubelets  *http.Transport // verified
+	kubelets  *kubelets       // verified
 	insecure  *http.Transport // for insecureSkipTLSVerifyBackend
 	backends  *http.Transport // pods and services
 	tlsConfig *tls.Config
@@ -85,8 +85,11 @@ func New(d Deps) (*Handler, error) {
 	}
 	skip := c.Clone()
 	skip.InsecureSkipVerify = true
-	h := &Handler{Deps: d, tlsConfig: c}
-	h.kubelets, h.insecure = transport(d, c), transport(d, skip)
+	all, err := newKubelets(d, c)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{Deps: d, tlsConfig: c, kubelets: all, insecure: transport(d, skip)}
 	h.backends = transport(d, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) // pods have no names to verify
 	return h, nil
 }
@@ -100,7 +103,8 @@ func transport(d Deps, c *tls.Config) *http.Transport {
 
 // Close ends idle connections.
 func (h *Handler) Close() {
-	for _, t := range []*http.Transport{h.kubelets, h.insecure, h.backends} {
+	h.kubelets.close()
+	for _, t := range []*http.Transport{h.insecure, h.backends} {
 		t.CloseIdleConnections()
 	}
 }

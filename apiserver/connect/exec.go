@@ -51,16 +51,16 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, pod *corev1.Pod
 	to := base.JoinPath(pod.Namespace, pod.Name, name)
 	to.RawQuery = s.query().Encode()
 	if wsstream.IsWebSocketRequest(r) {
-		return h.translate(w, r, to, s)
+		return h.translate(w, r, pod.Spec.NodeName, to, s)
 	}
-	h.tunnel(w, r, to)
+	h.tunnel(w, r, pod.Spec.NodeName, to)
 	return nil
 }
 
 // tunnel forwards an upgraded connection as it is.
-func (h *Handler) tunnel(w http.ResponseWriter, r *http.Request, to *url.URL) {
+func (h *Handler) tunnel(w http.ResponseWriter, r *http.Request, node string, to *url.URL) {
 	// The kubelet's SPDY handshake is a POST, whatever the client used.
-	p := proxy.NewUpgradeAwareHandler(to, h.kubelets, false, true, responder{h.Log})
+	p := proxy.NewUpgradeAwareHandler(to, h.kubelets.of(node), false, true, responder{h.Log})
 	p.UseLocationHost = true
 	p.ServeHTTP(w, r)
 }

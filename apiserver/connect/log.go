@@ -52,7 +52,7 @@ func (h *Handler) log(w http.ResponseWriter, r *http.Request, info *request.Info
 	if err != nil {
 		return fmt.Errorf("asking kubelet for logs: %w", err)
 	}
-	t := h.kubelets
+	t := h.kubelets.of(pod.Spec.NodeName)
 	if o.InsecureSkipTLSVerifyBackend {
 		t = h.insecure
 	}

@@ -32,16 +32,16 @@ func (h *Handler) portForward(w http.ResponseWriter, r *http.Request, info *requ
 		to.RawQuery = url.Values{"port": ports}.Encode()
 	}
 	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
-		return h.unwrap(w, r, to)
+		return h.unwrap(w, r, pod.Spec.NodeName, to)
 	}
-	h.tunnel(w, r, to)
+	h.tunnel(w, r, pod.Spec.NodeName, to)
 	return nil
 }
 
 // unwrap serves SPDY inside a WebSocket: the messages' payload is the SPDY
 // connection, which goes to the kubelet bare.
-func (h *Handler) unwrap(w http.ResponseWriter, r *http.Request, to *url.URL) error {
-	up, buffered, err := h.dialSPDY(r.Context(), to)
+func (h *Handler) unwrap(w http.ResponseWriter, r *http.Request, node string, to *url.URL) error {
+	up, buffered, err := h.dialSPDY(r.Context(), node, to)
 	if err != nil {
 		return err
 	}
@@ -82,10 +82,10 @@ func join(ctx context.Context, down, up net.Conn, fromUp io.Reader) {
 
 // dialSPDY opens a SPDY connection to the kubelet and returns it raw, with what
 // was already read of it.
-func (h *Handler) dialSPDY(ctx context.Context, to *url.URL) (net.Conn, *bufio.Reader, error) {
+func (h *Handler) dialSPDY(ctx context.Context, node string, to *url.URL) (net.Conn, *bufio.Reader, error) {
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := proxy.DialURL(dialing, to, h.kubelets)
+	conn, err := proxy.DialURL(dialing, to, h.kubelets.of(node))
 	if err != nil {
 		return nil, nil, apierrors.NewServiceUnavailable(fmt.Sprintf("connecting to the kubelet: %v", err))
 	}

@@ -160,7 +160,7 @@ func (h *Handler) nodeProxy(w http.ResponseWriter, r *http.Request, info *reques
 	}
 	// Only the kubelet's own port gets the server's credentials.
 	if port == "" || port == u.Port() {
-		return h.connectTo(w, r, info, u, h.kubelets)
+		return h.connectTo(w, r, info, u, h.kubelets.of(name))
 	}
 	return h.forward(w, r, info, scheme, net.JoinHostPort(u.Hostname(), port), h.backends)
 }

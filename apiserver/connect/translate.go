@@ -35,8 +35,8 @@ const (
 //	                     ◂ stdout, stderr
 //	                     ◂ status (from how the command ended)
 //	                     resize ▸
-func (h *Handler) translate(w http.ResponseWriter, r *http.Request, to *url.URL, s streams) error {
-	executor, err := h.executor(to)
+func (h *Handler) translate(w http.ResponseWriter, r *http.Request, node string, to *url.URL, s streams) error {
+	executor, err := h.executor(node, to)
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,8 @@ func (h *Handler) logf(r *http.Request, what string, err error) {
 }
 
 // executor speaks SPDY with the kubelet.
-func (h *Handler) executor(to *url.URL) (remotecommand.Executor, error) {
-	rt, err := streamspdy.NewRoundTripperWithConfig(streamspdy.RoundTripperConfig{UpgradeTransport: h.kubelets})
+func (h *Handler) executor(node string, to *url.URL) (remotecommand.Executor, error) {
+	rt, err := streamspdy.NewRoundTripperWithConfig(streamspdy.RoundTripperConfig{UpgradeTransport: h.kubelets.of(node)})
 	if err != nil {
 		return nil, fmt.Errorf("preparing connection to kubelet: %w", err)
 	}

@@ -103,6 +103,7 @@ const (
 	userKey key = iota
 	infoKey
 	warnKey
+	auditKey
 )
 
 func WithUser(ctx context.Context, u *User) context.Context {
@@ -135,5 +136,17 @@ func WithWarnings(ctx context.Context, add func(string)) context.Context {
 func Warn(ctx context.Context, text string) {
 	if add, ok := ctx.Value(warnKey).(func(string)); ok {
 		add(text)
+	}
+}
+
+// WithAudit installs the collector of audit annotations.
+func WithAudit(ctx context.Context, add func(key, value string)) context.Context {
+	return context.WithValue(ctx, auditKey, add)
+}
+
+// Annotate notes something for the audit event of the request under way.
+func Annotate(ctx context.Context, key, value string) {
+	if add, ok := ctx.Value(auditKey).(func(key, value string)); ok {
+		add(key, value)
 	}
 }

@@ -209,6 +209,16 @@ func TestLegacy(t *testing.T) {
 	if got := f.verdict(token); got != user {
 		t.Error(got)
 	}
+	marked := meta("s")
+	marked.Labels = map[string]string{"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}
+	f.store.Put("secrets", &corev1.Secret{ObjectMeta: marked, Data: map[string][]byte{"token": []byte(token)}})
+	if got := f.verdict(token); !strings.Contains(got, "has been marked invalid") {
+		t.Error("accepted though its secret is marked: ", got)
+	}
+	f.store.Put("secrets", &corev1.Secret{ObjectMeta: meta("s"), Data: map[string][]byte{"token": []byte(token)}})
+	if got := f.verdict(token); got != user {
+		t.Error("refused when the mark is gone: ", got)
+	}
 	f.store.Put("secrets", &corev1.Secret{ObjectMeta: meta("s"), Data: map[string][]byte{"token": []byte("other")}})
 	if got := f.verdict(token); !strings.Contains(got, "no longer holds it") {
 		t.Error(got)

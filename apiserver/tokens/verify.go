@@ -19,6 +19,9 @@ import (
 // legacyIssuer is in tokens made from secrets.
 const legacyIssuer = "kubernetes/serviceaccount"
 
+// labelInvalidSince marks secrets whose token was not used for long and is to go.
+const labelInvalidSince = "kubernetes.io/legacy-token-invalid-since"
+
 // Leeway for clocks, and for pods that end: their token works a little longer
 // than their deletion timestamp so that they can say goodbye.
 const (
@@ -211,6 +214,10 @@ func (s *Service) legacyLive(ctx context.Context, c *claims, token string) error
 	secret, ok := e.Object.(*corev1.Secret)
 	if !ok || secret.DeletionTimestamp != nil || subtle.ConstantTimeCompare(secret.Data[corev1.ServiceAccountTokenKey], []byte(token)) == 0 {
 		return fmt.Errorf("its secret %q no longer holds it", c.LegacySecret)
+	}
+	if secret.Labels[labelInvalidSince] != "" {
+		return fmt.Errorf("the token in secret %s/%s for service account %s/%s has been marked invalid: use tokens of the TokenRequest API, "+
+			"or remove the label %s from the secret to let it be used for a while", c.LegacyNamespace, c.LegacySecret, c.LegacyNamespace, c.LegacyAccount, labelInvalidSince)
 	}
 	return s.alive(ctx, "serviceaccounts", store.Key{Namespace: c.LegacyNamespace, Name: c.LegacyAccount}, c.LegacyAccountUID)
 }

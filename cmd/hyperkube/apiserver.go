@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,6 +23,8 @@ import (
 	"hyperkube/apiserver/allocate"
 	"hyperkube/apiserver/assembly"
 	"hyperkube/apiserver/authn"
+	"hyperkube/apiserver/authz"
+	"hyperkube/apiserver/authz/abac"
 	"hyperkube/internal/pki"
 	"hyperkube/internal/resident"
 	"hyperkube/kubelet/node"
@@ -39,6 +42,7 @@ type apiserverFlags struct {
 	services                                 string
 	nodePorts                                string
 	authorization                            []string
+	policyFile, admissionConfig              string
 	kubeletCert, kubeletKey, kubeletCA       string
 	addressTypes                             []string
 	headerCA                                 string
@@ -120,7 +124,13 @@ func (v *apiserverFlags) identity(f standardFlags, o *assembly.Options) {
 
 // rules: what clients may do and what is written down.
 func (v *apiserverFlags) rules(f standardFlags, o *assembly.Options) {
-	f.StringSliceVar(&v.authorization, "authorization-mode", []string{"Node", "RBAC"}, "Node,RBAC, or AlwaysAllow for no authorization at all")
+	f.StringSliceVar(&v.authorization, "authorization-mode", []string{"Node", "RBAC"}, "who decides, asked in this order: any of Node, RBAC, ABAC, Webhook, AlwaysAllow, AlwaysDeny")
+	f.StringVar(&v.policyFile, "authorization-policy-file", "", "policies of mode ABAC, one JSON object a line")
+	f.StringVar(&o.Webhook.File, "authorization-webhook-config-file", "", "kubeconfig of the service that mode Webhook asks")
+	f.StringVar(&o.Webhook.Version, "authorization-webhook-version", "v1beta1", "version of authorization.k8s.io in which it is asked: v1beta1 or v1")
+	f.DurationVar(&o.Webhook.Authorized, "authorization-webhook-cache-authorized-ttl", 5*time.Minute, "how long its allowances are remembered")
+	f.DurationVar(&o.Webhook.Unauthorized, "authorization-webhook-cache-unauthorized-ttl", 30*time.Second, "how long its refusals are remembered")
+	f.StringVar(&v.admissionConfig, "admission-control-config-file", "", "AdmissionConfiguration with the configuration of PodSecurity")
 	f.StringSliceVar(&v.admissionOn, "enable-admission-plugins", nil, "admission plugins that must be on; all there are are on by default")
 	f.StringSliceVar(&v.admissionOff, "disable-admission-plugins", nil, "admission plugins to leave out")
 	f.StringVar(&v.services, "service-cluster-ip-range", "10.0.0.0/24", "network of the services")
@@ -144,8 +154,7 @@ func (v *apiserverFlags) others(f standardFlags) {
 	f.only("profiles are not served", "profiling", "false")
 	f.refuse("Go's choice of ciphers for TLS 1.2 and later is used", "tls-cipher-suites", "tls-curve-preferences", "tls-sni-cert-key")
 	f.refuse("name certificate and key with --tls-cert-file and --tls-private-key-file", "cert-dir")
-	f.refuse("custom authorization is not there yet: use --authorization-mode", "authorization-config", "authorization-policy-file", "authorization-webhook-config-file",
-		"authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl", "authorization-webhook-version")
+	f.refuse("custom authorization is not there yet: use --authorization-mode", "authorization-config")
 	f.refuse("logins of others are not there yet: use certificates, tokens or --token-auth-file", "authentication-config", "oidc-issuer-url", "oidc-client-id",
 		"oidc-ca-file", "oidc-username-claim", "oidc-username-prefix", "oidc-groups-claim", "oidc-groups-prefix", "oidc-required-claim", "oidc-signing-algs",
 		"authentication-token-webhook-config-file", "authentication-token-webhook-cache-ttl", "authentication-token-webhook-version")
@@ -153,7 +162,7 @@ func (v *apiserverFlags) others(f standardFlags) {
 	f.refuse("the audit policy is fixed: metadata of all requests that change something or fail", "audit-policy-file", "audit-webhook-config-file", "audit-log-maxage",
 		"audit-log-mode", "audit-log-batch-buffer-size", "audit-webhook-mode")
 	f.only("extension servers are not there yet", "enable-aggregator-routing", "false")
-	f.refuse("admission plugins take no configuration", "admission-control-config-file", "admission-control")
+	f.refuse("name the plugins with --enable-admission-plugins and --disable-admission-plugins", "admission-control")
 	f.refuse("all kinds share one etcd", "etcd-servers-overrides")
 	f.refuse("what is served is fixed", "runtime-config", "emulated-version", "min-compatibility-version")
 	f.refuse("tracing is not there yet", "tracing-config-file", "egress-selector-config-file")
@@ -346,19 +355,42 @@ func (v *apiserverFlags) fillAdmission(o *assembly.Options) error {
 		}
 	}
 	o.AdmissionOff = v.admissionOff
+	if v.admissionConfig == "" {
+		return nil
+	}
+	c, err := plugins.LoadConfig(v.admissionConfig)
+	if err != nil {
+		return fmt.Errorf("--admission-control-config-file: %w", err)
+	}
+	o.PodSecurity = c.PodSecurity
 	return nil
 }
 
 func (v *apiserverFlags) fillAuthorization(f *pflag.FlagSet, o *assembly.Options) error {
-	modes := slices.Sorted(slices.Values(v.authorization))
-	switch {
-	case slices.Equal(modes, []string{"Node", "RBAC"}):
-		return nil
-	case slices.Equal(modes, []string{"AlwaysAllow"}):
-	default:
-		return fmt.Errorf("--authorization-mode %s: Node,RBAC and AlwaysAllow are supported", strings.Join(v.authorization, ","))
+	o.Authorization = v.authorization
+	if err := authz.CheckModes(o.Authorization); err != nil {
+		return fmt.Errorf("--%w", err)
 	}
-	o.AlwaysAllow = true
+	for _, x := range []struct{ mode, flag, file string }{
+		{authz.ModeABAC, "authorization-policy-file", v.policyFile},
+		{authz.ModeWebhook, "authorization-webhook-config-file", o.Webhook.File},
+	} {
+		switch on := slices.Contains(o.Authorization, x.mode); {
+		case on && x.file == "":
+			return fmt.Errorf("--authorization-mode=%s needs --%s", x.mode, x.flag)
+		case !on && x.file != "":
+			return fmt.Errorf("cannot specify --%s without mode %s", x.flag, x.mode)
+		}
+	}
+	if v.policyFile != "" {
+		var err error
+		if o.ABAC, err = abac.Load(v.policyFile); err != nil {
+			return fmt.Errorf("--authorization-policy-file: %w", err)
+		}
+	}
+	if !slices.Contains(o.Authorization, authz.ModeAlwaysAllow) {
+		return nil
+	}
 	if o.Anonymous && f.Changed("anonymous-auth") {
 		return errors.New("--authorization-mode=AlwaysAllow with --anonymous-auth=true would let everybody do everything: drop one of them")
 	}

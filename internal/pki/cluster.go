@@ -145,10 +145,9 @@ func (m *maker) pairs() []func() error {
 		return Leaf{CommonName: cn, Server: true, Client: true,
 			DNSNames: append([]string{"localhost"}, o.EtcdNames...), IPs: append(append([]net.IP{}, local...), o.EtcdIPs...)}
 	}
-	masters := []string{"system:masters"}
 	return []func() error{
 		m.pair(&f.APIServer, f.CA, NameAPIServer, api),
-		m.pair(&f.KubeletClient, f.CA, NameKubeletClient, Leaf{CommonName: "kube-apiserver-kubelet-client", Organization: masters, Client: true}),
+		m.pair(&f.KubeletClient, f.CA, NameKubeletClient, Leaf{CommonName: KubeletClientUser, Client: true}),
 		m.pair(&f.FrontProxyClient, f.FrontProxyCA, NameFrontProxyClient, Leaf{CommonName: "front-proxy-client", Client: true}),
 		m.pair(&f.EtcdServer, f.EtcdCA, NameEtcdServer, etcd("etcd-server")),
 		m.pair(&f.EtcdPeer, f.EtcdCA, NameEtcdPeer, etcd("etcd-peer")),
@@ -175,6 +174,11 @@ func (m *maker) kubeconfig(name, server string, user Leaf) func() error {
 		return err
 	}
 }
+
+// KubeletClientUser is who the API server is to kubelets: a user with no rights but
+// those on nodes that ClusterRole system:kubelet-api-admin has. A node that leads
+// the API server to some other server hands over no more than that.
+const KubeletClientUser = "kube-apiserver-kubelet-client"
 
 // NodeClient is the identity with which a kubelet talks to the API server,
 // NodeServer the one it serves under.

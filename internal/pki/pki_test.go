@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,4 +205,45 @@ func FuzzParse(f *testing.F) {
 		pki.ParseKey(data)
 		pki.ParsePublicKeys(data)
 	})
+}
+
+// What the API server shows to kubelets gives no rights elsewhere, also in a
+// cluster whose files are from a time when it did; nothing but the administrator's
+// kubeconfig is of group system:masters.
+func TestOnlyTheAdministratorIsAMaster(t *testing.T) {
+	dir := t.TempDir()
+	o := options(dir)
+	f := ensure(t, o)
+	cert, key := o.Layout.Cert(pki.NameKubeletClient), o.Layout.Key(pki.NameKubeletClient)
+	old, err := f.CA.Issue(pki.Leaf{CommonName: pki.KubeletClientUser, Organization: []string{"system:masters"}, Client: true}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, data := range map[string][]byte{cert: old.CertPEM, key: old.KeyPEM} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f = ensure(t, o)
+	if want := []string{cert}; !slices.Equal(f.Issued, want) {
+		t.Errorf("issued %v, want %v", f.Issued, want)
+	}
+	if s := f.KubeletClient.Cert.Subject; s.CommonName != "kube-apiserver-kubelet-client" || len(s.Organization) > 0 {
+		t.Errorf("the kubelet client is %s", s)
+	}
+	var masters []string
+	for name, data := range snapshot(t, dir) {
+		if c, err := clientcmd.Load(data); err == nil && len(c.AuthInfos) > 0 {
+			for _, a := range c.AuthInfos {
+				data = a.ClientCertificateData
+			}
+		}
+		certs, err := pki.ParseCerts(data)
+		if err == nil && len(certs) > 0 && slices.Contains(certs[0].Subject.Organization, "system:masters") {
+			masters = append(masters, filepath.Base(name))
+		}
+	}
+	if want := []string{pki.ConfAdmin}; !slices.Equal(masters, want) {
+		t.Errorf("of system:masters: %v, want %v", masters, want)
+	}
 }

@@ -1,6 +1,7 @@
 package noderestriction
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -14,36 +15,54 @@ import (
 // trusted nodes must not be set by those nodes.
 const restrictionPrefix = "node-restriction.kubernetes.io"
 
-// node: a kubelet writes its own node, never its taints after creation, and only
-// labels that are a kubelet's.
-func (p Plugin) node(a *admission.Attributes, name string) error {
-	if a.Name() != name {
-		return admission.Forbid(a, "node %q is not allowed to modify node %q", name, a.Name())
+// createNode: a kubelet registers its own node, with labels that are a kubelet's.
+func (Plugin) createNode(_ context.Context, a *admission.Attributes, name string) error {
+	node, err := own(a, name)
+	if err != nil {
+		return err
 	}
-	node, ok := a.Object.(*corev1.Node)
-	if !ok {
-		return nil
-	}
-	if node.Spec.ConfigSource != nil && a.Operation == admission.Create {
+	if node.Spec.ConfigSource != nil {
 		return admission.Forbid(a, "node %q is not allowed to create pods with a non-nil configSource", name)
 	}
-	var was map[string]string
-	if old, ok := a.Old.(*corev1.Node); ok {
-		was = old.Labels
-		if !equality.Semantic.DeepEqual(node.Spec.Taints, old.Spec.Taints) {
-			return admission.Forbid(a, "node %q is not allowed to modify taints", name)
-		}
-		if !equality.Semantic.DeepEqual(node.OwnerReferences, old.OwnerReferences) {
-			return admission.Forbid(a, "node %q is not allowed to modify ownerReferences", name)
-		}
-		if node.Spec.ConfigSource != nil && !equality.Semantic.DeepEqual(node.Spec.ConfigSource, old.Spec.ConfigSource) {
-			return admission.Forbid(a, "node %q is not allowed to update configSource to a new non-nil configSource", name)
-		}
+	if len(node.OwnerReferences) > 0 {
+		return admission.Forbid(a, "node %q is not allowed to set ownerReferences", name)
 	}
-	if bad := forbiddenLabels(changed(node.Labels, was)); len(bad) > 0 {
+	if bad := forbiddenLabels(changed(node.Labels, nil)); len(bad) > 0 {
+		return admission.Forbid(a, "node %q is not allowed to set the following labels: %s", name, strings.Join(bad, ", "))
+	}
+	return nil
+}
+
+// updateNode: a kubelet writes its own node, never its taints or owners after
+// creation, and only labels that are a kubelet's.
+func (Plugin) updateNode(_ context.Context, a *admission.Attributes, name string) error {
+	node, err := own(a, name)
+	if err != nil {
+		return err
+	}
+	old, ok := a.Old.(*corev1.Node)
+	switch {
+	case !ok:
+		return admission.Forbid(a, "node %q cannot be compared with what it was", name)
+	case !equality.Semantic.DeepEqual(node.Spec.Taints, old.Spec.Taints):
+		return admission.Forbid(a, "node %q is not allowed to modify taints", name)
+	case !equality.Semantic.DeepEqual(node.OwnerReferences, old.OwnerReferences):
+		return admission.Forbid(a, "node %q is not allowed to modify ownerReferences", name)
+	case node.Spec.ConfigSource != nil && !equality.Semantic.DeepEqual(node.Spec.ConfigSource, old.Spec.ConfigSource):
+		return admission.Forbid(a, "node %q is not allowed to update configSource to a new non-nil configSource", name)
+	}
+	if bad := forbiddenLabels(changed(node.Labels, old.Labels)); len(bad) > 0 {
 		return admission.Forbid(a, "node %q is not allowed to modify labels: %s", name, strings.Join(bad, ", "))
 	}
 	return nil
+}
+
+func own(a *admission.Attributes, name string) (*corev1.Node, error) {
+	node, ok := a.Object.(*corev1.Node)
+	if !ok || a.Name() != name {
+		return nil, admission.Forbid(a, "node %q is not allowed to modify node %q", name, a.Name())
+	}
+	return node, nil
 }
 
 // changed lists the keys added, removed or given another value, sorted.

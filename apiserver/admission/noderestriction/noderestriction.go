@@ -1,206 +1,196 @@
 // Package noderestriction limits what a kubelet may write in the objects that
-// the Node authorizer lets it write: its own node, its own pods, its own lease,
-// tokens for the service accounts of its pods.
+// concern nodes: its own node, lease, CSINode and slices, mirror pods and the
+// status of its own pods, the status of claims, tokens for the service accounts
+// of its pods.
+//
+//	limits: resource ──▶ subresource ──▶ operation ──▶ judge
+//
+// Contract: limits lists what is allowed. A subresource or an operation that is
+// not on it is refused for a kubelet, whatever RBAC grants; a resource that is not
+// on it is for the authorizers alone.
 package noderestriction
 
 import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-
-	authv1 "k8s.io/api/authentication/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/authz"
+	"hyperkube/apiserver/request"
 	"hyperkube/store"
 )
 
 // Plugin is NodeRestriction.
-type Plugin struct{ r store.Reader }
+type Plugin struct {
+	r    store.Reader
+	auth request.Authorizer // for audiences that an administrator grants; may be nil
+	own  []string           // audiences of this API server
+}
 
 var _ admission.Validator = Plugin{}
 
-// New makes the plugin.
-func New(r store.Reader) Plugin { return Plugin{r} }
+// New makes the plugin. own are the audiences of this API server.
+func New(r store.Reader, auth request.Authorizer, own []string) Plugin { return Plugin{r, auth, own} }
 
 // Name as flags know it.
 func (Plugin) Name() string { return "NodeRestriction" }
 
-// Handles writes of kubelets.
+// Handles writes of kubelets, also of those whose node cannot be told.
 func (Plugin) Handles(a *admission.Attributes) bool {
-	_, ok := authz.NodeName(a.User)
-	return ok && a.Operation != admission.Connect
+	return authz.IsNode(a.User) && a.Operation != admission.Connect
 }
 
-// Validate dispatches by resource.
+// judge refuses an operation or lets it through.
+type judge func(Plugin, context.Context, *admission.Attributes, string) error
+
+type operations map[admission.Operation]judge
+
+// limits by group and resource, then by subresource.
+var limits = map[string]map[string]operations{
+	"/pods": {
+		"":         {admission.Create: Plugin.mirror, admission.Delete: Plugin.deletePod},
+		"status":   {admission.Update: Plugin.podStatus},
+		"eviction": {admission.Create: Plugin.eviction},
+	},
+	"/nodes": {
+		"":       {admission.Create: Plugin.createNode, admission.Update: Plugin.updateNode},
+		"status": {admission.Update: Plugin.updateNode},
+	},
+	"/persistentvolumeclaims": {
+		"status": {admission.Update: Plugin.claimStatus},
+	},
+	"/serviceaccounts": {
+		"token": {admission.Create: Plugin.token},
+	},
+	"coordination.k8s.io/leases": {
+		"": {admission.Create: Plugin.lease, admission.Update: Plugin.lease, admission.Delete: Plugin.lease},
+	},
+	"storage.k8s.io/csinodes": {
+		"": {admission.Create: Plugin.sameName, admission.Update: Plugin.sameName, admission.Delete: Plugin.sameName},
+	},
+	"resource.k8s.io/resourceslices": {
+		"": {admission.Create: Plugin.slice, admission.Update: Plugin.slice, admission.Delete: Plugin.slice},
+	},
+}
+
+// Validate finds the judge.
 func (p Plugin) Validate(ctx context.Context, a *admission.Attributes) error {
-	node, _ := authz.NodeName(a.User)
-	switch a.Info.Group + "/" + a.Info.Resource + "/" + a.Subresource {
-	case "/pods/":
-		return p.pod(ctx, a, node)
-	case "/pods/status":
-		return p.podStatus(a, node)
-	case "/pods/eviction":
-		return p.eviction(ctx, a, node)
-	case "/nodes/", "/nodes/status":
-		return p.node(a, node)
-	case "/serviceaccounts/token":
-		return p.token(ctx, a, node)
-	case "/persistentvolumeclaims/status":
-		return p.claimStatus(a)
-	case "coordination.k8s.io/leases/":
-		if a.Namespace() != corev1.NamespaceNodeLease {
-			return admission.Forbid(a, "can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
-		}
-		return sameName(a, node)
-	case "storage.k8s.io/csinodes/":
-		return sameName(a, node)
-	case "resource.k8s.io/resourceslices/":
-		return p.slice(a, node)
+	subs, guarded := limits[a.Info.Group+"/"+a.Info.Resource]
+	if !guarded {
+		return nil
 	}
-	return nil
+	node, known := authz.NodeName(a.User)
+	if !known {
+		return admission.Forbid(a, "could not determine node from user %q", a.User.Name)
+	}
+	ops, ok := subs[a.Subresource]
+	if !ok {
+		return unexpected(a, node)
+	}
+	judge, ok := ops[a.Operation]
+	if !ok {
+		return admission.Forbid(a, "unexpected operation %q, node %q cannot %s %s", a.Operation, node, a.Info.Verb, a.Info.Resource)
+	}
+	return judge(p, ctx, a, node)
 }
 
-func sameName(a *admission.Attributes, node string) error {
+func unexpected(a *admission.Attributes, node string) error {
+	switch {
+	case a.Info.Resource == "pods":
+		return admission.Forbid(a, "unexpected pod subresource %q, only 'status' and 'eviction' are allowed", a.Subresource)
+	case a.Subresource == "":
+		return admission.Forbid(a, "node %q may not write %s", node, a.Info.Resource)
+	}
+	return admission.Forbid(a, "unexpected subresource %q, node %q may not write it", a.Subresource, node)
+}
+
+func (Plugin) sameName(_ context.Context, a *admission.Attributes, node string) error {
 	if a.Name() != node {
 		return admission.Forbid(a, "can only access %s with the same name as the requesting node", a.Info.Resource)
 	}
 	return nil
 }
 
-func (p Plugin) pod(_ context.Context, a *admission.Attributes, node string) error {
-	switch a.Operation {
-	case admission.Create:
-		pod, ok := a.Object.(*corev1.Pod)
-		if !ok {
-			return nil
-		}
-		return mirror(a, pod, node)
-	case admission.Delete:
-		if pod, ok := a.Old.(*corev1.Pod); ok && pod.Spec.NodeName != node {
-			return admission.Forbid(a, "node %q can only delete pods with spec.nodeName set to itself", node)
-		}
-		return nil
+func (p Plugin) lease(ctx context.Context, a *admission.Attributes, node string) error {
+	if a.Namespace() != corev1.NamespaceNodeLease {
+		return admission.Forbid(a, "can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
 	}
-	return admission.Forbid(a, "unexpected operation %q, node %q can only create and delete mirror pods", a.Operation, node)
+	return p.sameName(ctx, a, node)
 }
 
-// mirror pods are all that a kubelet creates, and they refer to nothing.
-func mirror(a *admission.Attributes, pod *corev1.Pod, node string) error {
-	if _, ok := pod.Annotations[corev1.MirrorPodAnnotationKey]; !ok {
-		return admission.Forbid(a, "pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
-	}
-	if pod.Spec.NodeName != node {
-		return admission.Forbid(a, "node %q can only create pods with spec.nodeName set to itself", node)
-	}
-	if len(pod.OwnerReferences) > 1 {
-		return admission.Forbid(a, "node %q can only create pods with a single owner reference set to itself", node)
-	}
-	for _, o := range pod.OwnerReferences {
-		if o.APIVersion != "v1" || o.Kind != "Node" || o.Name != node || o.Controller == nil || !*o.Controller ||
-			o.BlockOwnerDeletion != nil && *o.BlockOwnerDeletion {
-			return admission.Forbid(a, "node %q can only create pods with an owner reference set to itself", node)
-		}
-	}
-	if pod.Spec.ServiceAccountName != "" {
-		return admission.Forbid(a, "node %q can not create pods that reference a service account", node)
-	}
-	if what := authz.Refers(pod); what != "" {
-		return admission.Forbid(a, "node %q can not create pods that reference %s", node, what)
+func (Plugin) deletePod(_ context.Context, a *admission.Attributes, node string) error {
+	if pod, ok := a.Old.(*corev1.Pod); !ok || pod.Spec.NodeName != node {
+		return admission.Forbid(a, "node %q can only delete pods with spec.nodeName set to itself", node)
 	}
 	return nil
 }
 
-func (p Plugin) podStatus(a *admission.Attributes, node string) error {
+// podStatus: what leads to rights (labels select pods, claim statuses name objects
+// that the Node authorizer then lets the node read) is not the kubelet's.
+func (Plugin) podStatus(_ context.Context, a *admission.Attributes, node string) error {
 	pod, ok := a.Object.(*corev1.Pod)
 	old, ok2 := a.Old.(*corev1.Pod)
-	if !ok || !ok2 || a.Operation != admission.Update {
-		return admission.Forbid(a, "unexpected operation %q", a.Operation)
-	}
-	if old.Spec.NodeName != node {
+	if !ok || !ok2 || old.Spec.NodeName != node {
 		return admission.Forbid(a, "node %q can only update pod status for pods with spec.nodeName set to itself", node)
 	}
 	if !equality.Semantic.DeepEqual(pod.Labels, old.Labels) {
 		return admission.Forbid(a, "node %q cannot update labels through pod status", node)
 	}
+	if !equality.Semantic.DeepEqual(pod.Status.ResourceClaimStatuses, old.Status.ResourceClaimStatuses) {
+		return admission.Forbid(a, "node %q cannot update resource claim statuses", node)
+	}
+	if !equality.Semantic.DeepEqual(pod.Status.ExtendedResourceClaimStatus, old.Status.ExtendedResourceClaimStatus) {
+		return admission.Forbid(a, "node %q cannot update extended resource claim status", node)
+	}
 	return nil
 }
 
-func (p Plugin) eviction(ctx context.Context, a *admission.Attributes, node string) error {
-	name := a.Info.Name
-	if e, ok := a.Body.(*policyv1.Eviction); ok && e.Name != "" {
-		if name != "" && e.Name != name {
-			return admission.Forbid(a, "eviction names %q, not %q", e.Name, name)
-		}
-		name = e.Name
+func (Plugin) eviction(_ context.Context, a *admission.Attributes, node string) error {
+	e, ok := a.Body.(*policyv1.Eviction)
+	if !ok || e.Name != "" && e.Name != a.Info.Name {
+		return admission.Forbid(a, "eviction does not name pod %q", a.Info.Name)
 	}
-	pod, found, err := admission.Find[*corev1.Pod](ctx, p.r, "", "pods", store.Key{Namespace: a.Namespace(), Name: name})
-	if err != nil {
-		return err
-	}
-	if found && pod.Spec.NodeName != node {
+	if pod, ok := a.Old.(*corev1.Pod); !ok || pod.Spec.NodeName != node {
 		return admission.Forbid(a, "node %q can only evict pods with spec.nodeName set to itself", node)
 	}
 	return nil
 }
 
-func (p Plugin) claimStatus(a *admission.Attributes) error {
-	pvc, ok := a.Object.(*corev1.PersistentVolumeClaim)
+// claimStatus: of the whole claim only what a resize on the node changes.
+func (Plugin) claimStatus(_ context.Context, a *admission.Attributes, node string) error {
+	now, ok := a.Object.(*corev1.PersistentVolumeClaim)
 	old, ok2 := a.Old.(*corev1.PersistentVolumeClaim)
 	if !ok || !ok2 {
-		return nil
+		return admission.Forbid(a, "node %q may only update the status of a claim", node)
 	}
-	// Of the status only what a resize on the node changes.
-	a1, b1 := pvc.DeepCopy(), old.DeepCopy()
-	for _, c := range []*corev1.PersistentVolumeClaim{a1, b1} {
+	now, old = now.DeepCopy(), old.DeepCopy()
+	for _, c := range []*corev1.PersistentVolumeClaim{now, old} {
 		c.ObjectMeta.ManagedFields, c.ResourceVersion = nil, ""
 		c.Status.Capacity, c.Status.Conditions, c.Status.AllocatedResources, c.Status.AllocatedResourceStatuses = nil, nil, nil, nil
 	}
-	if !equality.Semantic.DeepEqual(a1, b1) {
-		return admission.Forbid(a, "node is not allowed to update fields other than status.quantity and status.conditions")
+	if !equality.Semantic.DeepEqual(now, old) {
+		return admission.Forbid(a, "node %q is not allowed to update fields other than status.quantity and status.conditions", node)
 	}
 	return nil
 }
 
-// token requests must be bound to a pod on the node that uses the account.
-func (p Plugin) token(ctx context.Context, a *admission.Attributes, node string) error {
-	tr, ok := a.Body.(*authv1.TokenRequest)
-	if !ok {
-		return nil
+// slice: what is written, and what it is written over, is of this node.
+func (Plugin) slice(_ context.Context, a *admission.Attributes, node string) error {
+	seen := false
+	for _, o := range []store.Object{a.Object, a.Old} {
+		if o == nil {
+			continue
+		}
+		seen = true
+		if s, ok := o.(*resourcev1.ResourceSlice); !ok || s.Spec.NodeName == nil || *s.Spec.NodeName != node {
+			return admission.Forbid(a, "can only access ResourceSlices with the node name set to the requesting node")
+		}
 	}
-	ref := tr.Spec.BoundObjectRef
-	if ref == nil || ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name == "" {
-		return admission.Forbid(a, "node requested token not bound to a pod")
-	}
-	if ref.UID == "" {
-		return admission.Forbid(a, "node requested token with a pod binding without a uid")
-	}
-	pod, found, err := admission.Find[*corev1.Pod](ctx, p.r, "", "pods", store.Key{Namespace: a.Namespace(), Name: ref.Name})
-	if err != nil {
-		return err
-	}
-	if !found {
-		return admission.Forbid(a, "pod not found")
-	}
-	if pod.UID != ref.UID {
-		return admission.Forbid(a, "the UID in the bound object reference (%s) does not match the UID in record (%s). "+
-			"The object might have been deleted and then recreated", ref.UID, pod.UID)
-	}
-	if pod.Spec.NodeName != node {
-		return admission.Forbid(a, "node requested token bound to a pod scheduled on a different node")
-	}
-	return nil
-}
-
-func (p Plugin) slice(a *admission.Attributes, node string) error {
-	of := func(o store.Object) bool {
-		s, ok := o.(*resourcev1.ResourceSlice)
-		return !ok || s.Spec.NodeName != nil && *s.Spec.NodeName == node
-	}
-	if a.Object != nil && !of(a.Object) || a.Old != nil && !of(a.Old) {
+	if !seen {
 		return admission.Forbid(a, "can only access ResourceSlices with the node name set to the requesting node")
 	}
 	return nil

@@ -35,7 +35,10 @@ type Deps struct {
 	Reader     store.Reader
 	Authorizer request.Authorizer
 	RBAC       *authz.RBAC // nil without RBAC: nothing can be escalated then
+	Audiences  []string    // of this API server's tokens
 	Log        *slog.Logger
+	// PodSecurity is read from --admission-control-config-file; nil: podsecurity.Defaults.
+	PodSecurity *podsecurity.Config
 	// Disabled names plugins to leave out (--disable-admission-plugins).
 	Disabled []string
 	// Seconds of the default tolerations; 0: 300.
@@ -49,9 +52,9 @@ func Default(d Deps) []admission.Plugin {
 		namespacelifecycle.New(d.Reader),
 		limitranger.New(d.Reader),
 		serviceaccount.New(d.Reader),
-		noderestriction.New(d.Reader),
+		noderestriction.New(d.Reader, d.Authorizer, d.Audiences),
 		taintnodesbycondition.New(),
-		podsecurity.New(d.Reader),
+		podsecurity.New(d.Reader, podSecurity(d)),
 		priority.New(d.Reader),
 		defaulttolerationseconds.New(orDefault(d.NotReadySeconds), orDefault(d.UnreachableSeconds)),
 		defaultstorageclass.New(d.Reader),
@@ -78,6 +81,13 @@ func Names() []string {
 		names = append(names, p.Name())
 	}
 	return names
+}
+
+func podSecurity(d Deps) podsecurity.Config {
+	if d.PodSecurity == nil {
+		return podsecurity.Defaults()
+	}
+	return *d.PodSecurity
 }
 
 func orDefault(seconds int64) int64 {

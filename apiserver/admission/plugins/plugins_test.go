@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,17 +12,25 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/admission/plugins"
+	"hyperkube/apiserver/admission/podsecurity"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/storetest"
@@ -34,27 +43,37 @@ var types = map[string]struct {
 	namespaced bool
 	new        func() store.Object
 }{
-	"Namespace":             {"namespaces", false, func() store.Object { return &corev1.Namespace{} }},
-	"Pod":                   {"pods", true, func() store.Object { return &corev1.Pod{} }},
-	"Node":                  {"nodes", false, func() store.Object { return &corev1.Node{} }},
-	"ServiceAccount":        {"serviceaccounts", true, func() store.Object { return &corev1.ServiceAccount{} }},
-	"Service":               {"services", true, func() store.Object { return &corev1.Service{} }},
-	"ConfigMap":             {"configmaps", true, func() store.Object { return &corev1.ConfigMap{} }},
-	"LimitRange":            {"limitranges", true, func() store.Object { return &corev1.LimitRange{} }},
-	"ResourceQuota":         {"resourcequotas", true, func() store.Object { return &corev1.ResourceQuota{} }},
-	"PersistentVolumeClaim": {"persistentvolumeclaims", true, func() store.Object { return &corev1.PersistentVolumeClaim{} }},
-	"PriorityClass":         {"priorityclasses.scheduling.k8s.io", false, func() store.Object { return &schedulingv1.PriorityClass{} }},
-	"StorageClass":          {"storageclasses.storage.k8s.io", false, func() store.Object { return &storagev1.StorageClass{} }},
-	"IngressClass":          {"ingressclasses.networking.k8s.io", false, func() store.Object { return &networkingv1.IngressClass{} }},
-	"Ingress":               {"ingresses.networking.k8s.io", true, func() store.Object { return &networkingv1.Ingress{} }},
-	"RuntimeClass":          {"runtimeclasses.node.k8s.io", false, func() store.Object { return &nodev1.RuntimeClass{} }},
+	"Namespace":                 {"namespaces", false, func() store.Object { return &corev1.Namespace{} }},
+	"Pod":                       {"pods", true, func() store.Object { return &corev1.Pod{} }},
+	"Node":                      {"nodes", false, func() store.Object { return &corev1.Node{} }},
+	"ServiceAccount":            {"serviceaccounts", true, func() store.Object { return &corev1.ServiceAccount{} }},
+	"Service":                   {"services", true, func() store.Object { return &corev1.Service{} }},
+	"ConfigMap":                 {"configmaps", true, func() store.Object { return &corev1.ConfigMap{} }},
+	"LimitRange":                {"limitranges", true, func() store.Object { return &corev1.LimitRange{} }},
+	"ResourceQuota":             {"resourcequotas", true, func() store.Object { return &corev1.ResourceQuota{} }},
+	"PersistentVolumeClaim":     {"persistentvolumeclaims", true, func() store.Object { return &corev1.PersistentVolumeClaim{} }},
+	"PersistentVolume":          {"persistentvolumes", false, func() store.Object { return &corev1.PersistentVolume{} }},
+	"CSIDriver":                 {"csidrivers.storage.k8s.io", false, func() store.Object { return &storagev1.CSIDriver{} }},
+	"CSINode":                   {"csinodes.storage.k8s.io", false, func() store.Object { return &storagev1.CSINode{} }},
+	"Lease":                     {"leases.coordination.k8s.io", true, func() store.Object { return &coordinationv1.Lease{} }},
+	"ResourceSlice":             {"resourceslices.resource.k8s.io", false, func() store.Object { return &resourcev1.ResourceSlice{} }},
+	"CertificateSigningRequest": {"certificatesigningrequests.certificates.k8s.io", false, func() store.Object { return &certificatesv1.CertificateSigningRequest{} }},
+	"Deployment":                {"deployments.apps", true, func() store.Object { return &appsv1.Deployment{} }},
+	"PriorityClass":             {"priorityclasses.scheduling.k8s.io", false, func() store.Object { return &schedulingv1.PriorityClass{} }},
+	"StorageClass":              {"storageclasses.storage.k8s.io", false, func() store.Object { return &storagev1.StorageClass{} }},
+	"IngressClass":              {"ingressclasses.networking.k8s.io", false, func() store.Object { return &networkingv1.IngressClass{} }},
+	"Ingress":                   {"ingresses.networking.k8s.io", true, func() store.Object { return &networkingv1.Ingress{} }},
+	"RuntimeClass":              {"runtimeclasses.node.k8s.io", false, func() store.Object { return &nodev1.RuntimeClass{} }},
 }
 
 // TestPlugins runs the scenarios of testdata. The whole default list sees every
 // object; what is printed is the object as it would be stored, or the refusal.
 //
 //	store                       YAML documents that are there
-//	create|update [user=u]      a YAML document that comes (update replaces the stored one)
+//	create|update [user=u] [sub=s]
+//	                            a YAML document that comes (update replaces the stored one)
+//	post kind=K name=N [ns=a] sub=s [user=u]
+//	                            a YAML document for a subresource of that object
 //	delete kind=K name=N [ns=a]
 //	show kind=K name=N [ns=a]
 func TestPlugins(t *testing.T) {
@@ -64,7 +83,11 @@ func TestPlugins(t *testing.T) {
 			names = append(names, x.resource)
 		}
 		s := storetest.New(names...)
-		list := plugins.Default(plugins.Deps{Reader: s, Log: slog.New(slog.DiscardHandler)})
+		exempt, err := podsecurity.ParseConfig([]byte(podSecurityConfig))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := plugins.Default(plugins.Deps{Reader: s, PodSecurity: &exempt, Authorizer: audiences{}, Audiences: []string{"https://api"}, Log: slog.New(slog.DiscardHandler)})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "store":
@@ -75,6 +98,8 @@ func TestPlugins(t *testing.T) {
 				return ""
 			case "create", "update":
 				return send(t, s, list, d)
+			case "post":
+				return post(t, s, list, d)
 			case "delete", "show":
 				return existing(t, s, list, d)
 			}
@@ -112,10 +137,52 @@ func attributes(d *datadriven.TestData, kindName, ns, name string) *admission.At
 			u.Groups = []string{request.GroupNodes}
 		}
 	}
-	return &admission.Attributes{
-		Kind: &kind.Kind{Names: kind.Names{Group: group, Plural: res, Namespaced: x.namespaced}}, User: u,
-		Info: &request.Info{IsResource: true, Group: group, Resource: res, Namespace: ns, Name: name},
+	var sub string
+	for _, a := range d.CmdArgs {
+		if a.Key == "sub" {
+			sub = a.Vals[0]
+		}
 	}
+	return &admission.Attributes{
+		Kind: &kind.Kind{Names: kind.Names{Group: group, Plural: res, Namespaced: x.namespaced}}, User: u, Subresource: sub,
+		Info: &request.Info{IsResource: true, Verb: d.Cmd, Group: group, Resource: res, Subresource: sub, Namespace: ns, Name: name},
+	}
+}
+
+const podSecurityConfig = `
+apiVersion: pod-security.admission.config.k8s.io/v1
+kind: PodSecurityConfiguration
+defaults: {audit: baseline, audit-version: latest}
+exemptions: {usernames: [free-user], runtimeClasses: [free-class], namespaces: [free-ns]}
+`
+
+// audiences grants node n1 tokens of account sa for one audience.
+type audiences struct{}
+
+func (audiences) Authorize(_ context.Context, u *request.User, i *request.Info) (request.Decision, string, error) {
+	if u.Name == "system:node:n1" && i.Verb == "request-serviceaccounts-token-audience" && i.Group == "" && i.Resource == "registry" && i.Namespace == "a" && i.Name == "sa" {
+		return request.Allow, "", nil
+	}
+	return request.NoOpinion, "", nil
+}
+
+// post sends a document to a subresource of an object that is there.
+func post(t *testing.T, s *storetest.Store, list []admission.Plugin, d *datadriven.TestData) string {
+	t.Helper()
+	var k, name, ns string
+	d.ScanArgs(t, "kind", &k)
+	d.ScanArgs(t, "name", &name)
+	d.MaybeScanArgs(t, "ns", &ns)
+	a := attributes(d, k, ns, name)
+	a.Operation, a.Old = admission.Create, stored(t, s, k, ns, name)
+	a.Body = map[string]runtime.Object{"eviction": &policyv1.Eviction{}, "token": &authenticationv1.TokenRequest{}, "binding": &corev1.Binding{}}[a.Subresource]
+	if err := yaml.UnmarshalStrict([]byte(d.Input), a.Body); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(admission.Admit(t.Context(), list, a), admission.Validate(t.Context(), list, a)); err != nil {
+		return refusal(t, err)
+	}
+	return "ok\n"
 }
 
 func send(t *testing.T, s *storetest.Store, list []admission.Plugin, d *datadriven.TestData) string {
@@ -127,16 +194,25 @@ func send(t *testing.T, s *storetest.Store, list []admission.Plugin, d *datadriv
 		a.Operation, a.Old = admission.Update, stored(t, s, k, o.GetNamespace(), o.GetName())
 	}
 	before, _ := yaml.Marshal(o)
-	err := admission.Admit(t.Context(), list, a)
+	var told strings.Builder
+	ctx := request.WithWarnings(t.Context(), func(text string) { fmt.Fprintf(&told, "warning: %s\n", text) })
+	ctx = request.WithAudit(ctx, func(key, value string) {
+		if key != "pod-security.kubernetes.io/enforce-policy" {
+			fmt.Fprintf(&told, "audit: %s=%s\n", key, value)
+		}
+	})
+	err := admission.Admit(ctx, list, a)
 	if err == nil {
-		err = admission.Validate(t.Context(), list, a)
+		err = admission.Validate(ctx, list, a)
 	}
 	if err != nil {
 		return refusal(t, err)
 	}
-	s.Put(types[k].resource, o)
+	if a.Subresource == "" || a.Subresource == "status" {
+		s.Put(types[k].resource, o)
+	}
 	after, _ := yaml.Marshal(o)
-	return changes(t, before, after)
+	return told.String() + changes(t, before, after)
 }
 
 func refusal(t *testing.T, err error) string {

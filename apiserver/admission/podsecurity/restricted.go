@@ -1,85 +1,105 @@
 package podsecurity
 
 import (
+	"reflect"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-func (p *pod) windows() bool { return p.spec.OS != nil && p.spec.OS.Name == corev1.Windows }
-
+// volumeTypes are those that hold nothing of the host, the network or a driver
+// that the cluster's owner did not install.
 func volumeTypes(p *pod) string {
-	var names []string
-	for _, v := range p.spec.Volumes {
-		s := v.VolumeSource
-		if s.ConfigMap == nil && s.CSI == nil && s.DownwardAPI == nil && s.EmptyDir == nil && s.Ephemeral == nil &&
-			s.PersistentVolumeClaim == nil && s.Projected == nil && s.Secret == nil && s.Image == nil && s != (corev1.VolumeSource{}) {
-			names = append(names, v.Name)
+	var names, types []string
+	for i := range p.spec.Volumes {
+		v := &p.spec.Volumes[i].VolumeSource
+		if v.ConfigMap != nil || v.CSI != nil || v.DownwardAPI != nil || v.EmptyDir != nil || v.Ephemeral != nil ||
+			v.PersistentVolumeClaim != nil || v.Projected != nil || v.Secret != nil || v.Image != nil {
+			continue
 		}
+		names, types = append(names, p.spec.Volumes[i].Name), append(types, typeOf(v))
 	}
 	if len(names) == 0 {
 		return ""
 	}
-	return "restricted volume types (" + plural("volume", names) + " uses a restricted volume type)"
+	verb := " uses "
+	if len(names) > 1 {
+		verb = " use "
+	}
+	return plural("volume", names) + verb + plural("restricted volume type", set(types))
+}
+
+// typeOf is the name of the one source that is set.
+func typeOf(v *corev1.VolumeSource) string {
+	r := reflect.ValueOf(v).Elem()
+	for i := range r.NumField() {
+		if !r.Field(i).IsNil() {
+			name, _, _ := strings.Cut(r.Type().Field(i).Tag.Get("json"), ",")
+			return name
+		}
+	}
+	return "unknown"
 }
 
 func privilegeEscalation(p *pod) string {
 	if p.windows() {
 		return ""
 	}
-	return p.must("allowPrivilegeEscalation != false", "must set securityContext.allowPrivilegeEscalation=false", func(c *container) bool {
-		return c.sc.AllowPrivilegeEscalation == nil || *c.sc.AllowPrivilegeEscalation
+	return p.mustNot("must set securityContext.allowPrivilegeEscalation=false", false, func(c *container) bool {
+		return !isFalse(c.sc.AllowPrivilegeEscalation)
 	})
 }
 
-func dropCapabilities(p *pod) string {
+func restrictedCapabilities(p *pod) string {
 	if p.windows() {
-		return ""
+		return addedCapabilities(p)
 	}
-	if out := p.must("unrestricted capabilities", `must set securityContext.capabilities.drop=["ALL"]`, func(c *container) bool {
+	var details []string
+	if keeps := p.where(func(c *container) bool {
 		return c.sc.Capabilities == nil || !slices.Contains(c.sc.Capabilities.Drop, "ALL")
-	}); out != "" {
-		return out
+	}); len(keeps) > 0 {
+		details = append(details, plural("container", keeps)+` must set securityContext.capabilities.drop=["ALL"]`)
 	}
-	return p.must("unrestricted capabilities", `must not include other than "NET_BIND_SERVICE" in securityContext.capabilities.add`, func(c *container) bool {
-		return slices.ContainsFunc(c.sc.Capabilities.Add, func(x corev1.Capability) bool { return x != "NET_BIND_SERVICE" })
-	})
+	if adds := p.addsBeyond([]corev1.Capability{"NET_BIND_SERVICE"}); adds != "" {
+		details = append(details, adds)
+	}
+	return strings.Join(details, "; ")
 }
 
+// runAsNonRoot: nobody may say false, on neither level, also where the other one
+// overrides it; and true must reach every container.
 func runAsNonRoot(p *pod) string {
-	if p.spec.HostUsers != nil && !*p.spec.HostUsers {
+	if p.ownUsers() {
 		return ""
 	}
-	if out := p.must("runAsNonRoot != true", "must not set securityContext.runAsNonRoot=false", func(c *container) bool {
-		return c.sc.RunAsNonRoot != nil && !*c.sc.RunAsNonRoot
-	}); out != "" || isTrue(p.sc.RunAsNonRoot) {
-		return out
+	if bad := p.mustNot("must not set securityContext.runAsNonRoot=false", isFalse(p.sc.RunAsNonRoot),
+		func(c *container) bool { return isFalse(c.sc.RunAsNonRoot) }); bad != "" {
+		return bad
 	}
-	names := p.where(func(c *container) bool { return c.sc.RunAsNonRoot == nil })
-	if len(names) == 0 {
+	silent := p.where(func(c *container) bool { return c.sc.RunAsNonRoot == nil })
+	if len(silent) == 0 || isTrue(p.sc.RunAsNonRoot) {
 		return ""
 	}
-	return "runAsNonRoot != true (pod or " + plural("container", names) + " must set securityContext.runAsNonRoot=true)"
+	return "pod or " + plural("container", silent) + " must set securityContext.runAsNonRoot=true"
 }
 
 func runAsUser(p *pod) string {
-	if p.spec.HostUsers != nil && !*p.spec.HostUsers {
+	if p.ownUsers() {
 		return ""
 	}
 	root := func(u *int64) bool { return u != nil && *u == 0 }
-	if root(p.sc.RunAsUser) {
-		return "runAsUser=0 (pod must not set runAsUser=0)"
-	}
-	return p.must("runAsUser=0", "must not set runAsUser=0", func(c *container) bool { return root(c.sc.RunAsUser) })
+	return p.mustNot("must not set runAsUser=0", root(p.sc.RunAsUser), func(c *container) bool { return root(c.sc.RunAsUser) })
 }
 
+// seccompRequired: nobody may say anything else, and it must reach every container.
 func seccompRequired(p *pod) string {
-	if p.windows() || p.sc.SeccompProfile != nil {
+	if bad := seccompUnconfined(p); bad != "" || p.windows() {
+		return bad
+	}
+	silent := p.where(func(c *container) bool { return c.sc.SeccompProfile == nil })
+	if len(silent) == 0 || p.sc.SeccompProfile != nil {
 		return ""
 	}
-	names := p.where(func(c *container) bool { return c.sc.SeccompProfile == nil })
-	if len(names) == 0 {
-		return ""
-	}
-	return "seccompProfile (pod or " + plural("container", names) + ` must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")`
+	return "pod or " + plural("container", silent) + ` must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"`
 }

@@ -11,7 +11,6 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/authz"
@@ -114,8 +113,11 @@ func (p Plugin) may(ctx context.Context, u *request.User, verb, resource, ns, na
 
 func (p Plugin) covered(ctx context.Context, a *admission.Attributes, ns string, rules []rbacv1.PolicyRule) error {
 	held, err := p.rbac.Policy(ctx, a.User, ns)
-	ok, missing := validation.Covers(held, rules)
-	if ok {
+	missing, more, bad := authz.Missing(held, rules)
+	switch {
+	case bad != nil:
+		return admission.Forbid(a, "%w", bad)
+	case len(missing) == 0:
 		return nil
 	}
 	var lines []string
@@ -124,6 +126,9 @@ func (p Plugin) covered(ctx context.Context, a *admission.Attributes, ns string,
 	}
 	text := fmt.Sprintf("user %q (groups=%q) is attempting to grant RBAC permissions not currently held:\n%s",
 		a.User.Name, a.User.Groups, strings.Join(lines, "\n"))
+	if more > 0 {
+		text += fmt.Sprintf("\nand %d more", more)
+	}
 	if err != nil {
 		text += "; resolution errors: " + err.Error()
 	}

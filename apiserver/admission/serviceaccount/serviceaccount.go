@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/authz"
 	"hyperkube/store"
 )
 
@@ -43,9 +44,12 @@ func New(r store.Reader) Plugin { return Plugin{r} }
 // Name as flags know it.
 func (Plugin) Name() string { return "ServiceAccount" }
 
-// Handles new pods.
+// Handles new pods, and containers that are added to pods.
 func (Plugin) Handles(a *admission.Attributes) bool {
-	return a.Operation == admission.Create && a.Is("", "pods")
+	if a.Info.Group != "" || a.Info.Resource != "pods" {
+		return false
+	}
+	return a.Operation == admission.Create && a.Subresource == "" || a.Operation == admission.Update && a.Subresource == "ephemeralcontainers"
 }
 
 func isMirror(p *corev1.Pod) bool {
@@ -56,7 +60,7 @@ func isMirror(p *corev1.Pod) bool {
 // Admit completes the pod.
 func (s Plugin) Admit(ctx context.Context, a *admission.Attributes) error {
 	pod, ok := a.Object.(*corev1.Pod)
-	if !ok || isMirror(pod) {
+	if !ok || isMirror(pod) || a.Operation != admission.Create {
 		return nil
 	}
 	if pod.Spec.ServiceAccountName == "" {
@@ -76,21 +80,42 @@ func (s Plugin) Admit(ctx context.Context, a *admission.Attributes) error {
 	return nil
 }
 
-// Validate keeps mirror pods away from API objects: a kubelet must not reach
+// Validate holds a pod to what its service account lists, if the account asks for
+// that, and keeps mirror pods away from API objects: a kubelet must not reach
 // secrets by inventing pods.
 func (s Plugin) Validate(ctx context.Context, a *admission.Attributes) error {
 	pod, ok := a.Object.(*corev1.Pod)
 	if !ok {
 		return nil
 	}
-	if !isMirror(pod) {
-		if pod.Spec.ServiceAccountName == "" {
-			return admission.Forbid(a, "no service account specified for pod %s/%s", pod.Namespace, pod.Name)
+	if isMirror(pod) {
+		return mirror(a, pod)
+	}
+	if pod.Spec.ServiceAccountName == "" {
+		if a.Operation == admission.Update {
+			return nil // made without this plugin: there is nobody to ask
 		}
+		return admission.Forbid(a, "no service account specified for pod %s/%s", pod.Namespace, pod.Name)
+	}
+	sa, err := s.account(ctx, a, pod.Spec.ServiceAccountName)
+	if err != nil {
+		return err
+	}
+	if !enforces(sa) {
 		return nil
 	}
+	if bad := notMountable(sa, pod, a.Operation == admission.Update); bad != "" {
+		return admission.Forbid(a, "%s", bad)
+	}
+	return nil
+}
+
+func mirror(a *admission.Attributes, pod *corev1.Pod) error {
 	if pod.Spec.ServiceAccountName != "" {
 		return admission.Forbid(a, "a mirror pod may not reference service accounts")
+	}
+	for range authz.Secrets(pod) {
+		return admission.Forbid(a, "a mirror pod may not reference secrets")
 	}
 	for _, v := range pod.Spec.Volumes {
 		if v.Projected == nil {

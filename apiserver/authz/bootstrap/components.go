@@ -11,6 +11,8 @@ const (
 	userControllerManager = "system:kube-controller-manager"
 	userScheduler         = "system:kube-scheduler"
 	userProxy             = "system:kube-proxy"
+	// userKubeletClient is who the API server is to kubelets (pki.KubeletClientUser).
+	userKubeletClient = "kube-apiserver-kubelet-client"
 )
 
 // NodeRules are what any kubelet may do besides what depends on its pods; the
@@ -65,6 +67,7 @@ func (p *Policy) addComponents() {
 	p.clusterRole("system:node-problem-detector", rule("get", "", "nodes"), rule("patch", "", "nodes/status"), events())
 	p.clusterRole("system:kubelet-api-admin", rule("get list watch", "", "nodes"), rule("proxy", "", "nodes"),
 		rule("*", "", "nodes/log nodes/metrics nodes/proxy nodes/stats nodes/configz nodes/healthz nodes/pods"))
+	p.clusterBinding("system:kubelet-api-admin", "system:kubelet-api-admin", user(userKubeletClient)...)
 	p.clusterRole("system:auth-delegator",
 		rule("create", "authentication.k8s.io", "tokenreviews"),
 		rule("create", "authorization.k8s.io", "subjectaccessreviews"))

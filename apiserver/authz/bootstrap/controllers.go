@@ -77,7 +77,7 @@ func controllerRoles() map[string][]rbacv1.PolicyRule {
 			rule("create delete list patch watch", "", "pods"), events(),
 		},
 		"legacy-service-account-token-cleaner": {
-			rule("get", "", "configmaps"), rule("delete patch", "", "secrets"),
+			named(rule("get", "", "configmaps"), "kube-apiserver-legacy-service-account-token-tracking"), rule("delete patch", "", "secrets"),
 		},
 		"namespace-controller": {
 			rule("delete get list watch", "", "namespaces"), rule(owner, "", "namespaces/finalize namespaces/status"),
@@ -124,9 +124,6 @@ func controllerRoles() map[string][]rbacv1.PolicyRule {
 			rule("list watch", "", "pods"), rule(read, "apps", "statefulsets"), rule(owner, "apps", "statefulsets/status statefulsets/finalizers"),
 			rule("create delete get patch update", "", "pods"), rule("create delete get list patch update watch", "apps", "controllerrevisions"),
 			rule("create delete get list update watch", "", "persistentvolumeclaims"), events(),
-		},
-		"storage-version-migrator-controller": {
-			rule("get list patch", "*", "*"), rule(owner, "storagemigration.k8s.io", "storageversionmigrations/status"),
 		},
 		"taint-eviction-controller":     {rule("delete get list watch", "", "pods"), rule("get list watch", "", "nodes"), rule("patch update", "", "pods/status"), events()},
 		"ttl-after-finished-controller": {rule("delete get list watch", "batch", "jobs"), events()},

@@ -3,11 +3,15 @@
 // api/certificates.
 package certificates
 
-import "hyperkube/apiserver/kind"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hyperkube/apiserver/kind"
+)
 
 // Kinds of the group, in the order discovery shows them.
 func Kinds() []*kind.Kind {
 	return []*kind.Kind{
-		certificateSigningRequest(),
+		certificateSigningRequest(metav1.Now),
 	}
 }

@@ -16,7 +16,9 @@ import (
 
 type csr = certificatesv1.CertificateSigningRequest
 
-func certificateSigningRequest() *kind.Kind {
+// certificateSigningRequest reads the clock for one thing: the times of conditions
+// that clients leave out.
+func certificateSigningRequest(now func() metav1.Time) *kind.Kind {
 	n := kind.Names{
 		Group: certificatesv1.GroupName, Version: "v1", Kind: "CertificateSigningRequest",
 		Plural: "certificatesigningrequests", Singular: "certificatesigningrequest", ShortNames: []string{"csr"},
@@ -37,21 +39,15 @@ func certificateSigningRequest() *kind.Kind {
 		Columns: rules.CertificateSigningRequestColumns(),
 		Row:     rules.CertificateSigningRequestRow,
 		Status: &kind.SubRules[*csr]{
-			Prepare:  func(_ context.Context, o, old *csr) { prepareStatus(o, old) },
+			Prepare:  func(_ context.Context, o, old *csr) { prepareStatus(o, old, now()) },
 			Validate: func(o, old *csr) field.ErrorList { return rules.ValidateDecision(o, old, false) },
-		},
-		Hooks: kind.Hooks[*csr]{
-			BeforeUpdate: func(_ context.Context, env kind.Env, o, old *csr, _ bool) (func(bool), error) {
-				rules.StampConditions(o, old, metav1.NewTime(env.Now()))
-				return func(bool) {}, nil
-			},
 		},
 		Subresources: []kind.Subresource{{
 			Name: "approval",
 			GVK:  schema.GroupVersionKind{Group: n.Group, Version: n.Version, Kind: n.Kind},
 			New:  func() runtime.Object { return &csr{} },
 			Rules: kind.RulesOf(kind.SubRules[*csr]{
-				Prepare:  func(_ context.Context, o, old *csr) { prepareApproval(o, old) },
+				Prepare:  func(_ context.Context, o, old *csr) { prepareApproval(o, old, now()) },
 				Validate: func(o, old *csr) field.ErrorList { return rules.ValidateDecision(o, old, true) },
 			}),
 		}},
@@ -72,12 +68,14 @@ func prepareCreate(ctx context.Context, o *csr) {
 }
 
 // prepareStatus lets signers write certificates and failures.
-func prepareStatus(o, old *csr) {
+func prepareStatus(o, old *csr, now metav1.Time) {
 	o.Spec = old.Spec
+	rules.StampConditions(o, old, now)
 }
 
 // prepareApproval lets approvers write conditions, not certificates.
-func prepareApproval(o, old *csr) {
+func prepareApproval(o, old *csr, now metav1.Time) {
 	o.Spec = old.Spec
 	o.Status.Certificate = old.Status.Certificate
+	rules.StampConditions(o, old, now)
 }

@@ -12,8 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/component-helpers/auth/rbac/validation"
 
+	"hyperkube/apiserver/authz"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
@@ -67,11 +67,17 @@ func confirm(ctx context.Context, env kind.Env, g grant) error {
 	for _, r := range others {
 		held = append(held, rbacv1.PolicyRule{Verbs: r.Verbs, NonResourceURLs: r.NonResourceURLs})
 	}
-	covered, missing := validation.Covers(held, g.rules)
-	if covered {
+	missing, more, err := authz.Missing(held, g.rules)
+	switch {
+	case err != nil:
+		return g.forbidden(err)
+	case len(missing) == 0:
 		return nil
 	}
 	text := fmt.Sprintf("user %q (groups=%q) is attempting to grant RBAC permissions not currently held:\n%s", u.Name, u.Groups, describe(missing))
+	if more > 0 {
+		text += fmt.Sprintf("\nand %d more", more)
+	}
 	if listErr != nil {
 		text += fmt.Sprintf("; resolution errors: %v", listErr)
 	}
