@@ -142,6 +142,11 @@ func (who) Authorize(_ context.Context, u *request.User, _ *request.Info) (reque
 
 func newTestServer(t testing.TB) (*Server, *storetest.Store) {
 	t.Helper()
+	return newTestServerFor(t, who{})
+}
+
+func newTestServerFor(t testing.TB, may request.Authorizer) (*Server, *storetest.Store) {
+	t.Helper()
 	kinds := testKinds()
 	var names []string
 	for _, k := range kinds {
@@ -153,7 +158,7 @@ func newTestServer(t testing.TB) (*Server, *storetest.Store) {
 	}
 	st := storetest.New(names...)
 	st.Index("pods", kinds[2].Resource.Indexes[0])
-	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: who{},
+	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: may,
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }})
 	if err != nil {
 		t.Fatal(err)
@@ -245,3 +250,10 @@ func indentLines(body []byte) []byte {
 }
 
 var _ store.Reader = (*storetest.Store)(nil)
+
+func stored(t *testing.T, st *storetest.Store, resource, name string) bool {
+	t.Helper()
+	c, _ := st.Collection("", resource)
+	_, err := c.Get(t.Context(), store.Key{Namespace: "d", Name: name}, store.Freshness{})
+	return err == nil
+}

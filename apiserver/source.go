@@ -10,6 +10,7 @@ import (
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/request"
+	"hyperkube/apiserver/route"
 	"hyperkube/apiserver/verbs"
 	"hyperkube/kit"
 	"hyperkube/store"
@@ -48,6 +49,10 @@ func (l *listerWatcher) open(ctx context.Context, verb string, lo *metav1.ListOp
 	info := &request.Info{
 		IsResource: true, Verb: verb, APIPrefix: "apis", Group: l.gvr.Group, Version: l.gvr.Version, Namespace: l.o.Namespace,
 		Resource: l.gvr.Resource, FieldSelector: lo.FieldSelector, LabelSelector: lo.LabelSelector,
+		Name: route.SelectedName(lo.FieldSelector),
+	}
+	if l.gvr.Group == "" {
+		info.APIPrefix = "api"
 	}
 	if err := filters.Allowed(ctx, l.s.o.Authorizer, l.user, info); err != nil {
 		return nil, err

@@ -186,6 +186,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // placed checks that the path names the resource where its scope allows it.
 func placed(ep *endpoint, info *request.Info) bool {
+	if info.Rest != "" && info.Subresource != "proxy" {
+		return false // nothing else has anything below it
+	}
 	named := info.Name != "" && info.Verb != "list" && info.Verb != "watch" && info.Verb != "deletecollection"
 	if ep.names.Namespaced {
 		return info.Namespace != "" || !named
@@ -197,7 +200,7 @@ func (c *call) serve() error {
 	if c.info.Subresource != "" {
 		return c.subresource()
 	}
-	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) {
+	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) || c.info.Verb == "watch" && c.r.Method != http.MethodGet {
 		return c.unsupported()
 	}
 	offer := codec.Objects

@@ -29,8 +29,8 @@ func (c *call) watch() error {
 	if err != nil {
 		return err
 	}
-	if wo.Name == "" {
-		wo.Name = c.key.Name // the old path /watch/…/<name>
+	if err := c.onlyNamed(&wo.Filter); err != nil {
+		return err
 	}
 	flusher, ok := c.w.(http.Flusher)
 	if !ok {
