@@ -149,6 +149,9 @@ type Subresource struct {
 	Rules *AnyRules
 	// Connect lists the verbs that are handed to apiserver/connect (exec, attach, log, portforward, proxy).
 	Connect []string
+	// Needs is a verb that a connection takes besides that of its method: a GET that runs a
+	// command changes as much as a POST. UpgradeNeeds is one that only upgraded ones take.
+	Needs, UpgradeNeeds string
 }
 
 // CreateOptions of a subresource POST.
