@@ -113,7 +113,7 @@ func (s *Server) httpServer() (*http.Server, error) {
 		return nil, err
 	}
 	srv := &http.Server{
-		Handler: s.network, TLSConfig: conf, MaxHeaderBytes: 1 << 20,
+		Handler: s.network, TLSConfig: conf, ConnContext: filters.ConnContext, MaxHeaderBytes: 1 << 20,
 		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 1000},
