@@ -34,7 +34,7 @@ func TestServedIsAuthorized(t *testing.T) {
 	datadriven.RunTest(t, "goldens/named.txt", func(t *testing.T, d *datadriven.TestData) string {
 		var out strings.Builder
 		for line := range strings.SplitSeq(d.Input, "\n") {
-			s, st := newTestServerFor(t, onlyMine{})
+			s, st := newTestServerFor(t, onlyMine{}, false)
 			for _, name := range []string{"mine", "other"} {
 				st.Put("configmaps", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name}, Data: map[string]string{"of": name}})
 				st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name, Labels: map[string]string{"of": name}},

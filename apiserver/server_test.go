@@ -14,9 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"hyperkube/api/scheme"
+	"hyperkube/apiserver/apply"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/storetest"
+	"hyperkube/apiserver/verbs"
 	"hyperkube/store"
 
 	"github.com/cockroachdb/datadriven"
@@ -142,10 +145,10 @@ func (who) Authorize(_ context.Context, u *request.User, _ *request.Info) (reque
 
 func newTestServer(t testing.TB) (*Server, *storetest.Store) {
 	t.Helper()
-	return newTestServerFor(t, who{})
+	return newTestServerFor(t, who{}, false)
 }
 
-func newTestServerFor(t testing.TB, may request.Authorizer) (*Server, *storetest.Store) {
+func newTestServerFor(t testing.TB, may request.Authorizer, applies bool) (*Server, *storetest.Store) {
 	t.Helper()
 	kinds := testKinds()
 	var names []string
@@ -158,7 +161,15 @@ func newTestServerFor(t testing.TB, may request.Authorizer) (*Server, *storetest
 	}
 	st := storetest.New(names...)
 	st.Index("pods", kinds[2].Resource.Indexes[0])
-	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: may,
+	var applier verbs.Applier
+	if applies {
+		m, err := apply.New(kinds, scheme.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		applier = m
+	}
+	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: may, Applier: applier,
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }})
 	if err != nil {
 		t.Fatal(err)
