@@ -76,7 +76,7 @@ func testKinds() []*kind.Kind {
 		kind.New(kind.Spec[*authorizationv1.SelfSubjectAccessReview]{
 			Names: kind.Names{Group: "authorization.k8s.io", Version: "v1", Kind: "SelfSubjectAccessReview", Plural: "selfsubjectaccessreviews"},
 			New:   func() *authorizationv1.SelfSubjectAccessReview { return &authorizationv1.SelfSubjectAccessReview{} },
-			Virtual: func(_ context.Context, _ kind.Env, o *authorizationv1.SelfSubjectAccessReview) (*authorizationv1.SelfSubjectAccessReview, error) {
+			Virtual: func(_ context.Context, _ kind.Env, o *authorizationv1.SelfSubjectAccessReview, _ kind.CreateOptions) (*authorizationv1.SelfSubjectAccessReview, error) {
 				o.Status.Allowed = true
 				return o, nil
 			},

@@ -103,8 +103,9 @@ type Spec[T store.Object] struct {
 	// Scale, when set, serves <plural>/scale (autoscaling/v1 Scale).
 	Scale *ScaleRules[T]
 
-	// Virtual kinds are created but never stored (reviews): the answer is the result.
-	Virtual func(ctx context.Context, env Env, obj T) (T, error)
+	// Virtual kinds are created but never stored (reviews): the answer is the result. A dry run
+	// changes nothing else either.
+	Virtual func(ctx context.Context, env Env, obj T, o CreateOptions) (T, error)
 	// Also served as these further group-versions (events.k8s.io): conversion to and from T.
 	Versions []Version
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
 
@@ -59,7 +60,7 @@ func (c *call) review(obj store.Object, o writeOptions) error {
 	if err := c.admit(a); err != nil {
 		return err
 	}
-	result, err := k.Virtual(c.ctx, c.Env, obj)
+	result, err := k.Virtual(c.ctx, c.Env, obj, kind.CreateOptions{DryRun: o.dryRun})
 	if err != nil {
 		return err
 	}
