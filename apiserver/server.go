@@ -23,6 +23,7 @@ import (
 
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/verbs"
+	"hyperkube/internal/supervise"
 )
 
 // Server serves one API. Make it with New.
@@ -85,7 +86,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(gatherListener{ln}, "", "") }()
+	go func() {
+		failed <- supervise.Contain("accepting connections", func() error { return srv.ServeTLS(gatherListener{ln}, "", "") })
+	}()
 	s.o.Log.Info("api server listens", "address", ln.Addr().String())
 	close(s.ready)
 	select {
@@ -113,7 +116,7 @@ func (s *Server) httpServer() (*http.Server, error) {
 		return nil, err
 	}
 	srv := &http.Server{
-		Handler: s.network, TLSConfig: conf, MaxHeaderBytes: 1 << 20,
+		Handler: s.network, TLSConfig: conf, ConnContext: filters.ConnContext, MaxHeaderBytes: 1 << 20,
 		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 1000},

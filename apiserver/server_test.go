@@ -14,9 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"hyperkube/api/scheme"
+	"hyperkube/apiserver/apply"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/storetest"
+	"hyperkube/apiserver/verbs"
 	"hyperkube/store"
 
 	"github.com/cockroachdb/datadriven"
@@ -73,7 +76,7 @@ func testKinds() []*kind.Kind {
 		kind.New(kind.Spec[*authorizationv1.SelfSubjectAccessReview]{
 			Names: kind.Names{Group: "authorization.k8s.io", Version: "v1", Kind: "SelfSubjectAccessReview", Plural: "selfsubjectaccessreviews"},
 			New:   func() *authorizationv1.SelfSubjectAccessReview { return &authorizationv1.SelfSubjectAccessReview{} },
-			Virtual: func(_ context.Context, _ kind.Env, o *authorizationv1.SelfSubjectAccessReview) (*authorizationv1.SelfSubjectAccessReview, error) {
+			Virtual: func(_ context.Context, _ kind.Env, o *authorizationv1.SelfSubjectAccessReview, _ kind.CreateOptions) (*authorizationv1.SelfSubjectAccessReview, error) {
 				o.Status.Allowed = true
 				return o, nil
 			},
@@ -142,6 +145,11 @@ func (who) Authorize(_ context.Context, u *request.User, _ *request.Info) (reque
 
 func newTestServer(t testing.TB) (*Server, *storetest.Store) {
 	t.Helper()
+	return newTestServerFor(t, who{}, false)
+}
+
+func newTestServerFor(t testing.TB, may request.Authorizer, applies bool) (*Server, *storetest.Store) {
+	t.Helper()
 	kinds := testKinds()
 	var names []string
 	for _, k := range kinds {
@@ -153,7 +161,15 @@ func newTestServer(t testing.TB) (*Server, *storetest.Store) {
 	}
 	st := storetest.New(names...)
 	st.Index("pods", kinds[2].Resource.Indexes[0])
-	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: who{},
+	var applier verbs.Applier
+	if applies {
+		m, err := apply.New(kinds, scheme.New())
+		if err != nil {
+			t.Fatal(err)
+		}
+		applier = m
+	}
+	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: may, Applier: applier,
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }})
 	if err != nil {
 		t.Fatal(err)
@@ -245,3 +261,10 @@ func indentLines(body []byte) []byte {
 }
 
 var _ store.Reader = (*storetest.Store)(nil)
+
+func stored(t *testing.T, st *storetest.Store, resource, name string) bool {
+	t.Helper()
+	c, _ := st.Collection("", resource)
+	_, err := c.Get(t.Context(), store.Key{Namespace: "d", Name: name}, store.Freshness{})
+	return err == nil
+}

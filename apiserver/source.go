@@ -10,7 +10,9 @@ import (
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/request"
+	"hyperkube/apiserver/route"
 	"hyperkube/apiserver/verbs"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/store"
 
@@ -48,6 +50,10 @@ func (l *listerWatcher) open(ctx context.Context, verb string, lo *metav1.ListOp
 	info := &request.Info{
 		IsResource: true, Verb: verb, APIPrefix: "apis", Group: l.gvr.Group, Version: l.gvr.Version, Namespace: l.o.Namespace,
 		Resource: l.gvr.Resource, FieldSelector: lo.FieldSelector, LabelSelector: lo.LabelSelector,
+		Name: route.SelectedName(lo.FieldSelector),
+	}
+	if l.gvr.Group == "" {
+		info.APIPrefix = "api"
 	}
 	if err := filters.Allowed(ctx, l.s.o.Authorizer, l.user, info); err != nil {
 		return nil, err
@@ -122,27 +128,33 @@ func (s *shared) Stop() { s.once.Do(s.cancel) }
 // ResultChan implements watch.Interface; it is closed when the watch is over.
 func (s *shared) ResultChan() <-chan watch.Event { return s.out }
 
-// run ends with ctx, which Stop and the server's end cancel.
+// run ends with ctx, which Stop and the server's end cancel. A panic ends this
+// watch alone.
 func (s *shared) run(ctx context.Context) {
 	defer close(s.out)
 	defer s.Stop()
 	defer s.w.Stop()
+	if err := supervise.Contain("watch", func() error { return s.deliver(ctx) }); err != nil {
+		s.fail(ctx, err)
+	}
+}
+
+// deliver returns nil when ctx is done.
+func (s *shared) deliver(ctx context.Context) error {
 	for {
 		events, err := s.w.Next(ctx)
 		if err != nil {
-			s.fail(ctx, err)
-			return
+			return err
 		}
 		for i := range events {
 			ev, err := s.event(&events[i])
 			if err != nil {
-				s.fail(ctx, err)
-				return
+				return err
 			}
 			select {
 			case s.out <- ev:
 			case <-ctx.Done():
-				return
+				return nil
 			}
 		}
 	}

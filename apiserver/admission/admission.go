@@ -1,7 +1,7 @@
 // Package admission is the last word on a write before it is stored: an ordered
 // list of plugins, first all that change the object, then all that only judge it.
 //
-//	decode → default → Admit* (in list order) → validate → Validate* → store
+//	decode → default → Admit* (in list order) → validate → Validate* → Charge* → store
 //
 // A plugin is one folder admission/<name>/ and one line in the list of
 // admission/plugins. A refusal is an apierrors.StatusError; anything else is a 500.
@@ -41,7 +41,7 @@ type Attributes struct {
 	DryRun      bool
 }
 
-// Plugin is a Mutator, a Validator or both.
+// Plugin is a Mutator, a Validator, a Charger or several of them.
 type Plugin interface {
 	Name() string
 	Handles(*Attributes) bool
@@ -57,6 +57,54 @@ type Mutator interface {
 type Validator interface {
 	Plugin
 	Validate(ctx context.Context, a *Attributes) error
+}
+
+// Charger takes what a write needs from a stock (a quota) before it is stored, and
+// gives it back when it was not. It is asked last, and never inside a transaction
+// of the store, which may begin again.
+type Charger interface {
+	Plugin
+	// Bill names what the write takes, "" for nothing. It only reads. Equal bills of
+	// one object are equal charges.
+	Bill(ctx context.Context, a *Attributes) (string, error)
+	// Charge takes it, unless it is a dry run, or refuses. done must be called once.
+	Charge(ctx context.Context, a *Attributes) (done func(held bool), err error)
+}
+
+// Bill asks every charger, Charge charges; when one refuses, nothing is charged.
+func Bill(ctx context.Context, list []Plugin, a *Attributes) (string, error) {
+	all := ""
+	for _, p := range list {
+		if c, ok := p.(Charger); ok && p.Handles(a) {
+			bill, err := c.Bill(ctx, a)
+			if err != nil {
+				return "", err
+			}
+			all += bill
+		}
+	}
+	return all, nil
+}
+
+// Charge is described at Bill.
+func Charge(ctx context.Context, list []Plugin, a *Attributes) (func(held bool), error) {
+	var charged []func(bool)
+	settle := func(held bool) {
+		for _, done := range charged {
+			done(held)
+		}
+	}
+	for _, p := range list {
+		if c, ok := p.(Charger); ok && p.Handles(a) {
+			done, err := c.Charge(ctx, a)
+			if err != nil {
+				settle(false)
+				return nil, err
+			}
+			charged = append(charged, done)
+		}
+	}
+	return settle, nil
 }
 
 // Admit runs the mutators, Validate the validators, in list order.

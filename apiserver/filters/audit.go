@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -54,12 +56,15 @@ type auditEvent struct {
 	RequestURI               string           `json:"requestURI"`
 	Verb                     string           `json:"verb"`
 	User                     auditUser        `json:"user"`
+	ImpersonatedUser         *auditUser       `json:"impersonatedUser,omitempty"`
 	SourceIPs                []string         `json:"sourceIPs,omitempty"`
 	UserAgent                string           `json:"userAgent,omitempty"`
 	ObjectRef                *auditObject     `json:"objectRef,omitempty"`
 	ResponseStatus           map[string]any   `json:"responseStatus,omitempty"`
 	RequestReceivedTimestamp metav1.MicroTime `json:"requestReceivedTimestamp"`
 	StageTimestamp           metav1.MicroTime `json:"stageTimestamp"`
+
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // Open opens the file for appending.
@@ -95,33 +100,73 @@ func (l *AuditLog) Close() error {
 	return err
 }
 
-// wrap is the filter; a nil log audits nothing.
+// wrap is the filter; a nil log audits nothing. What takes long is told when its
+// answer begins and when it ends, everything else when it ends.
 func (l *AuditLog) wrap(next http.Handler) http.Handler {
 	if l == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		info := request.InfoFrom(r.Context())
-		if !info.IsResource || info.Resource == "events" || info.Resource == "leases" {
-			next.ServeHTTP(w, r)
-			return
+		info, t := request.InfoFrom(r.Context()), trailOf(r.Context())
+		start, rec, stage := time.Now(), record(w), stagePanic
+		tell := func(stage string) {
+			if worthTelling(info, t, rec.status()) || stage == stagePanic {
+				l.write(eventOf(r, rec, t, info, start, stage))
+			}
 		}
-		start := time.Now()
-		rec := record(w)
-		defer func() { l.write(eventOf(r, rec, info, start)) }()
+		if LongRunning(info) {
+			rec.begun = func() { tell(stageStarted) }
+		}
+		defer func() {
+			rec.begun = nil
+			tell(stage)
+		}()
 		next.ServeHTTP(rec, r)
+		rec.begin(http.StatusOK) // what the server says for a handler that said nothing
+		stage = stageComplete
 	})
 }
 
-func eventOf(r *http.Request, rec *recorder, info *request.Info, start time.Time) *auditEvent {
-	u := request.UserFrom(r.Context())
+const (
+	stageStarted  = "ResponseStarted"
+	stageComplete = "ResponseComplete"
+	stagePanic    = "Panic"
+)
+
+// worthTelling: every refusal and all that was done as somebody else; else what was
+// asked of resources, without the two kinds whose writes are the cluster's pulse.
+func worthTelling(i *request.Info, t *trail, code int) bool {
+	switch {
+	case healthCheck(i):
+		return false
+	case t.as != nil, t.refused != "":
+		return true
+	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusTooManyRequests:
+		return true
+	}
+	return i.IsResource && i.Resource != "events" && i.Resource != "leases"
+}
+
+func eventOf(r *http.Request, rec *recorder, t *trail, info *request.Info, start time.Time, stage string) *auditEvent {
+	code := rec.status()
+	if stage == stagePanic {
+		code = http.StatusInternalServerError
+	}
 	e := &auditEvent{
-		Kind: "Event", APIVersion: "audit.k8s.io/v1", Level: "Metadata", Stage: "ResponseComplete",
-		RequestURI: r.URL.RequestURI(), Verb: info.Verb, UserAgent: r.UserAgent(),
-		User:                     auditUser{u.Name, u.UID, u.Groups, u.Extra},
-		ObjectRef:                &auditObject{info.Resource, info.Namespace, info.Name, info.Group, info.Version, info.Subresource},
-		ResponseStatus:           map[string]any{"metadata": struct{}{}, "code": rec.status()},
+		Kind: "Event", APIVersion: "audit.k8s.io/v1", Level: "Metadata", Stage: stage,
+		RequestURI: short(r.URL.RequestURI()), Verb: short(info.Verb), UserAgent: short(r.UserAgent()),
+		ResponseStatus:           map[string]any{"metadata": struct{}{}, "code": code},
 		RequestReceivedTimestamp: metav1.NewMicroTime(start), StageTimestamp: metav1.NowMicro(),
+		Annotations: t.annotations(),
+	}
+	if u := t.by; u != nil {
+		e.User = auditUser{u.Name, u.UID, u.Groups, u.Extra}
+	}
+	if u := t.as; u != nil {
+		e.ImpersonatedUser = &auditUser{u.Name, u.UID, u.Groups, u.Extra}
+	}
+	if info.IsResource {
+		e.ObjectRef = &auditObject{short(info.Resource), short(info.Namespace), short(info.Name), short(info.Group), short(info.Version), short(info.Subresource)}
 	}
 	if id := rec.Header()[auditID]; len(id) > 0 {
 		e.AuditID = id[0]
@@ -130,6 +175,25 @@ func eventOf(r *http.Request, rec *recorder, info *request.Info, start time.Time
 		e.SourceIPs = []string{host}
 	}
 	return e
+}
+
+func (t *trail) annotations() map[string]string {
+	a := map[string]string{}
+	if t.decision != "" {
+		a["authorization.k8s.io/decision"], a["authorization.k8s.io/reason"] = t.decision, short(t.reason)
+	}
+	if t.refused != "" {
+		a["impersonation.hyperkube.io/refused"] = short(t.refused)
+	}
+	return a
+}
+
+// short bounds what of a client's text is repeated.
+func short(s string) string {
+	if len(s) <= bounds.AuditText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:bounds.AuditText], "") + "…"
 }
 
 func (l *AuditLog) write(e *auditEvent) {

@@ -26,6 +26,7 @@ func authenticate(a request.Authenticator, m *metrics) func(http.Handler) http.H
 				return
 			}
 			m.authentication(true, false)
+			trailOf(r.Context()).by = u
 			r.Header.Del("Authorization") // nobody after this needs it
 			next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), u)))
 		})

@@ -20,7 +20,11 @@ func authorize(a request.Authorizer, log *slog.Logger) func(http.Handler) http.H
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
 			u, info := request.UserFrom(ctx), request.InfoFrom(ctx)
-			if err := allowed(ctx, a, u, info, log); err != nil {
+			reason, err := judged(ctx, a, u, info, log)
+			t := trailOf(ctx)
+			t.decision, t.reason = "allow", reason
+			if err != nil {
+				t.decision = "forbid"
 				codec.WriteError(w, r, err)
 				return
 			}
@@ -35,15 +39,22 @@ func Allowed(ctx context.Context, a request.Authorizer, u *request.User, info *r
 }
 
 func allowed(ctx context.Context, a request.Authorizer, u *request.User, info *request.Info, log *slog.Logger) error {
+	_, err := judged(ctx, a, u, info, log)
+	return err
+}
+
+// judged is nil or the 403, with the authorizer's reason for either.
+func judged(ctx context.Context, a request.Authorizer, u *request.User, info *request.Info, log *slog.Logger) (string, error) {
 	if a == nil {
 		if u.In(request.GroupMasters) {
-			return nil
+			return "", nil
 		}
-		return Forbidden(u, info, "no authorizer is configured")
+		reason := "no authorizer is configured"
+		return reason, Forbidden(u, info, reason)
 	}
 	d, reason, err := a.Authorize(ctx, u, info)
 	if d == request.Allow {
-		return nil
+		return reason, nil
 	}
 	if err != nil {
 		if log != nil {
@@ -53,7 +64,7 @@ func allowed(ctx context.Context, a request.Authorizer, u *request.User, info *r
 			reason = err.Error()
 		}
 	}
-	return Forbidden(u, info, reason)
+	return reason, Forbidden(u, info, reason)
 }
 
 // Forbidden is the Status of a request that u may not make.

@@ -10,6 +10,7 @@ package filters
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"hyperkube/apiserver/request"
@@ -24,7 +25,8 @@ type Config struct {
 	Registry      prometheus.Registerer
 	Authenticator request.Authenticator
 	Authorizer    request.Authorizer
-	// MaxReads and MaxWrites bound the requests under way; 0 means 400 and 200.
+	// MaxReads and MaxWrites bound the requests under way; 0 means 400 and 200. A tenth of
+	// them is kept for system:masters, a fifth for nodes.
 	MaxReads, MaxWrites int64
 	// Timeout of requests that are not long-running; 0 means 60 s.
 	Timeout time.Duration
@@ -40,19 +42,24 @@ type filter struct {
 	wrap    func(http.Handler) http.Handler
 }
 
+// list is in this order so that every answer is counted and audited, whoever
+// refused; and so that nobody's body is waited for who may not send it, nor a
+// seat held meanwhile.
 func list(c Config) []filter {
 	m := newMetrics(c.Registry, c.Known)
 	return []filter{
-		{"recover", false, recovery(c.Log)},                      // a panic ends one request, not the server
-		{"identify", false, identify},                            // Audit-Id
-		{"info", false, requestInfo},                             // what is asked for
-		{"inflight", true, inflight(c.MaxReads, c.MaxWrites, m)}, // 429 before work piles up
-		{"timeout", true, timeout(c.Timeout)},                    // 504
-		{"authn", true, authenticate(c.Authenticator, m)},        // 401
-		{"impersonate", false, impersonate(c.Authorizer)},        // acts as somebody else
-		{"audit", false, c.Audit.wrap},                           // what was done, refusals included
-		{"authz", false, authorize(c.Authorizer, c.Log)},         // 403
-		{"metrics", false, m.wrap},                               // counts and latencies
+		{"recover", false, recovery(c.Log)},                  // a panic ends one request, not the server
+		{"resets", true, resets},                             // a connection that only gives up requests is ended
+		{"identify", false, identify},                        // Audit-Id
+		{"info", false, requestInfo},                         // what is asked for
+		{"metrics", false, m.wrap},                           // counts and latencies
+		{"audit", false, c.Audit.wrap},                       // what was done, refusals included
+		{"timeout", true, timeout(c.Timeout)},                // 504
+		{"authn", true, authenticate(c.Authenticator, m)},    // 401
+		{"impersonate", false, impersonate(c.Authorizer)},    // acts as somebody else
+		{"authz", false, authorize(c.Authorizer, c.Log)},     // 403
+		{"body", true, newIntake().wrap(m)},                  // 413, 429: the body is read, within bounds
+		{"seat", true, inflight(c.MaxReads, c.MaxWrites, m)}, // 429 before work piles up
 	}
 }
 
@@ -86,6 +93,15 @@ func Names() []string {
 		names = append(names, f.name)
 	}
 	return names
+}
+
+// healthCheck: these answer whether the server is well, also when it is full.
+func healthCheck(i *request.Info) bool {
+	if i.IsResource {
+		return false
+	}
+	head, _, _ := strings.Cut(strings.TrimPrefix(i.Path, "/"), "/")
+	return head == "healthz" || head == "livez" || head == "readyz"
 }
 
 // LongRunning requests have no timeout and no place in the limit: watches,

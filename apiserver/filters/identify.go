@@ -27,7 +27,7 @@ func identify(next http.Handler) http.Handler {
 // requestInfo says what the request is for and collects warnings.
 func requestInfo(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := request.WithInfo(r.Context(), route.Parse(r))
+		ctx := withTrail(request.WithInfo(r.Context(), route.Parse(r)))
 		ctx = request.WithWarnings(ctx, func(text string) { addWarning(w.Header(), text) })
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -33,14 +33,16 @@ func impersonate(a request.Authorizer) func(http.Handler) http.Handler {
 				codec.WriteError(w, r, apierrors.NewBadRequest("requested to impersonate without impersonating a user"))
 				return
 			}
-			actor := request.UserFrom(r.Context())
+			by := request.UserFrom(r.Context())
 			for _, check := range checks(want) {
-				if err := allowed(r.Context(), a, actor, check, nil); err != nil {
+				if err := allowed(r.Context(), a, by, check, nil); err != nil {
+					trailOf(r.Context()).refused = want.Name
 					codec.WriteError(w, r, err)
 					return
 				}
 			}
 			complete(want)
+			trailOf(r.Context()).as = want
 			r = r.WithContext(request.WithUser(r.Context(), want))
 			for k := range r.Header {
 				if strings.HasPrefix(k, "Impersonate-") {

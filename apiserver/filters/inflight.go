@@ -9,40 +9,53 @@ import (
 
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/request"
+	"hyperkube/apiserver/stall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // inflight refuses with 429 what would exceed the limits.
 func inflight(reads, writes int64, m *metrics) func(http.Handler) http.Handler {
+	forReads, forWrites := newSeats(reads), newSeats(writes)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			info := request.InfoFrom(r.Context())
-			if LongRunning(info) {
+			if LongRunning(info) || healthCheck(info) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			now, limit := &m.reads, reads
+			s, now := forReads, &m.reads
 			if !readOnly(info.Verb) {
-				now, limit = &m.writes, writes
+				s, now = forWrites, &m.writes
 			}
-			if now.Add(1) > limit {
-				now.Add(-1)
-				m.refuse(info)
-				codec.WriteError(w, r, apierrors.NewTooManyRequests("Too many requests, please try again later.", 1))
+			u := actor(r.Context())
+			if !s.take(u) {
+				refuse(w, r, m)
 				return
 			}
+			defer s.leave(u)
+			now.Add(1)
 			defer now.Add(-1)
 			next.ServeHTTP(w, r)
 		})
 	}
 }
 
+func refuse(w http.ResponseWriter, r *http.Request, m *metrics) {
+	m.refuse(request.InfoFrom(r.Context()))
+	codec.WriteError(w, r, apierrors.NewTooManyRequests("Too many requests, please try again later.", 1))
+}
+
 func readOnly(verb string) bool {
 	return verb == "get" || verb == "list" || verb == "watch" || verb == "head"
 }
 
-// timeout ends what takes too long; a client may ask for less with ?timeout=.
+// readerTime is what a client has left to read its answer after the time of its
+// request is over.
+const readerTime = 10 * time.Second
+
+// timeout ends what takes too long; a client may ask for less with ?timeout=. An
+// answer that is not read is cut, or it would keep its place.
 func timeout(most time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +78,9 @@ func timeout(most time.Duration) func(http.Handler) http.Handler {
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), d)
 			defer cancel()
+			unread := stall.New(w, d+readerTime)
+			defer unread.Close()
+			unread.Begin()
 			if r.ContentLength != 0 {
 				defer boundBody(ctx, w, r, d)()
 			}

@@ -95,19 +95,21 @@ func (m *metrics) wrap(next http.Handler) http.Handler {
 		info := request.InfoFrom(r.Context())
 		key := m.keyOf(info, r)
 		s := m.of(key)
-		rec := record(w)
+		rec, start, code := record(w), time.Now(), http.StatusInternalServerError // of a panic
 		if LongRunning(info) {
 			s.long.Inc()
-			defer s.long.Dec()
-			next.ServeHTTP(rec, r)
-			m.count(s, key, rec.status())
-			return
 		}
-		start := time.Now()
+		defer func() {
+			if LongRunning(info) {
+				s.long.Dec()
+			} else {
+				s.seconds.Observe(time.Since(start).Seconds())
+				s.bytes.Observe(float64(rec.bytes))
+			}
+			m.count(s, key, code)
+		}()
 		next.ServeHTTP(rec, r)
-		s.seconds.Observe(time.Since(start).Seconds())
-		s.bytes.Observe(float64(rec.bytes))
-		m.count(s, key, rec.status())
+		code = rec.status()
 	})
 }
 

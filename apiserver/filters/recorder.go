@@ -12,6 +12,7 @@ type recorder struct {
 	http.ResponseWriter
 	code  int
 	bytes int64
+	begun func() // called once, when the answer begins
 }
 
 // record returns w's recorder, installing one when there is none yet.
@@ -23,19 +24,26 @@ func record(w http.ResponseWriter) *recorder {
 }
 
 func (r *recorder) WriteHeader(code int) {
-	if r.code == 0 {
-		r.code = code
-	}
+	r.begin(code)
 	r.ResponseWriter.WriteHeader(code)
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
-	if r.code == 0 {
-		r.code = http.StatusOK
-	}
+	r.begin(http.StatusOK)
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err
+}
+
+// begin notes the code of the answer; informational ones come before it.
+func (r *recorder) begin(code int) {
+	if r.code != 0 || code < 200 && code != http.StatusSwitchingProtocols {
+		return
+	}
+	r.code = code
+	if r.begun != nil {
+		r.begun()
+	}
 }
 
 // status is the code sent; a handler that says nothing says 200.
@@ -55,9 +63,7 @@ func (r *recorder) Flush() {
 
 // Hijack implements http.Hijacker; it fails where the connection cannot be taken.
 func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if r.code == 0 {
-		r.code = http.StatusSwitchingProtocols
-	}
+	r.begin(http.StatusSwitchingProtocols)
 	return http.NewResponseController(r.ResponseWriter).Hijack()
 }
 

@@ -49,7 +49,7 @@ type Kind struct {
 	BeforeCreate   func(ctx context.Context, env Env, obj store.Object, dryRun bool) (func(bool), error)
 	BeforeUpdate   func(ctx context.Context, env Env, obj, old store.Object, dryRun bool) (func(bool), error)
 	AfterDelete    func(ctx context.Context, env Env, old store.Object)
-	Virtual        func(ctx context.Context, env Env, obj store.Object) (store.Object, error)
+	Virtual        func(ctx context.Context, env Env, obj store.Object, o CreateOptions) (store.Object, error)
 }
 
 // AnyRules are SubRules with the type erased.

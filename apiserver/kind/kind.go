@@ -105,8 +105,9 @@ type Spec[T store.Object] struct {
 	// Scale, when set, serves <plural>/scale (autoscaling/v1 Scale).
 	Scale *ScaleRules[T]
 
-	// Virtual kinds are created but never stored (reviews): the answer is the result.
-	Virtual func(ctx context.Context, env Env, obj T) (T, error)
+	// Virtual kinds are created but never stored (reviews): the answer is the result. A dry run
+	// changes nothing else either.
+	Virtual func(ctx context.Context, env Env, obj T, o CreateOptions) (T, error)
 	// Also served as these further group-versions (events.k8s.io): conversion to and from T.
 	Versions []Version
 }
@@ -151,6 +152,9 @@ type Subresource struct {
 	Rules *AnyRules
 	// Connect lists the verbs that are handed to apiserver/connect (exec, attach, log, portforward, proxy).
 	Connect []string
+	// Needs is a verb that a connection takes besides that of its method: a GET that runs a
+	// command changes as much as a POST. UpgradeNeeds is one that only upgraded ones take.
+	Needs, UpgradeNeeds string
 }
 
 // CreateOptions of a subresource POST.

@@ -154,8 +154,8 @@ func eraseHooks[T store.Object](k *Kind, s Spec[T]) {
 		}
 	}
 	if s.Virtual != nil {
-		k.Virtual = func(ctx context.Context, env Env, o store.Object) (store.Object, error) {
-			return s.Virtual(ctx, env, o.(T))
+		k.Virtual = func(ctx context.Context, env Env, obj store.Object, o CreateOptions) (store.Object, error) {
+			return s.Virtual(ctx, env, obj.(T), o)
 		}
 	}
 }

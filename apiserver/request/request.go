@@ -113,6 +113,12 @@ func WithInfo(ctx context.Context, i *Info) context.Context {
 	return context.WithValue(ctx, infoKey, i)
 }
 
+// Known is the user that was set, if one was.
+func Known(ctx context.Context) (*User, bool) {
+	u, ok := ctx.Value(userKey).(*User)
+	return u, ok
+}
+
 // UserFrom returns the requester, never nil: anonymous when nobody was set.
 func UserFrom(ctx context.Context) *User {
 	if u, ok := ctx.Value(userKey).(*User); ok {

@@ -6,6 +6,9 @@
 //	GET  /apis/apps/v1/deployments?watch=1       watch  deployments
 //	GET  /api/v1/namespaces/ns/pods/web/proxy/a  get    pods/proxy  rest "a"
 //	GET  /healthz                                get    (no resource)
+//
+// Authorizers, admission, verbs and connections read the Info and nothing else
+// of path and selectors, so that what is served is what was authorized.
 package route
 
 import (
@@ -38,13 +41,13 @@ func Parse(r *http.Request) *request.Info {
 	}
 	info.IsResource = true
 	info.Verb = verbOf(r.Method)
-	if head, tail := cut(rest); head == "watch" && tail != "" { // the old form of a watch
-		rest = tail
-		if info.Verb == "get" {
-			info.Verb = "watch"
-		}
+	if head, tail := cut(rest); head == "watch" && tail != "" { // the old form of a watch, whatever the method
+		rest, info.Verb = tail, "watch"
 	}
 	parseResource(info, rest)
+	if info.Name == "" && info.Subresource != "" {
+		return info // pods//log: of no object, and a selector names none for it
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete {
 		refineCollection(info, r.URL)
 	}
@@ -105,16 +108,27 @@ func refineCollection(info *request.Info, u *url.URL) {
 		info.Verb = "watch"
 	}
 	info.LabelSelector, info.FieldSelector = q.Get("labelSelector"), q.Get("fieldSelector")
-	if info.FieldSelector != "" && info.Name == "" {
-		if sel, err := fields.ParseSelector(info.FieldSelector); err == nil {
-			info.Name, _ = sel.RequiresExactMatch("metadata.name")
-		}
+	if info.Name == "" {
+		info.Name = SelectedName(info.FieldSelector)
 	}
+}
+
+// SelectedName is the one name that a field selector lets through, or "".
+func SelectedName(fieldSelector string) string {
+	if fieldSelector == "" {
+		return ""
+	}
+	sel, err := fields.ParseSelector(fieldSelector)
+	if err != nil {
+		return ""
+	}
+	name, _ := sel.RequiresExactMatch("metadata.name")
+	return name
 }
 
 func isTrue(q url.Values, key string) bool {
 	v, ok := q[key]
-	return ok && len(v) > 0 && v[0] != "false" && v[0] != "0"
+	return ok && len(v) > 0 && !strings.EqualFold(v[0], "false") && v[0] != "0"
 }
 
 func cut(path string) (head, tail string) {

@@ -146,41 +146,78 @@ func (c *Collection) Create(_ context.Context, obj store.Object) (*store.Entry, 
 	return c.putLocked(obj), nil
 }
 
-// Update an object.
-func (c *Collection) Update(_ context.Context, key store.Key, f func(*store.Entry) (store.Object, error)) (*store.Entry, error) {
+// present is the entry at key, or nil.
+func (c *Collection) present(key store.Key) *store.Entry {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	e, ok := c.now[key]
-	if !ok {
-		return nil, store.ErrNotFound
-	}
-	o, err := f(e)
-	if err != nil {
-		return nil, err
-	}
-	if o == e.Object {
-		return e, nil
-	}
-	return c.putLocked(o), nil
+	return c.now[key]
 }
 
-// Delete an object.
-func (c *Collection) Delete(_ context.Context, key store.Key, allow func(*store.Entry) error) (*store.Entry, error) {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	e, ok := c.now[key]
-	if !ok {
-		return nil, store.ErrNotFound
-	}
-	if allow != nil {
-		if err := allow(e); err != nil {
+// Update an object. f runs without a lock and again when somebody else wrote
+// meanwhile, as in the real store.
+func (c *Collection) Update(ctx context.Context, key store.Key, f func(*store.Entry) (store.Object, error)) (*store.Entry, error) {
+	for {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		e := c.present(key)
+		if e == nil {
+			return nil, store.ErrNotFound
+		}
+		o, err := f(e)
+		if err != nil {
+			return nil, err
+		}
+		if o == e.Object {
+			return e, nil
+		}
+		if put := c.replace(e, o); put != nil {
+			return put, nil
+		}
+	}
+}
+
+// replace returns nil when e is not the present entry any more.
+func (c *Collection) replace(e *store.Entry, o store.Object) *store.Entry {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.now[e.Key] != e {
+		return nil
+	}
+	return c.putLocked(o)
+}
+
+// Delete an object; allow is called as f is in Update.
+func (c *Collection) Delete(ctx context.Context, key store.Key, allow func(*store.Entry) error) (*store.Entry, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		e := c.present(key)
+		if e == nil {
+			return nil, store.ErrNotFound
+		}
+		if allow != nil {
+			if err := allow(e); err != nil {
+				return nil, err
+			}
+		}
+		if c.drop(e) {
+			return e, nil
+		}
+	}
+}
+
+func (c *Collection) drop(e *store.Entry) bool {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.now[e.Key] != e {
+		return false
 	}
 	c.s.rev++
-	delete(c.now, key)
+	delete(c.now, e.Key)
 	c.recordLocked(change{rev: c.s.rev, old: e})
-	return e, nil
+	return true
 }
 
 // Watch from a revision, or with the present state first.

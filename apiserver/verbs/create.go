@@ -1,12 +1,14 @@
 package verbs
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
 
 	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
+	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
 
@@ -60,7 +62,7 @@ func (c *call) review(obj store.Object, o writeOptions) error {
 	if err := c.admit(a); err != nil {
 		return err
 	}
-	result, err := k.Virtual(c.ctx, c.Env, obj)
+	result, err := k.Virtual(c.ctx, c.Env, obj, kind.CreateOptions{DryRun: o.dryRun})
 	if err != nil {
 		return err
 	}
@@ -137,7 +139,33 @@ func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, er
 	if err := admission.Validate(c.ctx, c.Admission, a); err != nil {
 		return nil, err
 	}
+	charged, err := admission.Charge(c.ctx, c.Admission, a)
+	if err != nil {
+		return nil, err
+	}
+	uid := obj.GetUID()
+	defer func() {
+		charged(err == nil || c.mayHold(err, store.Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}, uid))
+	}()
 	return c.store(obj, o)
+}
+
+// heldTimeout is for finding out whether a write held whose answer was lost.
+const heldTimeout = 5 * time.Second
+
+// mayHold reports whether a create that ended with err may have held all the same:
+// whoever would take back what it used must not when it did.
+func (c *call) mayHold(err error, key store.Key, uid types.UID) bool {
+	if apierrors.ReasonForError(err) != metav1.StatusReasonUnknown {
+		return false // refused, for a reason
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), heldTimeout)
+	defer cancel()
+	e, err := c.ep.coll.Get(ctx, key, store.Freshness{})
+	if err != nil {
+		return !errors.Is(err, store.ErrNotFound)
+	}
+	return e.Object.GetUID() == uid
 }
 
 func (c *call) store(obj store.Object, o writeOptions) (*store.Entry, error) {

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func (c *call) delete() error {
@@ -76,23 +77,36 @@ func (c *call) decodeDeleteOptions(body []byte, o *metav1.DeleteOptions) error {
 // errKeep: the object must be marked instead of removed.
 var errKeep = errors.New("the object stays for now")
 
+// verdict is the object for whose removal admission was asked last. It is asked once,
+// and again only when what would go is another revision than the one it judged.
+type verdict struct {
+	uid      types.UID
+	revision int64
+}
+
+// removeTries bounds how often a removal begins again because the object was held
+// and let go meanwhile.
+const removeTries = 100
+
 // remove deletes the object at key or marks it as being deleted, and says which.
 func (c *call) remove(key store.Key, o *metav1.DeleteOptions) (e *store.Entry, removed bool, err error) {
-	for {
-		e, err = c.removeNow(key, o)
+	v := &verdict{}
+	for range removeTries {
+		e, err = c.removeNow(key, o, v)
 		if !errors.Is(err, errKeep) {
 			return e, err == nil, c.explain(err, key.Name)
 		}
-		e, err = c.mark(key, o)
+		e, err = c.mark(key, o, v)
 		if !errors.Is(err, errChanged) {
 			return e, false, c.explain(err, key.Name)
 		}
 	}
+	return nil, false, c.stale(key.Name)
 }
 
-func (c *call) removeNow(key store.Key, o *metav1.DeleteOptions) (*store.Entry, error) {
+func (c *call) removeNow(key store.Key, o *metav1.DeleteOptions, v *verdict) (*store.Entry, error) {
 	allow := func(live *store.Entry) error {
-		next, err := c.planned(live.Object, o)
+		next, err := c.planned(live, o, v)
 		if err == nil && next != nil {
 			err = errKeep
 		}
@@ -112,9 +126,9 @@ func (c *call) removeNow(key store.Key, o *metav1.DeleteOptions) (*store.Entry, 
 	return live, allow(live)
 }
 
-func (c *call) mark(key store.Key, o *metav1.DeleteOptions) (*store.Entry, error) {
+func (c *call) mark(key store.Key, o *metav1.DeleteOptions, v *verdict) (*store.Entry, error) {
 	change := func(live *store.Entry) (store.Object, error) {
-		next, err := c.planned(live.Object, o)
+		next, err := c.planned(live, o, v)
 		if err == nil && next == nil {
 			err = errChanged // nothing holds it any more
 		}
@@ -135,16 +149,18 @@ func (c *call) mark(key store.Key, o *metav1.DeleteOptions) (*store.Entry, error
 }
 
 // planned checks preconditions and admission, then plans.
-func (c *call) planned(live store.Object, o *metav1.DeleteOptions) (store.Object, error) {
+func (c *call) planned(e *store.Entry, o *metav1.DeleteOptions, v *verdict) (store.Object, error) {
+	live := e.Object
 	if err := c.preconditions(live, o.Preconditions); err != nil {
 		return nil, err
 	}
-	if len(c.Admission) > 0 {
+	if seen := (verdict{live.GetUID(), e.Revision}); len(c.Admission) > 0 && *v != seen {
 		a := c.attributes(admission.Delete, len(o.DryRun) > 0)
 		a.Old = live
 		if err := c.admit(a); err != nil {
 			return nil, err
 		}
+		*v = seen
 	}
 	plan := deletion{
 		held: c.ep.kind.Held, now: c.Env.Now(), o: o.DeepCopy(),

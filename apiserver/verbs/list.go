@@ -63,6 +63,7 @@ func (c *call) listOptions() (*metav1.ListOptions, error) {
 		}
 	}
 	o.Watch = c.info.Verb == "watch"
+	o.FieldSelector, o.LabelSelector = c.info.FieldSelector, c.info.LabelSelector // as they were authorized
 	return o, checkListOptions(o)
 }
 
@@ -78,7 +79,24 @@ func checkListOptions(o *metav1.ListOptions) error {
 }
 
 func (c *call) listRequest(o *metav1.ListOptions) (store.ListOptions, error) {
-	return c.ep.listRequest(c.key.Namespace, o)
+	lo, err := c.ep.listRequest(c.key.Namespace, o)
+	if err == nil {
+		err = c.onlyNamed(&lo.Filter)
+	}
+	return lo, err
+}
+
+// onlyNamed holds a list, watch or deletecollection to the name it was authorized
+// for, whether that stood in the path or in the selector.
+func (c *call) onlyNamed(f *store.Filter) error {
+	switch {
+	case c.info.Name == "" || f.Name == c.info.Name:
+		return nil
+	case c.info.FieldSelector != "":
+		return apierrors.NewBadRequest("fieldSelector metadata.name doesn't match requested name")
+	}
+	f.Name = c.info.Name
+	return nil
 }
 
 // listRequest gives resourceVersion and resourceVersionMatch their meaning.

@@ -120,8 +120,23 @@ func (c *call) applyOnce(body []byte, o writeOptions, r rules) (int, *store.Entr
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := c.mayAppear(obj); err != nil {
+		return 0, nil, err
+	}
 	e, err = c.insert(obj, o)
 	return http.StatusCreated, e, err
+}
+
+// mayAppear: who names a uid or a revision means an object that exists.
+func (c *call) mayAppear(obj store.Object) error {
+	if uid := obj.GetUID(); uid != "" {
+		return apierrors.NewConflict(c.ep.gr, c.key.Name,
+			fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
+	}
+	if rv := obj.GetResourceVersion(); rv != "" && rv != "0" {
+		return c.stale(c.key.Name)
+	}
+	return nil
 }
 
 // patcher applies one patch to live objects. Pure.

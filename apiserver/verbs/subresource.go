@@ -8,11 +8,13 @@ import (
 
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/codec"
+	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // subresource finds who serves <resource>/<name>/<sub>.
@@ -123,6 +125,9 @@ func (c *call) connect(sub *kind.Subresource) error {
 	if c.Connect == nil {
 		return apierrors.NewServiceUnavailable("connections to " + c.info.Resource + "/" + sub.Name + " are not served here")
 	}
+	if err := c.mayConnect(sub); err != nil {
+		return err
+	}
 	a := c.attributes(admission.Connect, false)
 	parent := c.key
 	if sub.Name == "proxy" {
@@ -136,6 +141,20 @@ func (c *call) connect(sub *kind.Subresource) error {
 	}
 	c.Connect.ServeHTTP(c.w, c.r)
 	return nil
+}
+
+// mayConnect asks for the verb that the connection needs besides that of its method.
+func (c *call) mayConnect(sub *kind.Subresource) error {
+	needs := sub.Needs
+	if needs == "" && httpstream.IsUpgradeRequest(c.r) {
+		needs = sub.UpgradeNeeds
+	}
+	if needs == "" || needs == c.info.Verb {
+		return nil
+	}
+	also := *c.info
+	also.Verb = needs
+	return filters.Allowed(c.ctx, c.Env.Authorizer(), c.user, &also)
 }
 
 // proxied is the object's name in [scheme:]name[:port].

@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"fmt"
 	"net/http"
 
 	"hyperkube/store"
@@ -31,6 +32,9 @@ func (c *call) update(r rules) error {
 		if e, err = c.insert(obj, o); err == nil {
 			return c.sendWritten(http.StatusCreated, e)
 		}
+	}
+	if uid := obj.GetUID(); uid != "" && apierrors.IsNotFound(err) { // the one that is meant is not this name's any more
+		return apierrors.NewConflict(c.ep.gr, c.key.Name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: ", uid))
 	}
 	if err != nil {
 		return err

@@ -53,7 +53,9 @@ type Options struct {
 	Connect   http.Handler
 	// Stopping ends all watches when it is done.
 	Stopping context.Context
-	Log      *slog.Logger
+	// WatchStall is how long a client may take for one piece of a watch; 0 means 10 s.
+	WatchStall time.Duration
+	Log        *slog.Logger
 }
 
 // Handler serves every resource of its kinds.
@@ -80,6 +82,9 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{Options: o, endpoints: map[schema.GroupVersionResource]*endpoint{}}
 	if h.Stopping == nil {
 		h.Stopping = context.Background()
+	}
+	if h.WatchStall == 0 {
+		h.WatchStall = watchStall
 	}
 	for _, k := range o.Kinds {
 		if err := h.add(k); err != nil {
@@ -186,6 +191,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // placed checks that the path names the resource where its scope allows it.
 func placed(ep *endpoint, info *request.Info) bool {
+	if info.Rest != "" && info.Subresource != "proxy" {
+		return false // nothing else has anything below it
+	}
 	named := info.Name != "" && info.Verb != "list" && info.Verb != "watch" && info.Verb != "deletecollection"
 	if ep.names.Namespaced {
 		return info.Namespace != "" || !named
@@ -200,7 +208,7 @@ func (c *call) serve() error {
 	if c.info.Subresource != "" {
 		return c.subresource()
 	}
-	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) {
+	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) || c.info.Verb == "watch" && c.r.Method != http.MethodGet {
 		return c.unsupported()
 	}
 	offer := codec.Objects

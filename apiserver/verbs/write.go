@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -38,34 +39,81 @@ func (*removal) Error() string { return "the last finalizer is gone" }
 
 var errChanged = errors.New("the object changed before it was removed")
 
-// write changes the object at c.key in one transaction. next makes the wanted
-// object from the live one, which it must not touch; it may be called again.
-func (c *call) write(o writeOptions, r rules, next func(live *store.Entry) (store.Object, error)) (*store.Entry, error) {
-	for {
-		e, err := c.tryWrite(o, r, next)
-		var rm *removal
-		if !errors.As(err, &rm) {
-			return e, c.explain(err, c.key.Name)
-		}
-		e, err = c.ep.coll.Delete(c.ctx, c.key, func(p *store.Entry) error {
-			if p.Revision != rm.revision {
-				return errChanged
-			}
-			return nil
-		})
-		if errors.Is(err, errChanged) {
-			continue
-		}
-		if err != nil {
-			return nil, c.explain(err, c.key.Name)
-		}
-		c.ep.kind.AfterDelete(c.ctx, c.Env, e.Object)
-		rm.object.SetResourceVersion(e.Object.GetResourceVersion())
-		return store.NewEntry(rm.object, e.Revision), nil
+// unpaid tells that a change takes what was not charged yet, which must not happen
+// inside the transaction.
+type unpaid struct {
+	a    *admission.Attributes
+	bill string
+}
+
+func (*unpaid) Error() string { return "the change must be charged first" }
+
+// payment is what was charged for the change under way. The zero value is nothing.
+type payment struct {
+	bill, due string // charged, and what the last attempt would take
+	done      func(held bool)
+}
+
+// settle says whether the change held that was charged last.
+func (p *payment) settle(held bool) {
+	if p.done != nil {
+		p.done(held && p.bill == p.due)
+		p.done, p.bill = nil, ""
 	}
 }
 
-func (c *call) tryWrite(o writeOptions, r rules, next func(live *store.Entry) (store.Object, error)) (e *store.Entry, err error) {
+// payTries bounds how often a change is charged anew because the object grew or
+// shrank meanwhile.
+const payTries = 10
+
+// write changes the object at c.key in one transaction. next makes the wanted
+// object from the live one, which it must not touch; it may be called again.
+func (c *call) write(o writeOptions, r rules, next func(live *store.Entry) (store.Object, error)) (e *store.Entry, err error) {
+	paid := &payment{}
+	defer func() { // an update whose answer was lost stays charged: the controller counts
+		paid.settle(err == nil || apierrors.ReasonForError(err) == metav1.StatusReasonUnknown)
+	}()
+	for try := 0; ; {
+		e, err = c.tryWrite(o, r, paid, next)
+		var due *unpaid
+		var rm *removal
+		switch {
+		case errors.As(err, &due):
+			paid.settle(false)
+			if try++; try > payTries {
+				return nil, c.stale(c.key.Name)
+			}
+			if paid.done, err = admission.Charge(c.ctx, c.Admission, due.a); err != nil {
+				return nil, err
+			}
+			paid.bill = due.bill
+			continue
+		case !errors.As(err, &rm):
+			return e, c.explain(err, c.key.Name)
+		}
+		if e, err = c.removeFinished(rm); !errors.Is(err, errChanged) {
+			return e, c.explain(err, c.key.Name)
+		}
+	}
+}
+
+// removeFinished deletes the object unless it changed since rm was found.
+func (c *call) removeFinished(rm *removal) (*store.Entry, error) {
+	e, err := c.ep.coll.Delete(c.ctx, c.key, func(p *store.Entry) error {
+		if p.Revision != rm.revision {
+			return errChanged
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.ep.kind.AfterDelete(c.ctx, c.Env, e.Object)
+	rm.object.SetResourceVersion(e.Object.GetResourceVersion())
+	return store.NewEntry(rm.object, e.Revision), nil
+}
+
+func (c *call) tryWrite(o writeOptions, r rules, paid *payment, next func(live *store.Entry) (store.Object, error)) (e *store.Entry, err error) {
 	done := func(bool) {}
 	defer func() { done(err == nil) }()
 	change := func(live *store.Entry) (store.Object, error) {
@@ -75,7 +123,7 @@ func (c *call) tryWrite(o writeOptions, r rules, next func(live *store.Entry) (s
 		if err != nil {
 			return nil, err
 		}
-		finish, obj, err := c.settle(obj, live.Object, o, r)
+		finish, obj, err := c.settle(obj, live.Object, o, r, paid)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +156,7 @@ func (c *call) finished(o store.Object) bool {
 }
 
 // settle is the write pipeline of a changed object.
-func (c *call) settle(obj, live store.Object, o writeOptions, r rules) (done func(bool), _ store.Object, err error) {
+func (c *call) settle(obj, live store.Object, o writeOptions, r rules, paid *payment) (done func(bool), _ store.Object, err error) {
 	k := c.ep.kind
 	done = func(bool) {}
 	if err := c.keepMeta(obj, live); err != nil {
@@ -132,13 +180,28 @@ func (c *call) settle(obj, live store.Object, o writeOptions, r rules) (done fun
 			return func(bool) {}, nil, err
 		}
 	}
-	if err := c.judge(a, obj, live, r); err != nil {
+	if err = c.judge(a, obj, live, r); err == nil {
+		err = c.mustBePaid(a, paid)
+	}
+	if err != nil {
 		if !o.dryRun {
 			done(false)
 		}
 		return func(bool) {}, nil, err
 	}
 	return done, obj, nil
+}
+
+// mustBePaid compares what the change takes with what was charged for it.
+func (c *call) mustBePaid(a *admission.Attributes, paid *payment) error {
+	bill, err := admission.Bill(c.ctx, c.Admission, a)
+	if err != nil {
+		return err
+	}
+	if paid.due = bill; bill != "" && bill != paid.bill {
+		return &unpaid{a, bill}
+	}
+	return nil
 }
 
 // record notes who owns the fields written. It comes before admission: what

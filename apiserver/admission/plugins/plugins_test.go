@@ -205,6 +205,9 @@ func send(t *testing.T, s *storetest.Store, list []admission.Plugin, d *datadriv
 	if err == nil {
 		err = admission.Validate(ctx, list, a)
 	}
+	if err == nil {
+		_, err = admission.Charge(t.Context(), list, a)
+	}
 	if err != nil {
 		return refusal(t, err)
 	}

@@ -1,22 +1,28 @@
 // Package resourcequota charges what a write uses to the quotas of its
 // namespace, and refuses what would exceed one.
 //
-// A charge is one transaction on the quota's status, so that writes side by side
-// cannot pass a limit together. What is charged and then not stored, or deleted
-// later, is found and freed by the quota controller. A quota whose status does
-// not know its limits yet is counted here from what is stored.
+//	Charge ─▶ status.used of each quota, in a transaction ─▶ write ─▶ done(held) ─▶ refund when it was not
+//	                  ▲ in flight until done ───────────────────────▶ counted by whoever counts anew
+//
+// Contract: writes side by side cannot pass a limit together. What is deleted
+// later is found and freed by the quota controller; when it writes a lower use,
+// that is corrected by what is stored and in flight at that moment, for it may have
+// counted before an object that is charged was stored. Charges in flight through
+// another server are not known here. A quota whose status does not know its limits
+// yet is counted here.
 package resourcequota
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"hyperkube/api/quota"
 	"hyperkube/apiserver/admission"
@@ -24,20 +30,30 @@ import (
 )
 
 // Plugin is ResourceQuota.
-type Plugin struct{ r store.Reader }
+type Plugin struct {
+	r       store.Reader
+	flights *flights
+}
 
-var _ admission.Validator = Plugin{}
+var (
+	_ admission.Mutator = (*Plugin)(nil)
+	_ admission.Charger = (*Plugin)(nil)
+)
 
 // New makes the plugin.
-func New(r store.Reader) Plugin { return Plugin{r} }
+func New(r store.Reader) *Plugin { return &Plugin{r: r, flights: newFlights()} }
 
 // Name as flags know it.
-func (Plugin) Name() string { return "ResourceQuota" }
+func (*Plugin) Name() string { return "ResourceQuota" }
 
-// Handles namespaced creates, and updates of what has a size.
-func (Plugin) Handles(a *admission.Attributes) bool {
+// Handles namespaced creates, updates of what has a size, and the counts that the
+// controller writes.
+func (*Plugin) Handles(a *admission.Attributes) bool {
 	if a.Kind == nil || !a.Kind.Namespaced || a.Kind.IsVirtual || a.Object == nil {
 		return false
+	}
+	if isCount(a) {
+		return true
 	}
 	if a.Subresource != "" && !(a.Subresource == "resize" && a.Operation == admission.Update) {
 		return false
@@ -48,29 +64,63 @@ func (Plugin) Handles(a *admission.Attributes) bool {
 	return a.Operation == admission.Create || a.Operation == admission.Update
 }
 
-// Validate charges every quota that limits the object.
-func (p Plugin) Validate(ctx context.Context, a *admission.Attributes) error {
+func isCount(a *admission.Attributes) bool {
+	return a.Operation == admission.Update && a.Info.Group == "" && a.Info.Resource == "resourcequotas" && a.Subresource == "status"
+}
+
+// Bill implements admission.Charger.
+func (p *Plugin) Bill(ctx context.Context, a *admission.Attributes) (string, error) {
+	charges, err := p.charges(ctx, a)
+	var out strings.Builder
+	for _, c := range charges {
+		fmt.Fprintf(&out, "%s:%s;", c.key.Name, show(slices.Sorted(maps.Keys(c.amounts)), c.amounts))
+	}
+	return out.String(), err
+}
+
+// Charge implements admission.Charger.
+func (p *Plugin) Charge(ctx context.Context, a *admission.Attributes) (func(bool), error) {
+	charges, err := p.charges(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range charges {
+		if err := p.take(ctx, a, c); err != nil {
+			p.refund(ctx, a, charges[:i])
+			return nil, err
+		}
+	}
+	return func(held bool) {
+		if !held {
+			p.refund(ctx, a, charges)
+			return
+		}
+		for _, c := range charges {
+			p.flights.land(c.key, a.Object.GetUID())
+		}
+	}, nil
+}
+
+// charges are what each quota that limits the object is asked for.
+func (p *Plugin) charges(ctx context.Context, a *admission.Attributes) ([]charge, error) {
+	if isCount(a) {
+		return nil, nil
+	}
 	quotas, err := admission.All[*corev1.ResourceQuota](ctx, p.r, "", "resourcequotas", a.Namespace())
 	if err != nil || len(quotas) == 0 {
-		return err
+		return nil, err
 	}
+	var out []charge
 	delta := added(a)
-	var charged []charge
 	for _, q := range quotas {
-		c := charge{key: store.Key{Namespace: q.Namespace, Name: q.Name}, amounts: limited(q, a, delta)}
-		err := p.demands(a, q)
-		if err == nil && len(c.amounts) > 0 {
-			err = p.take(ctx, a, c)
+		if err := p.demands(a, q); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			p.refund(ctx, charged)
-			return err
-		}
-		if len(c.amounts) > 0 && !a.DryRun {
-			charged = append(charged, c)
+		if amounts := limited(q, a, delta); len(amounts) > 0 {
+			out = append(out, charge{key: store.Key{Namespace: q.Namespace, Name: q.Name}, amounts: amounts})
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // charge is what one quota is asked for.
@@ -108,7 +158,7 @@ func limited(q *corev1.ResourceQuota, a *admission.Attributes, delta corev1.Reso
 }
 
 // demands: a quota on compute wants every container to say what it needs.
-func (p Plugin) demands(a *admission.Attributes, q *corev1.ResourceQuota) error {
+func (p *Plugin) demands(a *admission.Attributes, q *corev1.ResourceQuota) error {
 	pod, ok := a.Object.(*corev1.Pod)
 	if !ok || a.Operation != admission.Create || !quota.Covers(q, pod) {
 		return nil
@@ -119,27 +169,29 @@ func (p Plugin) demands(a *admission.Attributes, q *corev1.ResourceQuota) error 
 	return nil
 }
 
-func (p Plugin) take(ctx context.Context, a *admission.Attributes, c charge) error {
+// take charges one quota. Charges of one quota take turns here: they would lose
+// each other's transactions anyway.
+func (p *Plugin) take(ctx context.Context, a *admission.Attributes, c charge) error {
 	col, ok := p.r.Collection("", "resourcequotas")
 	if !ok {
 		return fmt.Errorf("no collection of resourcequotas")
 	}
-	var counted corev1.ResourceList
-	if e, err := col.Get(ctx, c.key, store.Freshness{Any: true}); err == nil {
-		if q, ok := e.Object.(*corev1.ResourceQuota); ok && !known(q) {
-			if counted, err = p.count(ctx, q); err != nil {
-				return err
-			}
-		}
+	leave, err := p.flights.enter(ctx, c.key)
+	if err != nil {
+		return err
 	}
-	_, err := col.Update(ctx, c.key, func(e *store.Entry) (store.Object, error) {
+	defer leave()
+	_, err = col.Update(ctx, c.key, func(e *store.Entry) (store.Object, error) {
 		present, ok := e.Object.(*corev1.ResourceQuota)
 		if !ok {
 			return e.Object, nil
 		}
 		q := present.DeepCopy()
-		if !known(q) && counted != nil {
-			q.Status.Hard, q.Status.Used = q.Spec.Hard.DeepCopy(), counted.DeepCopy()
+		if !known(q) {
+			if q.Status.Used, err = p.truth(ctx, q); err != nil {
+				return nil, err
+			}
+			q.Status.Hard = q.Spec.Hard.DeepCopy()
 		}
 		if err := exceeds(a, q, c.amounts); err != nil {
 			return nil, err
@@ -150,6 +202,12 @@ func (p Plugin) take(ctx context.Context, a *admission.Attributes, c charge) err
 		add(q, c.amounts, 1)
 		return q, nil
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // the quota went meanwhile
+	}
+	if err == nil && !a.DryRun {
+		p.flights.begin(c.key, a)
+	}
 	return err
 }
 
@@ -162,13 +220,6 @@ func known(q *corev1.ResourceQuota) bool {
 		}
 	}
 	return true
-}
-
-// count measures what is stored of everything that the quota limits.
-func (p Plugin) count(ctx context.Context, q *corev1.ResourceQuota) (corev1.ResourceList, error) {
-	return quota.Total(q, func(gr schema.GroupResource) ([]store.Object, error) {
-		return admission.All[store.Object](ctx, p.r, gr.Group, gr.Resource, q.Namespace)
-	})
 }
 
 func exceeds(a *admission.Attributes, q *corev1.ResourceQuota, want corev1.ResourceList) error {
@@ -205,21 +256,30 @@ func add(q *corev1.ResourceQuota, amounts corev1.ResourceList, sign int) {
 		used := q.Status.Used[name].DeepCopy()
 		if sign > 0 {
 			used.Add(amount)
-		} else {
-			used.Sub(amount)
+		} else if used.Sub(amount); used.Sign() < 0 {
+			used = resource.Quantity{} // counted anew meanwhile
 		}
 		q.Status.Used[name] = used
 	}
 }
 
-// refund gives back what was charged to other quotas before one refused. What
-// cannot be given back now, the controller corrects.
-func (p Plugin) refund(ctx context.Context, charged []charge) {
+const refundTimeout = 10 * time.Second
+
+// refund gives back what was charged for a write that did not hold, also when its
+// client has gone. What cannot be given back now, the controller corrects.
+func (p *Plugin) refund(ctx context.Context, a *admission.Attributes, charges []charge) {
 	col, ok := p.r.Collection("", "resourcequotas")
-	if !ok {
+	if !ok || a.DryRun {
 		return
 	}
-	for _, c := range charged {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refundTimeout)
+	defer cancel()
+	for _, c := range charges {
+		leave, err := p.flights.enter(ctx, c.key)
+		if err != nil {
+			p.flights.land(c.key, a.Object.GetUID())
+			continue
+		}
 		_, _ = col.Update(ctx, c.key, func(e *store.Entry) (store.Object, error) {
 			q, ok := e.Object.DeepCopyObject().(*corev1.ResourceQuota)
 			if !ok {
@@ -228,5 +288,7 @@ func (p Plugin) refund(ctx context.Context, charged []charge) {
 			add(q, c.amounts, -1)
 			return q, nil
 		})
+		p.flights.land(c.key, a.Object.GetUID())
+		leave()
 	}
 }

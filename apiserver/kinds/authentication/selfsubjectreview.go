@@ -18,7 +18,7 @@ func selfSubjectReview() *kind.Kind {
 		},
 		New:     func() *authenticationv1.SelfSubjectReview { return &authenticationv1.SelfSubjectReview{} },
 		NewList: func() runtime.Object { return nil },
-		Virtual: func(ctx context.Context, _ kind.Env, r *authenticationv1.SelfSubjectReview) (*authenticationv1.SelfSubjectReview, error) {
+		Virtual: func(ctx context.Context, _ kind.Env, r *authenticationv1.SelfSubjectReview, _ kind.CreateOptions) (*authenticationv1.SelfSubjectReview, error) {
 			out := r.DeepCopy()
 			out.Status.UserInfo = userInfo(request.UserFrom(ctx))
 			return out, nil

@@ -29,7 +29,7 @@ func tokenReview() *kind.Kind {
 }
 
 // review answers who a token belongs to, and for which of the asked audiences.
-func review(ctx context.Context, env kind.Env, r *authenticationv1.TokenReview) (*authenticationv1.TokenReview, error) {
+func review(ctx context.Context, env kind.Env, r *authenticationv1.TokenReview, _ kind.CreateOptions) (*authenticationv1.TokenReview, error) {
 	out := r.DeepCopy()
 	out.Status = authenticationv1.TokenReviewStatus{}
 	user, audiences, err := env.Authenticate(ctx, r.Spec.Token, r.Spec.Audiences)

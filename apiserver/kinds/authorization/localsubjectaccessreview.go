@@ -26,7 +26,7 @@ func localSubjectAccessReview() *kind.Kind {
 			}
 			return errs
 		},
-		Virtual: func(ctx context.Context, env kind.Env, r *authorizationv1.LocalSubjectAccessReview) (*authorizationv1.LocalSubjectAccessReview, error) {
+		Virtual: func(ctx context.Context, env kind.Env, r *authorizationv1.LocalSubjectAccessReview, _ kind.CreateOptions) (*authorizationv1.LocalSubjectAccessReview, error) {
 			out := r.DeepCopy()
 			out.Status = answer(ctx, env, subject(&r.Spec), question(r.Spec.ResourceAttributes, nil))
 			return out, nil

@@ -19,7 +19,7 @@ func selfSubjectAccessReview() *kind.Kind {
 		Validate: func(r *authorizationv1.SelfSubjectAccessReview) field.ErrorList {
 			return validateQuestion(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes, field.NewPath("spec"))
 		},
-		Virtual: func(ctx context.Context, env kind.Env, r *authorizationv1.SelfSubjectAccessReview) (*authorizationv1.SelfSubjectAccessReview, error) {
+		Virtual: func(ctx context.Context, env kind.Env, r *authorizationv1.SelfSubjectAccessReview, _ kind.CreateOptions) (*authorizationv1.SelfSubjectAccessReview, error) {
 			out := r.DeepCopy()
 			out.Status = answer(ctx, env, request.UserFrom(ctx), question(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes))
 			return out, nil

@@ -22,7 +22,7 @@ func selfSubjectRulesReview() *kind.Kind {
 }
 
 // listRules enumerates what the asking user may do in a namespace.
-func listRules(ctx context.Context, env kind.Env, r *authorizationv1.SelfSubjectRulesReview) (*authorizationv1.SelfSubjectRulesReview, error) {
+func listRules(ctx context.Context, env kind.Env, r *authorizationv1.SelfSubjectRulesReview, _ kind.CreateOptions) (*authorizationv1.SelfSubjectRulesReview, error) {
 	if r.Spec.Namespace == "" {
 		return nil, apierrors.NewBadRequest("no namespace on request")
 	}

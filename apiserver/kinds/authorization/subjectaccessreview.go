@@ -19,7 +19,7 @@ func subjectAccessReview() *kind.Kind {
 			spec := field.NewPath("spec")
 			return append(validateQuestion(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes, spec), validateSubject(&r.Spec, spec)...)
 		},
-		Virtual: func(ctx context.Context, env kind.Env, r *authorizationv1.SubjectAccessReview) (*authorizationv1.SubjectAccessReview, error) {
+		Virtual: func(ctx context.Context, env kind.Env, r *authorizationv1.SubjectAccessReview, _ kind.CreateOptions) (*authorizationv1.SubjectAccessReview, error) {
 			out := r.DeepCopy()
 			out.Status = answer(ctx, env, subject(&r.Spec), question(r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes))
 			return out, nil

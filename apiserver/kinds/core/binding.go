@@ -25,8 +25,8 @@ func bindings() *kind.Kind {
 		New:   func() *corev1.Binding { return &corev1.Binding{} },
 		// The kind has no list of its own; nothing ever lists what is not stored.
 		NewList: func() runtime.Object { return &metav1.List{} },
-		Virtual: func(ctx context.Context, env kind.Env, b *corev1.Binding) (*corev1.Binding, error) {
-			_, err := createBinding(ctx, env, store.Key{Namespace: b.Namespace, Name: b.Name}, b, kind.CreateOptions{})
+		Virtual: func(ctx context.Context, env kind.Env, b *corev1.Binding, o kind.CreateOptions) (*corev1.Binding, error) {
+			_, err := createBinding(ctx, env, store.Key{Namespace: b.Namespace, Name: b.Name}, b, o)
 			return b, err
 		},
 	})

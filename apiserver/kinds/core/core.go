@@ -53,6 +53,13 @@ func connect(name, options string, verbs ...string) kind.Subresource {
 	return kind.Subresource{Name: name, GVK: gvk(options), Connect: verbs}
 }
 
+// connectAs also needs the verb create, however the client connects (AuthorizePodWebsocketUpgradeCreatePermission).
+func connectAs(name, options string, verbs ...string) kind.Subresource {
+	s := connect(name, options, verbs...)
+	s.Needs = "create"
+	return s
+}
+
 // success is what subresources without an answer of their own return.
 func success() *metav1.Status {
 	return &metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess, Code: 201}

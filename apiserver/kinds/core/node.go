@@ -32,6 +32,14 @@ func nodes() *kind.Kind {
 			Prepare:  reset(func(n, old *corev1.Node) { n.Spec = old.Spec }),
 			Validate: rules.ValidateNodeStatusUpdate,
 		},
-		Subresources: []kind.Subresource{connect("proxy", "NodeProxyOptions", "create", "delete", "get", "patch", "update")},
+		Subresources: []kind.Subresource{nodeProxy()},
 	})
+}
+
+// nodeProxy leads to the kubelet, whose upgraded connections are exec, attach and
+// port-forward of any pod of the node.
+func nodeProxy() kind.Subresource {
+	s := connect("proxy", "NodeProxyOptions", "create", "delete", "get", "patch", "update")
+	s.UpgradeNeeds = "create"
+	return s
 }

@@ -36,15 +36,15 @@ func pods() *kind.Kind {
 		GracefulDelete: gracefulPod,
 		Status:         &kind.SubRules[*corev1.Pod]{Prepare: reset(rules.PreparePodStatus), Validate: rules.ValidatePodStatusUpdate},
 		Subresources: []kind.Subresource{
-			connect("attach", "PodAttachOptions", "create", "get"),
+			connectAs("attach", "PodAttachOptions", "create", "get"),
 			{Name: "binding", GVK: gvk("Binding"), New: newBinding, Create: createBinding},
 			{Name: "ephemeralcontainers", GVK: gvk("Pod"), Rules: kind.RulesOf(kind.SubRules[*corev1.Pod]{
 				Prepare: reset(rules.PreparePodEphemeral), Validate: rules.ValidatePodEphemeralUpdate})},
 			{Name: "eviction", GVK: schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"},
 				New: func() runtime.Object { return &policyv1.Eviction{} }, Create: evict},
-			connect("exec", "PodExecOptions", "create", "get"),
+			connectAs("exec", "PodExecOptions", "create", "get"),
 			connect("log", "Pod", "get"),
-			connect("portforward", "PodPortForwardOptions", "create", "get"),
+			connectAs("portforward", "PodPortForwardOptions", "create", "get"),
 			connect("proxy", "PodProxyOptions", "create", "delete", "get", "patch", "update"),
 			{Name: "resize", GVK: gvk("Pod"), Rules: kind.RulesOf(kind.SubRules[*corev1.Pod]{
 				Prepare: reset(rules.PreparePodResize), Validate: rules.ValidatePodResize})},

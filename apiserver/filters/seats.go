@@ -1,0 +1,88 @@
+package filters
+
+import (
+	"strings"
+	"sync"
+
+	"hyperkube/apiserver/request"
+)
+
+// class of a user: whom a part of what is scarce is kept for.
+type class int
+
+const (
+	others class = iota
+	nodes
+	masters
+	classes
+)
+
+func classOf(u *request.User) class {
+	switch {
+	case u.In(request.GroupMasters):
+		return masters
+	case u.In(request.GroupNodes) && strings.HasPrefix(u.Name, request.NodeUserPrefix):
+		return nodes
+	}
+	return others
+}
+
+// seats are the places for requests under way.
+//
+//	│ kept for masters │ kept for nodes │ ······· shared by all ······· │
+//
+// A class takes of its own before it takes of what is shared. One user of many
+// gets at most half of what is shared; one node at most half of what is kept for
+// nodes; one administrator leaves half of what is kept for administrators to others.
+type seats struct {
+	kept   [classes]int64
+	most   [classes]int64 // for one user
+	shared int64
+
+	mu    sync.Mutex
+	taken [classes]int64
+	users map[string]int64
+}
+
+func newSeats(total int64) *seats {
+	s := &seats{users: map[string]int64{}}
+	s.kept = [classes]int64{masters: total / 10, nodes: total / 5}
+	s.shared = total - s.kept[masters] - s.kept[nodes]
+	s.most = [classes]int64{
+		others:  max(1, s.shared/2),
+		nodes:   max(1, s.kept[nodes]/2),
+		masters: max(1, s.shared+s.kept[masters]-s.kept[masters]/2),
+	}
+	return s
+}
+
+// take is false when the user must come again later.
+func (s *seats) take(u *request.User) bool {
+	c := classOf(u)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users[u.Name] >= s.most[c] {
+		return false
+	}
+	if s.taken[c] >= s.kept[c] {
+		var used int64
+		for k, n := range s.taken {
+			used += max(0, n-s.kept[k])
+		}
+		if used >= s.shared {
+			return false
+		}
+	}
+	s.taken[c]++
+	s.users[u.Name]++
+	return true
+}
+
+func (s *seats) leave(u *request.User) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[classOf(u)]--
+	if s.users[u.Name]--; s.users[u.Name] == 0 {
+		delete(s.users, u.Name)
+	}
+}

@@ -1,0 +1,20 @@
+package bounds
+
+// What the requests under way may hold of the API server.
+const (
+	// Bodies is how many bodies of one user may be on their way in at the same time.
+	Bodies = 100
+	// BodyBytesUser is how many bytes of bodies one user's requests may hold, BodyBytesAll
+	// all users together but for administrators and nodes, whose requests may hold as much again.
+	BodyBytesUser = 64 << 20
+	BodyBytesAll  = 256 << 20
+	// AuditText is how many bytes of a client's text (path, user agent, names) an audit event repeats.
+	AuditText = 4 << 10
+	// Resets is how many streams of one HTTP/2 connection a client may give up at once, and
+	// ResetsPerSecond how many it may go on with; then the connection is ended.
+	Resets          = 500
+	ResetsPerSecond = 50
+	// WatchPiece is how many bytes of a watch are written at once. A piece that the client
+	// does not take within 10 s ends the watch.
+	WatchPiece = 64 << 10
+)
