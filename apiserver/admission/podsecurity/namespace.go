@@ -8,9 +8,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
@@ -30,7 +30,7 @@ func (p Plugin) namespace(ctx context.Context, a *admission.Attributes, ns *core
 		}
 	}
 	if len(errs) > 0 {
-		return apierrors.NewInvalid(schema.GroupKind{Kind: "Namespace"}, ns.Name, errs)
+		return invalid.New(schema.GroupKind{Kind: "Namespace"}, ns.Name, errs)
 	}
 	if slices.Contains(p.c.Namespaces, ns.Name) {
 		if now != before {
