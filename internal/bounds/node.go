@@ -5,6 +5,8 @@ const (
 	// Environment is how many bytes the environment of a container may have after its
 	// references are expanded: what the kernel takes of arguments and environment.
 	Environment = 2 << 20
+	// EnvFile is how large a file may be that a container's variables are read from.
+	EnvFile = 64 << 10
 	// Path is how many bytes a path inside a volume may have (the kernel's PATH_MAX), and
 	// PathElements how many directories deep it may lead.
 	Path         = 4096

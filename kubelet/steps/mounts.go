@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/volume"
 )
@@ -40,16 +41,9 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 	}
 	sub := m.SubPath
 	if m.SubPathExpr != "" {
-		var bad string
-		sub = cri.Expand(m.SubPathExpr, func(name string) (string, bool) {
-			v, ok := c.input.Vars[name]
-			if !ok {
-				bad = name
-			}
-			return v, ok
-		})
-		if bad != "" {
-			return nil, fmt.Errorf("missing value for %q in subPathExpr %q", bad, m.SubPathExpr)
+		var err error
+		if sub, err = cri.ExpandPath(m.SubPathExpr, c.input.Vars, bounds.Path); err != nil {
+			return nil, fmt.Errorf("subPathExpr %q: %w", m.SubPathExpr, err)
 		}
 	}
 	path := m.MountPath

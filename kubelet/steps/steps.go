@@ -4,7 +4,7 @@
 //	pod:        directories ─┬─▶ volumes ──┐
 //	            cgroup ──────┴─▶ sandbox ──┴─▶ containers may start        (torn down in the opposite order)
 //
-//	container:  user → environment → mounts → logs → create → start → postStart
+//	container:  user → environment → mounts → render → logs → create → start → postStart
 //
 // A step is one file and one line in a list below. Steps run as early as what they come After allows.
 package steps
@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -176,21 +177,32 @@ func Containers(d *Deps) []ContainerStep {
 		{"user", "CreateContainerConfigError", user},
 		{"environment", "CreateContainerConfigError", environment(d)},
 		{"mounts", "CreateContainerConfigError", mounts(d)},
+		{"render", "CreateContainerConfigError", render(d)},
 		{"logs", "CreateContainerError", logs(d)},
 		{"create", "CreateContainerError", create(d)},
 		{"start", "RunContainerError", start(d)},
 	}
 }
 
-// Start runs a container's steps. Its errors are *StartError.
+// Start runs a container's steps. Its errors are *StartError, and each is told as an event.
 func Start(ctx context.Context, list []ContainerStep, c *Container) error {
 	for _, s := range list {
-		if err := s.Run(ctx, c); err != nil {
-			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
-		}
+		err := s.Run(ctx, c)
 		if ctx.Err() != nil {
 			return &StartError{Reason: s.Reason, Err: fmt.Errorf("stopped: %w", ctx.Err()), ID: c.ID}
+		}
+		if err != nil {
+			err = plain{err}
+			c.Tell(v1.EventTypeWarning, "Failed", "Error: "+err.Error())
+			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
 		}
 	}
 	return nil
 }
+
+// plain is an error in the runtime's own words, without those of the wire.
+type plain struct{ err error }
+
+func (p plain) Error() string { return status.Convert(p.err).Message() }
+
+func (p plain) Unwrap() error { return p.err }
