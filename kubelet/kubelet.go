@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -231,6 +232,10 @@ func (k *Kubelet) evict(ctx context.Context) error {
 	k.guard.Dir = func(pod *v1.Pod, name string) string {
 		return k.volumes.VolumeDir(string(pod.UID), emptydir.Kind{}, name)
 	}
+	k.guard.Logs = func(pod *v1.Pod, container string) string {
+		return filepath.Join(cri.PodLogDir(k.o.LogDir, pod), container)
+	}
+	k.guard.Layers = k.layers
 	k.guard.Evict = func(pod *v1.Pod, message string) {
 		k.workers.Stop(pod.UID, status.Final{Phase: v1.PodFailed, Reason: evict.Reason, Message: message}, evictGrace)
 	}

@@ -11,4 +11,7 @@ const (
 	// PathElements how many directories deep it may lead.
 	Path         = 4096
 	PathElements = 1024
+	// Links is how many files with several names are remembered while a directory is measured;
+	// beyond, each name counts.
+	Links = 1 << 20
 )
