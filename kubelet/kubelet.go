@@ -37,6 +37,7 @@ import (
 	"hyperkube/kubelet/server"
 	"hyperkube/kubelet/status"
 	"hyperkube/kubelet/steps"
+	"hyperkube/kubelet/userns"
 	"hyperkube/kubelet/volume"
 	"hyperkube/kubelet/volume/all"
 	"hyperkube/kubelet/volume/emptydir"
@@ -50,6 +51,7 @@ type Kubelet struct {
 	cgroups  *cgroup.Tree
 	images   *images.Puller
 	volumes  *volume.Manager
+	users    *userns.Ranges
 	agent    *node.Agent
 	statuses *status.Manager
 	rotator  *logs.Rotator
@@ -97,6 +99,7 @@ func New(o Options) (*Kubelet, error) {
 	}
 	k.images = images.NewPuller(k.client, o.ParallelPulls, k.Secret)
 	k.volumes = volume.NewManager(k.o.RootDir, all.Kinds(k, k.volumeImage))
+	k.users = userns.New(k.volumes.PodsDir())
 	if k.agent, err = node.New(k.nodeOptions()); err != nil {
 		return nil, err
 	}
@@ -119,7 +122,11 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	defer k.client.Close()
 	k.objects = objects.New(ctx, k.o.Informers.Source(), k.o.Log, func(pods []types.UID) { k.workers.Touch(pods) })
+	armed := appArmor()
 	k.workers = podworker.NewManager(ctx, k.deps(), func(pod *v1.Pod, here []*v1.Pod) *status.Final {
+		if final := admit.Host(pod, k.agent.Node(), armed); final != nil {
+			return final
+		}
 		return admit.Pod(pod, here, k.agent.Node())
 	})
 	var (
@@ -195,6 +202,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 	d := &steps.Deps{
 		Client: k.client, Renderer: k.renderer(), Volumes: k.volumes, Sources: k, Cgroups: k.cgroups, Hooks: hooks,
 		Services: k.servicesOf, ContainerLn: k.o.LogLinkDir, PIDsLimit: k.o.PodPIDs, Handlers: k.handler,
+		Features: k.features, Users: k.users,
 	}
 	return &podworker.Deps{
 		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d), Resizer: steps.NewResizer(d),
@@ -215,6 +223,7 @@ func (k *Kubelet) renderer() *cri.Renderer {
 		DNS:     cri.DNS{Servers: k.o.ClusterDNS, Domain: k.o.Domain, Host: host},
 		LogRoot: k.o.LogDir, SeccompRoot: k.o.RootDir + "/seccomp", SeccompDefault: !k.o.SeccompUnconfined, SandboxSeccomp: k.o.SandboxSeccomp,
 		MemoryCapacity: k.agent.Machine().Memory, CgroupParent: func(*v1.Pod) string { return "" },
+		UserNS: k.users.Of,
 	}
 	if k.cgroups != nil {
 		r.CgroupParent, r.UnifiedCgroups = k.cgroups.PodParent, k.cgroups.Unified()

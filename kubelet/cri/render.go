@@ -21,6 +21,8 @@ type Renderer struct {
 	MemoryCapacity int64
 	UnifiedCgroups bool
 	CgroupParent   func(*v1.Pod) string
+	// UserNS is the user namespace of a pod that wants one of its own, else nil.
+	UserNS func(*v1.Pod) *runtimeapi.UserNamespace
 }
 
 // Sandbox renders the sandbox of a pod.
@@ -98,7 +100,7 @@ func isInit(pod *v1.Pod, name string) bool {
 
 func (r *Renderer) sandboxLinux(pod *v1.Pod) *runtimeapi.LinuxPodSandboxConfig {
 	sec := &runtimeapi.LinuxSandboxSecurityContext{
-		NamespaceOptions: Namespaces(pod, ""),
+		NamespaceOptions: r.namespaces(pod, ""),
 		Seccomp:          r.sandboxSeccomp(),
 		SelinuxOptions:   selinux(pod, nil),
 	}

@@ -18,9 +18,12 @@ func readonlyPaths() []string {
 	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 }
 
-// Namespaces renders which namespaces a pod's containers share.
-func Namespaces(pod *v1.Pod, targetID string) *runtimeapi.NamespaceOption {
+// namespaces renders which namespaces a pod's containers share.
+func (r *Renderer) namespaces(pod *v1.Pod, targetID string) *runtimeapi.NamespaceOption {
 	n := &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_CONTAINER}
+	if r.UserNS != nil {
+		n.UsernsOptions = r.UserNS(pod)
+	}
 	if pod.Spec.HostNetwork {
 		n.Network = runtimeapi.NamespaceMode_NODE
 	}
@@ -80,7 +83,7 @@ func (r *Renderer) containerSecurity(pod *v1.Pod, c *v1.Container, in ContainerI
 		return nil, err
 	}
 	out := &runtimeapi.LinuxContainerSecurityContext{
-		NamespaceOptions: Namespaces(pod, in.TargetID),
+		NamespaceOptions: r.namespaces(pod, in.TargetID),
 		Privileged:       Privileged(c),
 		RunAsGroup:       int64Value(effectiveGroup(pod, c)),
 		MaskedPaths:      maskedPaths(),

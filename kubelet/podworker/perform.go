@@ -113,6 +113,7 @@ func (w *Worker) tellSetUp(err error) {
 	var (
 		step *steps.Error
 		vol  *volume.Error
+		told *steps.Told
 	)
 	if errors.As(err, &step) {
 		if many, ok := step.Err.(interface{ Unwrap() []error }); ok {
@@ -123,6 +124,8 @@ func (w *Worker) tellSetUp(err error) {
 		}
 	}
 	switch {
+	case errors.As(err, &told):
+		w.tellPod(v1.EventTypeWarning, told.Reason, told.Error())
 	case errors.As(err, &vol):
 		w.tellPod(v1.EventTypeWarning, "FailedMount", vol.Error())
 	case step != nil && step.Step == "sandbox":

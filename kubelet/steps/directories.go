@@ -6,9 +6,10 @@ import (
 	"path/filepath"
 
 	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/userns"
 )
 
-// directories makes the pod's directory and its logs' directory.
+// directories makes the pod's directory and its logs' directory, and gives the pod its users if it wants its own.
 func directories(d *Deps) Step {
 	return Step{
 		Name: "directories",
@@ -16,6 +17,11 @@ func directories(d *Deps) Step {
 			dir := d.Volumes.PodDir(string(p.API.UID))
 			for _, sub := range []string{"volumes", "containers", "plugins"} {
 				if err := os.MkdirAll(filepath.Join(dir, sub), 0o750); err != nil {
+					return err
+				}
+			}
+			if userns.Wanted(p.API) {
+				if err := d.Users.Ensure(string(p.API.UID)); err != nil {
 					return err
 				}
 			}

@@ -50,8 +50,13 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 	if !filepath.IsAbs(path) {
 		path = filepath.Join("/", path)
 	}
+	out := &runtimeapi.Mount{ContainerPath: path}
+	if ns := d.Users.Of(c.Pod.API); ns != nil {
+		out.UidMappings, out.GidMappings = ns.Uids, ns.Gids
+	}
 	if vol.Image != "" {
-		return &runtimeapi.Mount{Image: &runtimeapi.ImageSpec{Image: vol.Image}, ImageSubPath: sub, ContainerPath: path, Readonly: true}, nil
+		out.Image, out.ImageSubPath, out.Readonly = &runtimeapi.ImageSpec{Image: vol.Image}, sub, true
+		return out, nil
 	}
 	host := vol.Path
 	if sub != "" {
@@ -64,11 +69,27 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 		}
 		host = target
 	}
-	return &runtimeapi.Mount{
-		HostPath: host, ContainerPath: path, Readonly: m.ReadOnly || volume.AlwaysReadOnly(c.Pod.API, m.Name),
-		Propagation:       propagation(m.MountPropagation),
-		RecursiveReadOnly: m.RecursiveReadOnly != nil && *m.RecursiveReadOnly == v1.RecursiveReadOnlyEnabled,
-	}, nil
+	recursive, err := recursiveReadOnly(d, c, m)
+	if err != nil {
+		return nil, err
+	}
+	out.HostPath, out.Readonly = host, m.ReadOnly || volume.AlwaysReadOnly(c.Pod.API, m.Name)
+	out.Propagation, out.RecursiveReadOnly = propagation(m.MountPropagation), recursive
+	return out, nil
+}
+
+// recursiveReadOnly tells whether everything below a mount is read-only too. Where that is demanded and the runtime
+// cannot do it, the container does not start.
+func recursiveReadOnly(d *Deps, c *Container, m v1.VolumeMount) (bool, error) {
+	if !m.ReadOnly || m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == v1.RecursiveReadOnlyDisabled {
+		return false, nil
+	}
+	f := d.Features(c.Pod.Sandbox.GetRuntimeHandler()).RecursiveReadOnlyMounts
+	able := f != nil && *f
+	if !able && *m.RecursiveReadOnly != v1.RecursiveReadOnlyIfPossible {
+		return false, fmt.Errorf("failed to resolve recursive read-only mode: volume %q requested recursive read-only mode, but it is not supported by the runtime", m.Name)
+	}
+	return able, nil
 }
 
 func propagation(m *v1.MountPropagationMode) runtimeapi.MountPropagation {

@@ -1,7 +1,8 @@
 // Package steps is what is done to a pod before its containers may run and after they have stopped, and what is
 // done for each container between the decision to start it and its running.
 //
-//	pod:        directories ─┬─▶ volumes ──┐
+//	pod:        claims
+//	            directories ─┬─▶ volumes ──┐
 //	            cgroup ──────┴─▶ sandbox ──┴─▶ containers may start        (torn down in the opposite order)
 //
 //	container:  user → environment → mounts → render → logs → create → start → postStart
@@ -24,6 +25,7 @@ import (
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/lifecycle"
+	"hyperkube/kubelet/userns"
 	"hyperkube/kubelet/volume"
 )
 
@@ -39,6 +41,9 @@ type Deps struct {
 	ContainerLn string // directory of the flat links to container logs; empty for none
 	PIDsLimit   int64
 	Handlers    func(ctx context.Context, runtimeClass string) (string, error)
+	// Features is what a handler of the runtime can do; nothing for one that is not known.
+	Features func(handler string) v1.NodeRuntimeHandlerFeatures
+	Users    *userns.Ranges
 }
 
 // Pod is one pod on its way. Steps of one set-up run at the same time: each writes only its own fields.
@@ -65,6 +70,7 @@ type Step struct {
 // All is the one list of pod steps.
 func All(d *Deps) []Step {
 	return []Step{
+		claims(),
 		directories(d),
 		cgroups(d),
 		volumes(d),
@@ -82,6 +88,17 @@ func (e *Error) Error() string { return e.Step + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Told is a failure that has an event reason of its own.
+type Told struct {
+	Reason string
+	Err    error
+}
+
+func (e *Told) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Told) Unwrap() error { return e.Err }
 
 // SetUp runs the steps, side by side where their order allows it. It returns the first failure of each branch.
 func SetUp(ctx context.Context, list []Step, p *Pod) error {

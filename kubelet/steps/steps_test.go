@@ -18,6 +18,7 @@ import (
 
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
+	"hyperkube/kubelet/userns"
 	"hyperkube/kubelet/volume"
 )
 
@@ -57,8 +58,10 @@ func TestConfigErrorsAreTold(t *testing.T) {
 		"unknown in subPathExpr":  {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/m", SubPathExpr: "$(NOPE)"}}}, `subPathExpr "$(NOPE)": missing value for "NOPE"`},
 		"subPath without a floor": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "gone", MountPath: "/m", SubPath: "a"}}}, "opening volume: no such file or directory"},
 		"volume not ready":        {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "none", MountPath: "/m"}}}, `volume "none" is not ready`},
-		"seccomp without a name":  {v1.Container{SecurityContext: &v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost}}}, "localhostProfile must be set"},
-		"too large a command":     {v1.Container{Args: []string{strings.Repeat("x", 3<<20)}}, "command and args: more than"},
+		"recursive read-only": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/m", ReadOnly: true, RecursiveReadOnly: new(v1.RecursiveReadOnlyEnabled)}}},
+			`volume "data" requested recursive read-only mode, but it is not supported by the runtime`},
+		"seccomp without a name": {v1.Container{SecurityContext: &v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost}}}, "localhostProfile must be set"},
+		"too large a command":    {v1.Container{Args: []string{strings.Repeat("x", 3<<20)}}, "command and args: more than"},
 	} {
 		for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {
 			spec := c.spec
@@ -89,6 +92,7 @@ func TestConfigErrorsAreTold(t *testing.T) {
 func begin(t *testing.T, root string, pod *v1.Pod, spec *v1.Container, volumes map[string]volume.Mounted) (told []string, err error) {
 	d := &Deps{
 		Volumes: volume.NewManager(root, nil), Sources: nothing{}, Services: func(string) []*v1.Service { return nil },
+		Features: func(string) v1.NodeRuntimeHandlerFeatures { return v1.NodeRuntimeHandlerFeatures{} }, Users: userns.New(root),
 		Renderer: &cri.Renderer{LogRoot: t.TempDir(), CgroupParent: func(*v1.Pod) string { return "" }},
 	}
 	if err := os.MkdirAll(d.Volumes.PodDir(string(pod.UID)), 0o755); err != nil {
@@ -134,5 +138,18 @@ func TestTargetMustBeThere(t *testing.T) {
 	told, err := begin(t, t.TempDir(), pod, spec, nil)
 	if err == nil || len(told) != 1 || told[0] != `Warning Failed Error: unable to find target container "main"` {
 		t.Errorf("%v, %q", err, told)
+	}
+}
+
+// TestClaimsHoldBack: a pod that asks for devices gets no sandbox, and says why.
+func TestClaimsHoldBack(t *testing.T) {
+	list := []Step{claims(), {Name: "sandbox", After: []string{"claims"}, SetUp: func(context.Context, *Pod) error {
+		t.Error("a sandbox without its device")
+		return nil
+	}}}
+	err := SetUp(t.Context(), list, &Pod{API: &v1.Pod{Spec: v1.PodSpec{ResourceClaims: []v1.PodResourceClaim{{Name: "gpu"}}}}})
+	var told *Told
+	if !errors.As(err, &told) || told.Reason != "FailedPrepareDynamicResources" {
+		t.Errorf("%v", err)
 	}
 }
