@@ -11,6 +11,12 @@ const (
 	// PathElements how many directories deep it may lead.
 	Path         = 4096
 	PathElements = 1024
+	// PodFiles is how many bytes the config maps, secrets, tokens and downward API files of
+	// one pod's volumes may have together, written out, and PodFileCount how many they may be.
+	PodFiles     = 64 << 20
+	PodFileCount = 1 << 16
+	// Volumes is how many volumes of one pod are prepared side by side.
+	Volumes = 16
 	// Links is how many files with several names are remembered while a directory is measured;
 	// beyond, each name counts.
 	Links = 1 << 20
