@@ -293,8 +293,9 @@ func (k *Kubelet) housekeep(ctx context.Context) error {
 	}
 	ticker := time.NewTicker(housekeepEvery)
 	defer ticker.Stop()
+	s := newSweeper(k)
 	for {
-		k.sweep()
+		s.sweep(time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
