@@ -17,6 +17,20 @@ const (
 	PodFileCount = 1 << 16
 	// Volumes is how many volumes of one pod are prepared side by side.
 	Volumes = 16
+	// LogEntry is how long one line of a log file may be; runtimes write 16 KiB and mark the
+	// rest as parts. What is longer is cut.
+	LogEntry = 256 << 10
+	// Output is how much is kept of what a probe or a hook says (the published 10 KiB), and
+	// Headers how many bytes of headers its answer may have.
+	Output  = 10 << 10
+	Headers = 1 << 20
+	// Messages is how many bytes the termination messages of a pod's containers have together
+	// in its status (the published 12 KiB).
+	Messages = 12 << 10
+	// ImagePorts is how many of the ports that an image claims to listen on are believed.
+	ImagePorts = 64
+	// Credentials is how many credentials are tried for one pull.
+	Credentials = 32
 	// Links is how many files with several names are remembered while a directory is measured;
 	// beyond, each name counts.
 	Links = 1 << 20

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -17,6 +18,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // script is an executor whose answers are a string: + success, - failure, ? error, T timeout.
@@ -126,5 +129,26 @@ func TestNetworkHandlers(t *testing.T) {
 		if got != c.want || text != c.text {
 			t.Errorf("%v: %v %q", c.spec, got, text)
 		}
+	}
+}
+
+// TestOutputIsBounded: of what a command says the begin is kept, both streams together.
+func TestOutputIsBounded(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 1<<20)
+	for _, c := range []struct {
+		out, err []byte
+		want     int
+	}{{nil, nil, 0}, {[]byte("a"), []byte("b"), 2}, {long, long, bounds.Output}, {nil, long, bounds.Output}, {long[:bounds.Output-1], []byte("ab"), bounds.Output}} {
+		if got := Output(&runtimeapi.ExecSyncResponse{Stdout: c.out, Stderr: c.err}); len(got) != c.want {
+			t.Errorf("%d bytes, want %d", len(got), c.want)
+		}
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X", string(bytes.Repeat(long, 3)))
+	}))
+	defer srv.Close()
+	if resp, err := HTTPClient(10 * time.Second).Get(srv.URL); err == nil {
+		resp.Body.Close()
+		t.Error("3 MiB of headers are taken")
 	}
 }
