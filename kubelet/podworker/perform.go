@@ -75,7 +75,7 @@ func (w *Worker) later() {
 
 func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
 	_, rt, _ := w.snapshot()
-	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Told: w.told, Dead: rt.DeadSandboxes()}
+	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Told: w.told, Dead: rt.DeadSandboxes(), Tell: w.tellPod}
 	err := steps.SetUp(ctx, w.d.Pod, p)
 	if err != nil && ctx.Err() == nil {
 		w.tellSetUp(err)

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -13,7 +14,12 @@ import (
 func directories(d *Deps) Step {
 	return Step{
 		Name: "directories",
-		SetUp: func(_ context.Context, p *Pod) error {
+		SetUp: func(_ context.Context, p *Pod) (err error) {
+			defer func() {
+				if err != nil {
+					err = &Told{"Failed", fmt.Errorf("error making pod data directories: %w", err)}
+				}
+			}()
 			dir := d.Volumes.PodDir(string(p.API.UID))
 			for _, sub := range []string{"volumes", "containers", "plugins"} {
 				if err := os.MkdirAll(filepath.Join(dir, sub), 0o750); err != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	v1 "k8s.io/api/core/v1"
+
 	"hyperkube/kubelet/userns"
 )
 
@@ -33,6 +35,9 @@ func sandbox(d *Deps) Step {
 			}
 			if f := d.Features(handler).UserNamespaces; userns.Wanted(p.API) && (f == nil || !*f) {
 				return fmt.Errorf("RuntimeClass handler %q does not support user namespaces", handler)
+			}
+			for _, w := range d.Renderer.DNS.Warnings(p.API) {
+				p.Tell(v1.EventTypeWarning, w.Reason, w.Message)
 			}
 			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler, p.Told)
 			if err != nil {

@@ -52,6 +52,7 @@ type Pod struct {
 	Attempt uint32 // of the next sandbox
 	HostIPs []string
 	Dead    []string // ids of sandboxes that are not ready any more
+	Tell    images.Tell
 
 	Sandbox *runtimeapi.PodSandboxStatus // ready; made by the step "sandbox" when nil
 	// Told is what events have told of a sandbox; nil where nobody listens.
