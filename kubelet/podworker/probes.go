@@ -100,6 +100,9 @@ func (w *Worker) sink(t probe.Target) probe.Sink {
 				w.tell(t.Container.Name)(v1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe failed: %s", typ, output))
 			}
 		},
+		Warned: func(typ probe.Type, output string) {
+			w.tell(t.Container.Name)(v1.EventTypeWarning, "ProbeWarning", fmt.Sprintf("%s probe warning: %s", typ, output))
+		},
 		Counted: func(typ probe.Type, r probe.Result, _ time.Duration) {
 			if w.d.Observe.Probe != nil {
 				w.d.Observe.Probe(t.Pod, t.Container.Name, typ, r)

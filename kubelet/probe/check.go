@@ -155,7 +155,10 @@ func httpGet(ctx context.Context, t Target, h *v1.HTTPGetAction, timeout time.Du
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, bounds.Output))
-	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
+	switch {
+	case resp.StatusCode >= 300 && resp.StatusCode < 400: // to another host, where a probe does not go
+		return Warning, "Probe terminated redirects, Response body: " + string(body)
+	case resp.StatusCode >= 200 && resp.StatusCode < 300:
 		return Success, string(body)
 	}
 	return Failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", resp.StatusCode)
