@@ -46,6 +46,9 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 			return nil, fmt.Errorf("subPathExpr %q: %w", m.SubPathExpr, err)
 		}
 	}
+	if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
+		return nil, fmt.Errorf("error SubPath %.255q must be a relative path without '..'", sub)
+	}
 	path := m.MountPath
 	if !filepath.IsAbs(path) {
 		path = filepath.Join("/", path)
@@ -60,9 +63,6 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 	}
 	host := vol.Path
 	if sub != "" {
-		if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
-			return nil, fmt.Errorf("error SubPath %q must be a relative path without '..'", sub)
-		}
 		target := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "volume-subpaths", m.Name, c.Spec.Name, strconv.Itoa(index))
 		if err := volume.BindSubPath(host, sub, target); err != nil {
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Spec.Name, err)

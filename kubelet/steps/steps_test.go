@@ -42,7 +42,7 @@ func secretKey(name string) []v1.EnvVar {
 func TestConfigErrorsAreTold(t *testing.T) {
 	root := t.TempDir()
 	volumes := map[string]volume.Mounted{
-		"data": {Path: t.TempDir()}, "gone": {Path: filepath.Join(root, "does-not-exist")},
+		"data": {Path: t.TempDir()}, "gone": {Path: filepath.Join(root, "does-not-exist")}, "image": {Image: "sha256:1"},
 	}
 	nonRoot := &v1.SecurityContext{RunAsNonRoot: new(true)}
 	for name, c := range map[string]struct {
@@ -57,6 +57,9 @@ func TestConfigErrorsAreTold(t *testing.T) {
 			`env file "f" of volume "data": opening "f" in volume: no such file or directory`},
 		"unknown in subPathExpr":  {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/m", SubPathExpr: "$(NOPE)"}}}, `subPathExpr "$(NOPE)": missing value for "NOPE"`},
 		"subPath without a floor": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "gone", MountPath: "/m", SubPath: "a"}}}, "opening volume: no such file or directory"},
+		"subPath out of a volume": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/m", SubPath: "a/../../x"}}}, "must be a relative path without '..'"},
+		"subPath out of an image": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "image", MountPath: "/m", SubPath: "../x"}}}, "must be a relative path without '..'"},
+		"subPath of the root":     {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "image", MountPath: "/m", SubPath: "/etc"}}}, "must be a relative path without '..'"},
 		"volume not ready":        {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "none", MountPath: "/m"}}}, `volume "none" is not ready`},
 		"recursive read-only": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/m", ReadOnly: true, RecursiveReadOnly: new(v1.RecursiveReadOnlyEnabled)}}},
 			`volume "data" requested recursive read-only mode, but it is not supported by the runtime`},
