@@ -15,6 +15,11 @@ const (
 	// one pod's volumes may have together, written out, and PodFileCount how many they may be.
 	PodFiles     = 64 << 20
 	PodFileCount = 1 << 16
+	// PodVolumes is how many volumes a pod, and mounts a container may have on a node: each is
+	// one of the kernel's mounts, which all pods share.
+	PodVolumes = 1024
+	// References is how many config maps and secrets of one pod are watched.
+	References = 1024
 	// Volumes is how many volumes of one pod are prepared side by side.
 	Volumes = 16
 	// LogEntry is how long one line of a log file may be; runtimes write 16 KiB and mark the
@@ -27,8 +32,9 @@ const (
 	// Messages is how many bytes the termination messages of a pod's containers have together
 	// in its status (the published 12 KiB).
 	Messages = 12 << 10
-	// ImagePorts is how many of the ports that an image claims to listen on are believed.
-	ImagePorts = 64
+	// Ports is how many of the ports that a container or its image claims to listen on are
+	// believed.
+	Ports = 64
 	// Credentials is how many credentials are tried for one pull.
 	Credentials = 32
 	// Links is how many files with several names are remembered while a directory is measured;

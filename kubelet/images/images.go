@@ -139,7 +139,7 @@ func exposed(info string) []int32 {
 		}
 	}
 	slices.Sort(out)
-	return out[:min(len(out), bounds.ImagePorts)]
+	return out[:min(len(out), bounds.Ports)]
 }
 
 func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name string, tell Tell) (Image, error) {

@@ -23,7 +23,7 @@ func TestPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := exposed(string(info)); len(got) != bounds.ImagePorts || got[0] != 1 || got[len(got)-1] != bounds.ImagePorts {
+	if got := exposed(string(info)); len(got) != bounds.Ports || got[0] != 1 || got[len(got)-1] != bounds.Ports {
 		t.Errorf("%d ports: %v", len(got), got)
 	}
 	if got := exposed(`{"imageSpec":{"config":{"ExposedPorts":{"80/tcp":{},"443":{}}}}}`); len(got) != 2 {

@@ -20,6 +20,9 @@ import (
 // mounts renders what the container sees of the host: its volumes, /etc/hosts and the termination log.
 func mounts(d *Deps) func(context.Context, *Container) error {
 	return func(_ context.Context, c *Container) error {
+		if n := len(c.Spec.VolumeMounts); n > bounds.PodVolumes {
+			return fmt.Errorf("the container has %d volume mounts, more than %d", n, bounds.PodVolumes)
+		}
 		for i, m := range c.Spec.VolumeMounts {
 			got, err := volumeMount(d, c, i, m)
 			if err != nil {

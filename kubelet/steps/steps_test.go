@@ -63,6 +63,7 @@ func TestConfigErrorsAreTold(t *testing.T) {
 		"volume not ready":        {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "none", MountPath: "/m"}}}, `volume "none" is not ready`},
 		"recursive read-only": {v1.Container{VolumeMounts: []v1.VolumeMount{{Name: "data", MountPath: "/m", ReadOnly: true, RecursiveReadOnly: new(v1.RecursiveReadOnlyEnabled)}}},
 			`volume "data" requested recursive read-only mode, but it is not supported by the runtime`},
+		"too many mounts":        {v1.Container{VolumeMounts: make([]v1.VolumeMount, 2000)}, "the container has 2000 volume mounts, more than 1024"},
 		"seccomp without a name": {v1.Container{SecurityContext: &v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost}}}, "localhostProfile must be set"},
 		"too large a command":    {v1.Container{Args: []string{strings.Repeat("x", 3<<20)}}, "command and args: more than"},
 	} {

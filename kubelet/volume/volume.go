@@ -102,6 +102,9 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 		b    = atomic.NewBudget()
 		turn = make(chan struct{}, bounds.Volumes)
 	)
+	if n := len(pod.Spec.Volumes); n > bounds.PodVolumes {
+		return nil, &Error{pod.Spec.Volumes[bounds.PodVolumes].Name, fmt.Errorf("the pod has %d volumes, more than %d", n, bounds.PodVolumes)}
+	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		turn <- struct{}{}

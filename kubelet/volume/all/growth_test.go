@@ -90,6 +90,27 @@ func TestPayloadsAreBounded(t *testing.T) {
 	}
 }
 
+// TestTooManyVolumes: each would be a mount of the node's.
+func TestTooManyVolumes(t *testing.T) {
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u"}}
+	for i := range bounds.PodVolumes + 1 {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: fmt.Sprint("v", i), VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}})
+	}
+	root := t.TempDir()
+	m := volume.NewManager(root, Kinds(big{}, nil))
+	var failed *volume.Error
+	if _, err := m.SetUp(t.Context(), pod); !errors.As(err, &failed) || !strings.Contains(err.Error(), "the pod has 1025 volumes, more than 1024") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	pod.Spec.Volumes = pod.Spec.Volumes[:bounds.PodVolumes]
+	if got, err := m.SetUp(t.Context(), pod); err != nil || len(got) != bounds.PodVolumes {
+		t.Errorf("%d, %v", len(got), err)
+	}
+}
+
 func tree(t *testing.T, dir string) (size int64) {
 	t.Helper()
 	err := filepath.Walk(dir, func(_ string, info os.FileInfo, err error) error {
