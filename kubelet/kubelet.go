@@ -22,6 +22,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/kubelet/admit"
 	"hyperkube/kubelet/cgroup"
@@ -136,7 +137,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	)
 	part := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			if err := supervise.Contain("kubelet "+name, func() error { return run(ctx) }); err != nil && !errors.Is(err, context.Canceled) {
 				once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
 				cancel()
 			}

@@ -21,6 +21,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
@@ -125,7 +126,7 @@ func SetUp(ctx context.Context, list []Step, p *Pod) error {
 			if skip {
 				return
 			}
-			err := s.SetUp(ctx, p)
+			err := supervise.Contain(s.Name, func() error { return s.SetUp(ctx, p) })
 			mu.Lock()
 			defer mu.Unlock()
 			ok[s.Name] = err == nil
@@ -145,7 +146,7 @@ func TearDown(ctx context.Context, list []Step, p *Pod) error {
 		if s.TearDown == nil {
 			continue
 		}
-		if err := s.TearDown(ctx, p); err != nil {
+		if err := supervise.Contain(s.Name, func() error { return s.TearDown(ctx, p) }); err != nil {
 			errs = append(errs, &Error{s.Name, err})
 		}
 	}
@@ -205,7 +206,7 @@ func Containers(d *Deps) []ContainerStep {
 // Start runs a container's steps. Its errors are *StartError, and each is told as an event.
 func Start(ctx context.Context, list []ContainerStep, c *Container) error {
 	for _, s := range list {
-		err := s.Run(ctx, c)
+		err := supervise.Contain(s.Name, func() error { return s.Run(ctx, c) })
 		if ctx.Err() != nil {
 			return &StartError{Reason: s.Reason, Err: fmt.Errorf("stopped: %w", ctx.Err()), ID: c.ID}
 		}

@@ -157,3 +157,17 @@ func TestClaimsHoldBack(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestPanicsStayInside: a step that panics fails its pod or container, and nothing else.
+func TestPanicsStayInside(t *testing.T) {
+	burst := func() { panic("odd pod") }
+	err := SetUp(t.Context(), []Step{{Name: "volumes", SetUp: func(context.Context, *Pod) error { burst(); return nil }}}, &Pod{API: &v1.Pod{}})
+	if err == nil || err.Error() != "volumes: panic in volumes: odd pod" {
+		t.Errorf("%v", err)
+	}
+	c := &Container{Tell: func(string, string, string) {}}
+	err = Start(t.Context(), []ContainerStep{{"mounts", "R", func(context.Context, *Container) error { burst(); return nil }}}, c)
+	if err == nil || err.Error() != "R: panic in mounts: odd pod" {
+		t.Errorf("%v", err)
+	}
+}

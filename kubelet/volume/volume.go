@@ -21,6 +21,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/supervise"
 	"hyperkube/kubelet/volume/atomic"
 	"hyperkube/kubelet/volume/mount"
 )
@@ -110,7 +111,11 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 		turn <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			got, err := m.setUp(ctx, pod, v, b)
+			var got Mounted
+			err := supervise.Contain("volume", func() (err error) { // a panic is this volume's failure alone
+				got, err = m.setUp(ctx, pod, v, b)
+				return err
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
