@@ -22,7 +22,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/kubelet/admit"
 	"hyperkube/kubelet/cgroup"
@@ -125,7 +124,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	k.objects = objects.New(ctx, k.o.Informers.Source(), k.o.Log, func(pods []types.UID) { k.workers.Touch(pods) })
 	armed := appArmor()
 	k.workers = podworker.NewManager(ctx, k.deps(), func(pod *v1.Pod, here []*v1.Pod) *status.Final {
-		if final := admit.Host(pod, k.agent.Node(), armed); final != nil {
+		if final := admit.Machine(pod, k.agent.Node(), armed); final != nil {
 			return final
 		}
 		return admit.Pod(pod, here, k.agent.Node())
@@ -137,7 +136,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	)
 	part := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := supervise.Contain("kubelet "+name, func() error { return run(ctx) }); err != nil && !errors.Is(err, context.Canceled) {
+			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
 				cancel()
 			}

@@ -10,9 +10,9 @@ import (
 	"hyperkube/kubelet/status"
 )
 
-// Host returns nil when the machine has what a pod's protection asks for, else how the pod ends: it is never run
+// Machine returns nil when the machine has what a pod's protection asks for, else how the pod ends: it is never run
 // with less. appArmor says whether the machine enforces AppArmor profiles.
-func Host(pod *v1.Pod, node *v1.Node, appArmor bool) *status.Final {
+func Machine(pod *v1.Pod, node *v1.Node, appArmor bool) *status.Final {
 	if os, ok := pod.Spec.NodeSelector[v1.LabelOSStable]; ok && os != runtime.GOOS {
 		return reject("PodOSSelectorNodeLabelDoesNotMatch", "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label")
 	}

@@ -6,8 +6,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// TestHost: what a machine cannot enforce is refused, wherever a pod asks for it.
-func TestHost(t *testing.T) {
+// TestMachine: what a machine cannot enforce is refused, wherever a pod asks for it.
+func TestMachine(t *testing.T) {
 	able := &v1.Node{Status: v1.NodeStatus{Features: &v1.NodeFeatures{SupplementalGroupsPolicy: new(true)}}}
 	profile := func(t v1.AppArmorProfileType) *v1.SecurityContext {
 		return &v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: t}}
@@ -35,7 +35,7 @@ func TestHost(t *testing.T) {
 		"unknown profile":         {spec: v1.PodSpec{Containers: []v1.Container{{SecurityContext: profile("Strict")}}}, want: "AppArmor"},
 	} {
 		got := ""
-		if f := Host(&v1.Pod{Spec: c.spec}, c.node, c.appArmor); f != nil {
+		if f := Machine(&v1.Pod{Spec: c.spec}, c.node, c.appArmor); f != nil {
 			got = f.Reason
 			if f.Phase != v1.PodFailed || f.Message == "" {
 				t.Errorf("%s: %+v", name, f)
