@@ -293,9 +293,8 @@ func (k *Kubelet) housekeep(ctx context.Context) error {
 	}
 	ticker := time.NewTicker(housekeepEvery)
 	defer ticker.Stop()
-	s := newSweeper(k)
 	for {
-		s.sweep(time.Now())
+		k.sweep()
 		select {
 		case <-ctx.Done():
 			return nil

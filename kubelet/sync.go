@@ -2,10 +2,14 @@ package kubelet
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/kit"
 	"hyperkube/kubelet/cgroup"
@@ -206,4 +210,45 @@ func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
 	k.workers.Remove(p.UID)
 	k.objects.Forget(p.UID)
 	k.share()
+}
+
+// sweep removes directories, cgroups and logs of pods that nobody knows.
+func (k *Kubelet) sweep() {
+	uids, err := k.volumes.OnDisk()
+	if err != nil {
+		k.o.Log.Warn("listing pod directories", "err", err)
+	}
+	for _, uid := range uids {
+		if !k.workers.Has(types.UID(uid)) {
+			if err := k.volumes.TearDown(uid); err != nil {
+				k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
+			}
+		}
+	}
+	if k.cgroups != nil {
+		for uid := range k.cgroups.OnDisk() {
+			if !k.workers.Has(types.UID(uid)) {
+				if err := k.cgroups.RemovePod(uid); err != nil {
+					k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
+				}
+			}
+		}
+	}
+	k.sweepLogs()
+}
+
+func (k *Kubelet) sweepLogs() {
+	entries, err := os.ReadDir(k.o.LogDir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		at := strings.LastIndexByte(e.Name(), '_')
+		if at < 0 || !e.IsDir() || strings.Count(e.Name(), "_") != 2 {
+			continue
+		}
+		if uid := types.UID(e.Name()[at+1:]); !k.workers.Has(uid) {
+			_ = os.RemoveAll(filepath.Join(k.o.LogDir, e.Name()))
+		}
+	}
 }
