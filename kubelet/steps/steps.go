@@ -126,7 +126,7 @@ func SetUp(ctx context.Context, list []Step, p *Pod) error {
 			if skip {
 				return
 			}
-			err := supervise.Contain(s.Name, func() error { return s.SetUp(ctx, p) })
+			err := supervise.Contain("pod step "+s.Name, func() error { return s.SetUp(ctx, p) })
 			mu.Lock()
 			defer mu.Unlock()
 			ok[s.Name] = err == nil

@@ -162,7 +162,7 @@ func TestClaimsHoldBack(t *testing.T) {
 func TestPanicsStayInside(t *testing.T) {
 	burst := func() { panic("odd pod") }
 	err := SetUp(t.Context(), []Step{{Name: "volumes", SetUp: func(context.Context, *Pod) error { burst(); return nil }}}, &Pod{API: &v1.Pod{}})
-	if err == nil || err.Error() != "volumes: panic in volumes: odd pod" {
+	if err == nil || err.Error() != "volumes: panic in pod step volumes: odd pod" {
 		t.Errorf("%v", err)
 	}
 	c := &Container{Tell: func(string, string, string) {}}
