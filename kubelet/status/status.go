@@ -84,12 +84,12 @@ func Compute(in Input) v1.PodStatus {
 	s.InitContainerStatuses = containers(in, in.Pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = containers(in, in.Pod.Spec.Containers, old.ContainerStatuses, false)
 	s.EphemeralContainerStatuses = containers(in, ephemeral(in.Pod), old.EphemeralContainerStatuses, false)
-	limitMessages(&s)
 	s.Phase = in.Final.Phase
 	if s.Phase == "" {
 		s.Phase = phase(in, s)
 	}
 	s.Conditions = conditions(in, s)
+	limitMessages(&s)
 	return s
 }
 
