@@ -87,7 +87,7 @@ func recursiveReadOnly(d *Deps, c *Container, m v1.VolumeMount) (bool, error) {
 	if !m.ReadOnly || m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == v1.RecursiveReadOnlyDisabled {
 		return false, nil
 	}
-	f := d.Features(c.Pod.Sandbox.GetRuntimeHandler()).RecursiveReadOnlyMounts
+	f := d.features(c.Pod.Sandbox.GetRuntimeHandler()).RecursiveReadOnlyMounts
 	able := f != nil && *f
 	if !able && *m.RecursiveReadOnly != v1.RecursiveReadOnlyIfPossible {
 		return false, fmt.Errorf("failed to resolve recursive read-only mode: volume %q requested recursive read-only mode, but it is not supported by the runtime", m.Name)

@@ -33,7 +33,7 @@ func sandbox(d *Deps) Step {
 					return err
 				}
 			}
-			if f := d.Features(handler).UserNamespaces; userns.Wanted(p.API) && (f == nil || !*f) {
+			if f := d.features(handler).UserNamespaces; userns.Wanted(p.API) && (f == nil || !*f) {
 				return fmt.Errorf("RuntimeClass handler %q does not support user namespaces", handler)
 			}
 			for _, w := range d.Renderer.DNS.Warnings(p.API) {

@@ -42,9 +42,16 @@ type Deps struct {
 	ContainerLn string // directory of the flat links to container logs; empty for none
 	PIDsLimit   int64
 	Handlers    func(ctx context.Context, runtimeClass string) (string, error)
-	// Features is what a handler of the runtime can do; nothing for one that is not known.
+	// Features is what a handler of the runtime can do; nothing for one that is not known, or where it is nil.
 	Features func(handler string) v1.NodeRuntimeHandlerFeatures
 	Users    *userns.Ranges
+}
+
+func (d *Deps) features(handler string) v1.NodeRuntimeHandlerFeatures {
+	if d.Features == nil {
+		return v1.NodeRuntimeHandlerFeatures{}
+	}
+	return d.Features(handler)
 }
 
 // Pod is one pod on its way. Steps of one set-up run at the same time: each writes only its own fields.
