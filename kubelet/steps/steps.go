@@ -153,7 +153,7 @@ func TearDown(ctx context.Context, list []Step, p *Pod) error {
 		if s.TearDown == nil {
 			continue
 		}
-		if err := supervise.Contain(s.Name, func() error { return s.TearDown(ctx, p) }); err != nil {
+		if err := s.TearDown(ctx, p); err != nil {
 			errs = append(errs, &Error{s.Name, err})
 		}
 	}
@@ -213,7 +213,7 @@ func Containers(d *Deps) []ContainerStep {
 // Start runs a container's steps. Its errors are *StartError, and each is told as an event.
 func Start(ctx context.Context, list []ContainerStep, c *Container) error {
 	for _, s := range list {
-		err := supervise.Contain(s.Name, func() error { return s.Run(ctx, c) })
+		err := s.Run(ctx, c)
 		if ctx.Err() != nil {
 			return &StartError{Reason: s.Reason, Err: fmt.Errorf("stopped: %w", ctx.Err()), ID: c.ID}
 		}
