@@ -52,6 +52,10 @@ func (n *node) startRuntime(ctx context.Context) error {
 		if err := os.MkdirAll(c.p.Containerd, 0o711); err != nil {
 			return fmt.Errorf("making containerd's directory: %w", err)
 		}
+		// A pod's root that is nobody on the host must reach its own file system below.
+		if err := errors.Join(os.Chmod(filepath.Dir(c.p.Run), 0o711), os.Chmod(c.p.Run, 0o711)); err != nil {
+			return fmt.Errorf("letting pods with users of their own through: %w", err)
+		}
 		var err error
 		n.runtime, err = runtime.New(runtime.Options{
 			Config: runtime.Config{

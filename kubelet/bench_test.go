@@ -44,7 +44,11 @@ func BenchmarkBareRuntime(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		id, err := bed.k.client.CreateContainer(ctx, sb.Id, r.Container(pod, c, cri.ContainerInput{ImageRef: bed.image}), r.Sandbox(pod, 0))
+		cfg, err := r.Container(pod, c, cri.ContainerInput{ImageRef: bed.image})
+		if err != nil {
+			b.Fatal(err)
+		}
+		id, err := bed.k.client.CreateContainer(ctx, sb.Id, cfg, r.Sandbox(pod, 0))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ import (
 	"hyperkube/kubelet/server"
 	"hyperkube/kubelet/status"
 	"hyperkube/kubelet/steps"
+	"hyperkube/kubelet/userns"
 	"hyperkube/kubelet/volume"
 	"hyperkube/kubelet/volume/all"
 	"hyperkube/kubelet/volume/emptydir"
@@ -49,6 +51,7 @@ type Kubelet struct {
 	cgroups  *cgroup.Tree
 	images   *images.Puller
 	volumes  *volume.Manager
+	users    *userns.Ranges
 	agent    *node.Agent
 	statuses *status.Manager
 	rotator  *logs.Rotator
@@ -96,6 +99,7 @@ func New(o Options) (*Kubelet, error) {
 	}
 	k.images = images.NewPuller(k.client, o.ParallelPulls, k.Secret)
 	k.volumes = volume.NewManager(k.o.RootDir, all.Kinds(k, k.volumeImage))
+	k.users = userns.New(k.volumes.PodsDir())
 	if k.agent, err = node.New(k.nodeOptions()); err != nil {
 		return nil, err
 	}
@@ -118,7 +122,11 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	defer k.client.Close()
 	k.objects = objects.New(ctx, k.o.Informers.Source(), k.o.Log, func(pods []types.UID) { k.workers.Touch(pods) })
+	armed := appArmor()
 	k.workers = podworker.NewManager(ctx, k.deps(), func(pod *v1.Pod, here []*v1.Pod) *status.Final {
+		if final := admit.Machine(pod, k.agent.Node(), armed); final != nil {
+			return final
+		}
 		return admit.Pod(pod, here, k.agent.Node())
 	})
 	var (
@@ -194,6 +202,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 	d := &steps.Deps{
 		Client: k.client, Renderer: k.renderer(), Volumes: k.volumes, Sources: k, Cgroups: k.cgroups, Hooks: hooks,
 		Services: k.servicesOf, ContainerLn: k.o.LogLinkDir, PIDsLimit: k.o.PodPIDs, Handlers: k.handler,
+		Features: k.features, Users: k.users,
 	}
 	return &podworker.Deps{
 		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d), Resizer: steps.NewResizer(d),
@@ -214,6 +223,7 @@ func (k *Kubelet) renderer() *cri.Renderer {
 		DNS:     cri.DNS{Servers: k.o.ClusterDNS, Domain: k.o.Domain, Host: host},
 		LogRoot: k.o.LogDir, SeccompRoot: k.o.RootDir + "/seccomp", SeccompDefault: !k.o.SeccompUnconfined, SandboxSeccomp: k.o.SandboxSeccomp,
 		MemoryCapacity: k.agent.Machine().Memory, CgroupParent: func(*v1.Pod) string { return "" },
+		UserNS: k.users.Of,
 	}
 	if k.cgroups != nil {
 		r.CgroupParent, r.UnifiedCgroups = k.cgroups.PodParent, k.cgroups.Unified()
@@ -231,6 +241,10 @@ func (k *Kubelet) evict(ctx context.Context) error {
 	k.guard.Dir = func(pod *v1.Pod, name string) string {
 		return k.volumes.VolumeDir(string(pod.UID), emptydir.Kind{}, name)
 	}
+	k.guard.Logs = func(pod *v1.Pod, container string) string {
+		return filepath.Join(cri.PodLogDir(k.o.LogDir, pod), container)
+	}
+	k.guard.Layers = k.layers
 	k.guard.Evict = func(pod *v1.Pod, message string) {
 		k.workers.Stop(pod.UID, status.Final{Phase: v1.PodFailed, Reason: evict.Reason, Message: message}, evictGrace)
 	}

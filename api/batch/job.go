@@ -55,6 +55,7 @@ func defaultPodConditions(patterns []batchv1.PodFailurePolicyOnPodConditionsPatt
 func PrepareJob(j *batchv1.Job) {
 	j.Status = batchv1.JobStatus{}
 	j.Spec.Scheduling = nil // gated off
+	core.DropGatedTemplate(&j.Spec.Template, nil)
 	if j.Spec.ManualSelector != nil && *j.Spec.ManualSelector {
 		return
 	}

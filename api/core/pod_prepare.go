@@ -14,6 +14,7 @@ import (
 // follows from the spec.
 func PreparePod(p *corev1.Pod) {
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: QOSClass(&p.Spec)}
+	DropGated(&p.Spec, nil)
 	wholeGrace(&p.Spec)
 	if len(p.Spec.SchedulingGates) > 0 {
 		p.Status.Conditions = []corev1.PodCondition{{
@@ -34,6 +35,7 @@ func PreparePod(p *corev1.Pod) {
 // PreparePodUpdate keeps the status out of an update of the pod itself.
 func PreparePodUpdate(p, old *corev1.Pod) {
 	p.Status = old.Status
+	DropGated(&p.Spec, &old.Spec)
 	wholeGrace(&p.Spec)
 	if len(old.Spec.SchedulingGates) > 0 && len(p.Spec.SchedulingGates) == 0 {
 		p.Status.Conditions = slices.DeleteFunc(slices.Clone(p.Status.Conditions), func(c corev1.PodCondition) bool {
@@ -60,6 +62,7 @@ func PreparePodEphemeral(p, old *corev1.Pod) {
 	keepMeta(p, old)
 	p.Spec = *old.Spec.DeepCopy()
 	p.Spec.EphemeralContainers = added
+	DropGated(&p.Spec, &old.Spec)
 	p.Status = old.Status
 }
 

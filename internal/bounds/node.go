@@ -5,4 +5,39 @@ const (
 	// Environment is how many bytes the environment of a container may have after its
 	// references are expanded: what the kernel takes of arguments and environment.
 	Environment = 2 << 20
+	// EnvFile is how large a file may be that a container's variables are read from.
+	EnvFile = 64 << 10
+	// Path is how many bytes a path inside a volume may have (the kernel's PATH_MAX), and
+	// PathElements how many directories deep it may lead.
+	Path         = 4096
+	PathElements = 1024
+	// PodFiles is how many bytes the config maps, secrets, tokens and downward API files of
+	// one pod's volumes may have together, written out, and PodFileCount how many they may be.
+	PodFiles     = 64 << 20
+	PodFileCount = 1 << 16
+	// PodVolumes is how many volumes a pod, and mounts a container may have on a node: each is
+	// one of the kernel's mounts, which all pods share.
+	PodVolumes = 1024
+	// References is how many config maps and secrets of one pod are watched.
+	References = 1024
+	// Volumes is how many volumes of one pod are prepared side by side.
+	Volumes = 16
+	// LogEntry is how long one line of a log file may be; runtimes write 16 KiB and mark the
+	// rest as parts. What is longer is cut.
+	LogEntry = 256 << 10
+	// Output is how much is kept of what a probe or a hook says (the published 10 KiB), and
+	// Headers how many bytes of headers its answer may have.
+	Output  = 10 << 10
+	Headers = 1 << 20
+	// Messages is how many bytes the termination messages of a pod's containers have together
+	// in its status (the published 12 KiB).
+	Messages = 12 << 10
+	// Ports is how many of the ports that a container or its image claims to listen on are
+	// believed.
+	Ports = 64
+	// Credentials is how many credentials are tried for one pull.
+	Credentials = 32
+	// Links is how many files with several names are remembered while a directory is measured;
+	// beyond, each name counts.
+	Links = 1 << 20
 )

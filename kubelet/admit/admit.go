@@ -17,10 +17,6 @@ import (
 
 // Pod returns nil when the pod may start, else how it ends. here are the other pods that use the node.
 func Pod(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
-	if pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers {
-		// Running it in the host's user namespace would give it more than it asked for.
-		return reject("UserNamespaces", "pods with hostUsers: false are not supported yet by this kubelet")
-	}
 	if node == nil {
 		return nil
 	}

@@ -35,7 +35,6 @@ func TestPod(t *testing.T) {
 		"device":   {pod("x", "0", func(p *v1.Pod) { p.Spec.Containers[0].Resources.Requests["example.com/gpu"] = resource.MustParse("1") }), here, ""},
 		"selector": {pod("x", "0", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "hdd"} }), here, "NodeAffinity"},
 		"port":     {pod("x", "0", func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{HostPort: 80, Protocol: "TCP"}} }), here, "NodePorts"},
-		"users":    {pod("x", "0", func(p *v1.Pod) { p.Spec.HostUsers = new(false) }), here, "UserNamespaces"},
 	} {
 		got := Pod(c.pod, c.here, node)
 		if got == nil && c.reason != "" || got != nil && got.Reason != c.reason {

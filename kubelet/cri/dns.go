@@ -70,6 +70,35 @@ type DNS struct {
 
 // Config renders a pod's resolver by its policy.
 func (d DNS) Config(pod *v1.Pod) *runtimeapi.DNSConfig {
+	r := d.resolver(pod).limited()
+	return &runtimeapi.DNSConfig{Servers: r.Servers, Searches: r.Searches, Options: r.Options}
+}
+
+// Warning is something that a pod asked for and gets in part.
+type Warning struct{ Reason, Message string }
+
+// Warnings are what a pod's resolver lacks of what the pod asks for.
+func (d DNS) Warnings(pod *v1.Pod) (out []Warning) {
+	policy := pod.Spec.DNSPolicy
+	if len(d.Servers) == 0 && (policy == v1.DNSClusterFirst && !pod.Spec.HostNetwork || policy == v1.DNSClusterFirstWithHostNet) {
+		out = append(out, Warning{"MissingClusterDNS", fmt.Sprintf(
+			"pod: %q. kubelet does not have ClusterDNS IP configured and cannot create Pod using %q policy. Falling back to \"Default\" policy.", podRef(pod), policy)})
+	}
+	all := d.resolver(pod)
+	got := all.limited()
+	if len(got.Servers) < len(all.Servers) {
+		out = append(out, Warning{"DNSConfigForming",
+			"Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: " + strings.Join(got.Servers, " ")})
+	}
+	if len(got.Searches) < len(all.Searches) {
+		out = append(out, Warning{"DNSConfigForming",
+			"Search Line limits were exceeded, some search paths have been omitted, the applied search line is: " + strings.Join(got.Searches, " ")})
+	}
+	return out
+}
+
+// resolver is a pod's resolver before its limits.
+func (d DNS) resolver(pod *v1.Pod) Resolver {
 	r := d.Host
 	switch policy := pod.Spec.DNSPolicy; {
 	case policy == v1.DNSNone:
@@ -81,8 +110,7 @@ func (d DNS) Config(pod *v1.Pod) *runtimeapi.DNSConfig {
 	if c := pod.Spec.DNSConfig; c != nil {
 		r = r.with(c)
 	}
-	r = r.limited()
-	return &runtimeapi.DNSConfig{Servers: r.Servers, Searches: r.Searches, Options: r.Options}
+	return r
 }
 
 func (d DNS) cluster(ns string) Resolver {

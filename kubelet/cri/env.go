@@ -11,25 +11,29 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/downward"
 )
 
 // EnvSource is where a container's environment comes from besides its spec.
 type EnvSource struct {
-	ConfigMap   func(name string) (*v1.ConfigMap, error) // nil, nil when there is none
-	Secret      func(name string) (*v1.Secret, error)
+	ConfigMap func(name string) (*v1.ConfigMap, error) // nil, nil when there is none
+	Secret    func(name string) (*v1.Secret, error)
+	// File reads a file of a volume; an error that is fs.ErrNotExist where there is none.
+	File        func(volume, path string) ([]byte, error)
 	Services    []*v1.Service // of the pod's namespace, and the API server's own
 	Allocatable v1.ResourceList
 }
 
 // Env renders a container's environment in order: services, envFrom, env. pod carries its addresses in its status.
-// The map is what $(VAR) in commands refers to.
+// The map is what $(VAR) in commands refers to. What the environment becomes is bounded while it is made.
 func Env(pod *v1.Pod, c *v1.Container, src EnvSource) ([]*runtimeapi.KeyValue, map[string]string, error) {
 	vars := map[string]string{}
 	links := pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks
 	services := serviceEnv(pod.Namespace, src.Services, links)
+	room := newRoom(bounds.Environment)
 	for _, from := range c.EnvFrom {
-		if err := envFrom(vars, from, src); err != nil {
+		if err := envFrom(vars, from, src, room); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -41,7 +45,7 @@ func Env(pod *v1.Pod, c *v1.Container, src EnvSource) ([]*runtimeapi.KeyValue, m
 			}
 			v, ok := services[name]
 			return v, ok
-		})
+		}, room)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -70,7 +74,7 @@ func Env(pod *v1.Pod, c *v1.Container, src EnvSource) ([]*runtimeapi.KeyValue, m
 	return out, vars, nil
 }
 
-func envFrom(vars map[string]string, from v1.EnvFromSource, src EnvSource) error {
+func envFrom(vars map[string]string, from v1.EnvFromSource, src EnvSource, room *room) error {
 	switch {
 	case from.ConfigMapRef != nil:
 		cm, err := src.ConfigMap(from.ConfigMapRef.Name)
@@ -81,6 +85,9 @@ func envFrom(vars map[string]string, from v1.EnvFromSource, src EnvSource) error
 			return missing("configmap", from.ConfigMapRef.Name, from.ConfigMapRef.Optional)
 		}
 		for k, v := range cm.Data {
+			if err := room.entry(from.Prefix+k, len(v)); err != nil {
+				return err
+			}
 			vars[from.Prefix+k] = v
 		}
 	case from.SecretRef != nil:
@@ -92,6 +99,9 @@ func envFrom(vars map[string]string, from v1.EnvFromSource, src EnvSource) error
 			return missing("secret", from.SecretRef.Name, from.SecretRef.Optional)
 		}
 		for k, v := range s.Data {
+			if err := room.entry(from.Prefix+k, len(v)); err != nil {
+				return err
+			}
 			vars[from.Prefix+k] = string(v)
 		}
 	}
@@ -105,11 +115,27 @@ func missing(kind, name string, optional *bool) error {
 	return fmt.Errorf("%s %q not found", kind, name)
 }
 
-func envValue(pod *v1.Pod, c *v1.Container, e v1.EnvVar, src EnvSource, lookup func(string) (string, bool)) (string, bool, error) {
-	from := e.ValueFrom
-	switch {
-	case e.Value != "" || from == nil:
-		return Expand(e.Value, lookup), true, nil
+// envValue is the value of one variable; false where it is optional and there is none.
+func envValue(pod *v1.Pod, c *v1.Container, e v1.EnvVar, src EnvSource, lookup func(string) (string, bool), room *room) (string, bool, error) {
+	if e.Value != "" || e.ValueFrom == nil {
+		if err := room.entry(e.Name, 0); err != nil {
+			return "", false, err
+		}
+		v, err := room.expand(e.Value, lookup)
+		if err != nil {
+			return "", false, fmt.Errorf("environment variable %q: %w", e.Name, err)
+		}
+		return v, true, nil
+	}
+	v, ok, err := envFromSource(pod, c, e, src)
+	if err == nil && ok {
+		err = room.entry(e.Name, len(v))
+	}
+	return v, ok, err
+}
+
+func envFromSource(pod *v1.Pod, c *v1.Container, e v1.EnvVar, src EnvSource) (string, bool, error) {
+	switch from := e.ValueFrom; {
 	case from.FieldRef != nil:
 		v, err := downward.Field(pod, from.FieldRef.FieldPath)
 		return v, true, err
@@ -120,6 +146,8 @@ func envValue(pod *v1.Pod, c *v1.Container, e v1.EnvVar, src EnvSource, lookup f
 		return configMapKey(pod.Namespace, from.ConfigMapKeyRef, src)
 	case from.SecretKeyRef != nil:
 		return secretKey(pod.Namespace, from.SecretKeyRef, src)
+	case from.FileKeyRef != nil:
+		return fileKey(from.FileKeyRef, src)
 	}
 	return "", false, fmt.Errorf("environment variable %q: the source is not supported", e.Name)
 }
@@ -156,40 +184,6 @@ func secretKey(ns string, ref *v1.SecretKeySelector, src EnvSource) (string, boo
 		return "", false, nil
 	}
 	return "", false, fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, ns, ref.Name)
-}
-
-// Expand replaces $(NAME) by what lookup knows and leaves it alone otherwise; $$ stands for one $.
-func Expand(s string, lookup func(string) (string, bool)) string {
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(s, '$')
-		if i < 0 || i+1 == len(s) {
-			b.WriteString(s)
-			return b.String()
-		}
-		b.WriteString(s[:i])
-		switch rest := s[i+1:]; rest[0] {
-		case '$':
-			b.WriteByte('$')
-			s = rest[1:]
-		case '(':
-			end := strings.IndexByte(rest, ')')
-			if end < 0 {
-				b.WriteString("$(")
-				s = rest[1:]
-				continue
-			}
-			if v, ok := lookup(rest[1:end]); ok {
-				b.WriteString(v)
-			} else {
-				b.WriteString("$" + rest[:end+1])
-			}
-			s = rest[end+1:]
-		default:
-			b.WriteString("$" + rest[:1])
-			s = rest[1:]
-		}
-	}
 }
 
 // serviceEnv renders the variables of services that have a cluster address. Without links only the API server's remain.

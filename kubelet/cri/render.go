@@ -6,6 +6,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // Renderer turns pods into runtime configurations for one node. It has no state.
@@ -19,6 +21,8 @@ type Renderer struct {
 	MemoryCapacity int64
 	UnifiedCgroups bool
 	CgroupParent   func(*v1.Pod) string
+	// UserNS is the user namespace of a pod that wants one of its own, else nil.
+	UserNS func(*v1.Pod) *runtimeapi.UserNamespace
 }
 
 // Sandbox renders the sandbox of a pod.
@@ -96,7 +100,7 @@ func isInit(pod *v1.Pod, name string) bool {
 
 func (r *Renderer) sandboxLinux(pod *v1.Pod) *runtimeapi.LinuxPodSandboxConfig {
 	sec := &runtimeapi.LinuxSandboxSecurityContext{
-		NamespaceOptions: Namespaces(pod, ""),
+		NamespaceOptions: r.namespaces(pod, ""),
 		Seccomp:          r.sandboxSeccomp(),
 		SelinuxOptions:   selinux(pod, nil),
 	}
@@ -136,20 +140,21 @@ type ContainerInput struct {
 	TargetID    string // of an ephemeral container
 }
 
-// Container renders one container.
-func (r *Renderer) Container(pod *v1.Pod, c *v1.Container, in ContainerInput) *runtimeapi.ContainerConfig {
-	expand := func(list []string) []string {
-		out := make([]string, len(list))
-		for i, s := range list {
-			out[i] = Expand(s, func(name string) (string, bool) { v, ok := in.Vars[name]; return v, ok })
-		}
-		return out
+// Container renders one container. What it asks for and cannot have is an error.
+func (r *Renderer) Container(pod *v1.Pod, c *v1.Container, in ContainerInput) (*runtimeapi.ContainerConfig, error) {
+	security, err := r.containerSecurity(pod, c, in)
+	if err != nil {
+		return nil, err
+	}
+	command, args, err := commandLine(c, in)
+	if err != nil {
+		return nil, err
 	}
 	return &runtimeapi.ContainerConfig{
 		Metadata:    &runtimeapi.ContainerMetadata{Name: c.Name, Attempt: in.Attempt},
 		Image:       &runtimeapi.ImageSpec{Image: in.ImageRef, UserSpecifiedImage: c.Image},
-		Command:     expand(c.Command),
-		Args:        expand(c.Args),
+		Command:     command,
+		Args:        args,
 		WorkingDir:  c.WorkingDir,
 		Envs:        in.Env,
 		Mounts:      in.Mounts,
@@ -162,9 +167,37 @@ func (r *Renderer) Container(pod *v1.Pod, c *v1.Container, in ContainerInput) *r
 		StopSignal:  StopSignal(c),
 		Linux: &runtimeapi.LinuxContainerConfig{
 			Resources:       r.containerResources(pod, c),
-			SecurityContext: r.containerSecurity(pod, c, in),
+			SecurityContext: security,
 		},
+	}, nil
+}
+
+// commandLine expands what the container is started with. It shares the kernel's room with the environment.
+func commandLine(c *v1.Container, in ContainerInput) (command, args []string, err error) {
+	room := newRoom(bounds.Environment)
+	for _, e := range in.Env {
+		if err := room.take(len(e.Key) + len(e.Value) + 2); err != nil {
+			return nil, nil, err
+		}
 	}
+	expand := func(list []string) []string {
+		out := make([]string, 0, len(list))
+		for _, s := range list {
+			if err == nil {
+				s, err = room.expand(s, func(name string) (string, bool) { v, ok := in.Vars[name]; return v, ok })
+			}
+			if err == nil {
+				err = room.take(1)
+			}
+			out = append(out, s)
+		}
+		return out
+	}
+	command, args = expand(c.Command), expand(c.Args)
+	if err != nil {
+		return nil, nil, fmt.Errorf("command and args: %w", err)
+	}
+	return command, args, nil
 }
 
 func containerAnnotations(pod *v1.Pod, c *v1.Container, in ContainerInput) map[string]string {

@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -52,6 +53,38 @@ func TestDNS(t *testing.T) {
 		b.WriteString("\n  " + strings.Join(got.Servers, " ") + "\n  " + strings.Join(got.Searches, " ") + "\n  " + strings.Join(got.Options, " ") + "\n")
 	}
 	golden(t, "dns", b.String())
+}
+
+// TestDNSWarnings: what a resolver cannot have is told.
+func TestDNSWarnings(t *testing.T) {
+	many := &v1.PodDNSConfig{Nameservers: []string{"1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"}}
+	for i := range 40 {
+		many.Searches = append(many.Searches, fmt.Sprintf("s%d.example", i))
+	}
+	cluster := DNS{Servers: []string{"10.0.0.10"}, Domain: "cluster.local"}
+	for _, c := range []struct {
+		dns  DNS
+		spec v1.PodSpec
+		want []string
+	}{
+		{cluster, v1.PodSpec{DNSPolicy: v1.DNSClusterFirst}, nil},
+		{DNS{}, v1.PodSpec{DNSPolicy: v1.DNSDefault}, nil},
+		{DNS{}, v1.PodSpec{DNSPolicy: v1.DNSClusterFirst, HostNetwork: true}, nil},
+		{DNS{}, v1.PodSpec{DNSPolicy: v1.DNSClusterFirst}, []string{"MissingClusterDNS pod: \"p_ns(u)\"."}},
+		{DNS{}, v1.PodSpec{DNSPolicy: v1.DNSClusterFirstWithHostNet, HostNetwork: true}, []string{"MissingClusterDNS pod: \"p_ns(u)\"."}},
+		{cluster, v1.PodSpec{DNSPolicy: v1.DNSNone, DNSConfig: many}, []string{
+			"DNSConfigForming Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1.1.1.1 2.2.2.2 3.3.3.3",
+			"DNSConfigForming Search Line limits were exceeded, some search paths have been omitted, the applied search line is: s0.example"}},
+	} {
+		got := c.dns.Warnings(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns", UID: "u"}, Spec: c.spec})
+		ok := len(got) == len(c.want)
+		for i := range min(len(got), len(c.want)) {
+			ok = ok && strings.HasPrefix(got[i].Reason+" "+got[i].Message, c.want[i])
+		}
+		if !ok {
+			t.Errorf("%v: %q, want %q", c.spec.DNSPolicy, got, c.want)
+		}
+	}
 }
 
 func TestHosts(t *testing.T) {

@@ -1,7 +1,6 @@
 package cri
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,9 +18,12 @@ func readonlyPaths() []string {
 	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 }
 
-// Namespaces renders which namespaces a pod's containers share.
-func Namespaces(pod *v1.Pod, targetID string) *runtimeapi.NamespaceOption {
+// namespaces renders which namespaces a pod's containers share.
+func (r *Renderer) namespaces(pod *v1.Pod, targetID string) *runtimeapi.NamespaceOption {
 	n := &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_CONTAINER}
+	if r.UserNS != nil {
+		n.UsernsOptions = r.UserNS(pod)
+	}
 	if pod.Spec.HostNetwork {
 		n.Network = runtimeapi.NamespaceMode_NODE
 	}
@@ -37,44 +39,6 @@ func Namespaces(pod *v1.Pod, targetID string) *runtimeapi.NamespaceOption {
 		n.Pid, n.TargetId = runtimeapi.NamespaceMode_TARGET, targetID
 	}
 	return n
-}
-
-// ImageUser is the user that an image's own configuration names.
-type ImageUser struct {
-	UID      *int64
-	Username string
-}
-
-// CheckNonRoot refuses a container that promised not to run as root and would.
-func CheckNonRoot(pod *v1.Pod, c *v1.Container, user ImageUser) error {
-	nonRoot, uid := effectiveNonRoot(pod, c), effectiveUser(pod, c)
-	if nonRoot == nil || !*nonRoot {
-		return nil
-	}
-	switch {
-	case uid != nil && *uid == 0:
-		return fmt.Errorf("container's runAsUser breaks non-root policy (pod: %q, container: %s)", podRef(pod), c.Name)
-	case uid != nil:
-		return nil
-	case user.UID != nil && *user.UID == 0:
-		return fmt.Errorf("container has runAsNonRoot and image will run as root (pod: %q, container: %s)", podRef(pod), c.Name)
-	case user.UID == nil && user.Username != "":
-		return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root (pod: %q, container: %s)",
-			user.Username, podRef(pod), c.Name)
-	}
-	return nil
-}
-
-func podRef(pod *v1.Pod) string { return fmt.Sprintf("%s_%s(%s)", pod.Name, pod.Namespace, pod.UID) }
-
-func effectiveNonRoot(pod *v1.Pod, c *v1.Container) *bool {
-	if s := c.SecurityContext; s != nil && s.RunAsNonRoot != nil {
-		return s.RunAsNonRoot
-	}
-	if s := pod.Spec.SecurityContext; s != nil {
-		return s.RunAsNonRoot
-	}
-	return nil
 }
 
 func effectiveUser(pod *v1.Pod, c *v1.Container) *int64 {
@@ -109,39 +73,48 @@ func Privileged(c *v1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
-func (r *Renderer) containerSecurity(pod *v1.Pod, c *v1.Container, in ContainerInput) *runtimeapi.LinuxContainerSecurityContext {
+func (r *Renderer) containerSecurity(pod *v1.Pod, c *v1.Container, in ContainerInput) (*runtimeapi.LinuxContainerSecurityContext, error) {
+	seccomp, err := r.seccomp(pod, c)
+	if err != nil {
+		return nil, err
+	}
+	armor, err := apparmor(pod, c)
+	if err != nil {
+		return nil, err
+	}
 	out := &runtimeapi.LinuxContainerSecurityContext{
-		NamespaceOptions: Namespaces(pod, in.TargetID),
+		NamespaceOptions: r.namespaces(pod, in.TargetID),
 		Privileged:       Privileged(c),
 		RunAsGroup:       int64Value(effectiveGroup(pod, c)),
 		MaskedPaths:      maskedPaths(),
 		ReadonlyPaths:    readonlyPaths(),
-		Seccomp:          r.seccomp(pod, c),
+		Seccomp:          seccomp,
+		Apparmor:         armor,
+		SelinuxOptions:   selinux(pod, c.SecurityContext),
 	}
 	out.SupplementalGroups, out.SupplementalGroupsPolicy = podGroups(pod)
+	user := in.User.effective()
 	switch uid := effectiveUser(pod, c); {
 	case uid != nil:
 		out.RunAsUser = int64Value(uid)
-	case in.User.UID != nil:
-		out.RunAsUser = int64Value(in.User.UID)
+	case user.UID != nil:
+		out.RunAsUser = int64Value(user.UID)
 	default:
-		out.RunAsUsername = in.User.Username
+		out.RunAsUsername = user.Username
 	}
-	out.Apparmor = apparmor(pod, c)
 	s := c.SecurityContext
 	if s == nil {
-		return out
+		return out, nil
 	}
 	out.ReadonlyRootfs = s.ReadOnlyRootFilesystem != nil && *s.ReadOnlyRootFilesystem
 	out.NoNewPrivs = s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation
-	out.SelinuxOptions = selinux(pod, s)
 	if s.ProcMount != nil && *s.ProcMount == v1.UnmaskedProcMount {
 		out.MaskedPaths, out.ReadonlyPaths = []string{}, []string{}
 	}
 	if s.Capabilities != nil {
 		out.Capabilities = &runtimeapi.Capability{AddCapabilities: caps(s.Capabilities.Add), DropCapabilities: caps(s.Capabilities.Drop)}
 	}
-	return out
+	return out, nil
 }
 
 func caps(in []v1.Capability) []string {
@@ -179,64 +152,6 @@ func podGroups(pod *v1.Pod) ([]int64, runtimeapi.SupplementalGroupsPolicy) {
 		return groups, runtimeapi.SupplementalGroupsPolicy_Strict
 	}
 	return groups, runtimeapi.SupplementalGroupsPolicy_Merge
-}
-
-func (r *Renderer) seccomp(pod *v1.Pod, c *v1.Container) *runtimeapi.SecurityProfile {
-	var p *v1.SeccompProfile
-	if s := pod.Spec.SecurityContext; s != nil {
-		p = s.SeccompProfile
-	}
-	if c != nil && c.SecurityContext != nil && c.SecurityContext.SeccompProfile != nil {
-		p = c.SecurityContext.SeccompProfile
-	}
-	if p == nil {
-		if r.SeccompDefault {
-			return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
-		}
-		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
-	}
-	switch p.Type {
-	case v1.SeccompProfileTypeUnconfined:
-		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
-	case v1.SeccompProfileTypeLocalhost:
-		file := ""
-		if p.LocalhostProfile != nil {
-			file = r.SeccompRoot + "/" + *p.LocalhostProfile
-		}
-		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost, LocalhostRef: file}
-	}
-	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
-}
-
-func (r *Renderer) sandboxSeccomp() *runtimeapi.SecurityProfile {
-	if r.SandboxSeccomp == "" {
-		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
-	}
-	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost, LocalhostRef: r.SandboxSeccomp}
-}
-
-func apparmor(pod *v1.Pod, c *v1.Container) *runtimeapi.SecurityProfile {
-	var p *v1.AppArmorProfile
-	if s := pod.Spec.SecurityContext; s != nil {
-		p = s.AppArmorProfile
-	}
-	if c.SecurityContext != nil && c.SecurityContext.AppArmorProfile != nil {
-		p = c.SecurityContext.AppArmorProfile
-	}
-	if p == nil {
-		return nil
-	}
-	switch p.Type {
-	case v1.AppArmorProfileTypeUnconfined:
-		return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
-	case v1.AppArmorProfileTypeLocalhost:
-		out := &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost}
-		if p.LocalhostProfile != nil {
-			out.LocalhostRef = *p.LocalhostProfile
-		}
-		return out
-	}
-	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
 }
 
 // StopSignal is the signal that a container asked to be stopped with.

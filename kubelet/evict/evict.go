@@ -1,18 +1,25 @@
 // Package evict ends pods that take more of the node's disk than they said they would.
 //
-//	pods with a limit on an emptyDir ──every ten seconds──▶ Usage of each directory ──over──▶ Evict
+//	pods with a limit ──every ten seconds──▶ measure ──Use──▶ Verdict (pure) ──over──▶ Evict
+//	  emptyDir sizeLimit                       directories of volumes and logs,
+//	  ephemeral-storage of containers          containers' writable layers
 //
-// While no pod has such a limit nothing is done at all. Directories in memory are not looked at: the kernel holds
-// them to their size.
+// While no pod has a limit nothing is done at all. Directories in memory are not looked at: the kernel holds
+// them to their size. What cannot be measured because a container made it so counts as too much.
 package evict
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"math"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
+
+	"hyperkube/internal/trouble"
 )
 
 const (
@@ -30,11 +37,18 @@ type Guard struct {
 	Pods func() []*v1.Pod
 	// Dir is where an emptyDir volume lies.
 	Dir func(pod *v1.Pod, volume string) string
+	// Logs is where the logs of a container lie.
+	Logs func(pod *v1.Pod, container string) string
+	// Layers begins a look at writable layers; the function it returns is what a container of a pod has in its own.
+	Layers func(ctx context.Context) func(pod *v1.Pod, container string) (int64, error)
 	// Evict ends a pod; it is asked again as long as the pod is listed.
 	Evict func(pod *v1.Pod, message string)
 	Log   *slog.Logger
+	// Failures counts what could not be measured; may be nil.
+	Failures *prometheus.CounterVec
 
-	poke chan struct{}
+	poke   chan struct{}
+	teller *trouble.Teller // of Run's goroutine
 }
 
 // New returns a guard; its fields are set before Run.
@@ -72,21 +86,67 @@ func (g *Guard) Run(ctx context.Context) error {
 	}
 }
 
-// look measures every limited directory and tells whether there are any.
+// look measures every pod that has a limit and tells whether there are any.
 func (g *Guard) look(ctx context.Context) (any bool) {
+	var layers func(*v1.Pod, string) (int64, error)
 	for _, pod := range g.Pods() {
-		for name, limit := range Limits(pod) {
-			any = true
-			used, err := Usage(ctx, g.Dir(pod, name))
-			if err != nil {
-				g.Log.Debug("measuring a volume", "pod", pod.Namespace+"/"+pod.Name, "volume", name, "err", err)
-				continue
-			}
-			if used > limit.Value() {
-				g.Evict(pod, fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", name, limit.String()))
-				break
-			}
+		volumes, containers := Limits(pod), limitsStorage(pod)
+		if len(volumes) == 0 && !containers {
+			continue
+		}
+		any = true
+		if containers && layers == nil {
+			layers = g.Layers(ctx)
+		}
+		if message := Verdict(pod, g.measure(ctx, pod, containers, layers)); message != "" && ctx.Err() == nil {
+			g.Evict(pod, message)
 		}
 	}
 	return any
+}
+
+// measure finds out what a pod uses: its limited directories, or everything when its containers have limits.
+func (g *Guard) measure(ctx context.Context, pod *v1.Pod, all bool, layers func(*v1.Pod, string) (int64, error)) Use {
+	use := Use{Volumes: map[string]int64{}, Containers: map[string]int64{}}
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if e := v.EmptyDir; e == nil || e.Medium != v1.StorageMediumDefault || !all && e.SizeLimit == nil {
+			continue
+		}
+		n, err := Usage(ctx, g.Dir(pod, v.Name))
+		use.Volumes[v.Name] = g.counted(pod, "volume "+v.Name, n, err)
+	}
+	if !all {
+		return use
+	}
+	for _, c := range everyContainer(pod) {
+		logs, err := Usage(ctx, g.Logs(pod, c.Name))
+		use.Containers[c.Name] = g.counted(pod, "logs of "+c.Name, logs, err)
+		layer, err := layers(pod, c.Name)
+		use.Containers[c.Name] = plus(use.Containers[c.Name], g.counted(pod, "layer of "+c.Name, layer, err))
+	}
+	return use
+}
+
+// counted is n, nothing where nothing is there yet, and more than any limit where it is too much to be measured.
+func (g *Guard) counted(pod *v1.Pod, what string, n int64, err error) int64 {
+	switch {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return n
+	case errors.Is(err, errTooMuch):
+		return math.MaxInt64
+	}
+	if g.teller == nil {
+		g.teller = trouble.New(g.Log, g.Failures, "measuring what pods take of the disk")
+	}
+	g.teller.Failed(err, "pod", pod.Namespace+"/"+pod.Name, "what", what)
+	return n
+}
+
+// plus adds without going over the top.
+func plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

@@ -3,75 +3,113 @@ package evict
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"path/filepath"
-	"syscall"
+	"fmt"
+	"io"
+	"os"
 
-	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
+	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/bounds"
 )
 
-// Limits are the limits of a pod's directories on disk, by the volume's name.
-func Limits(pod *v1.Pod) map[string]*resource.Quantity {
-	var out map[string]*resource.Quantity
-	for i := range pod.Spec.Volumes {
-		e := pod.Spec.Volumes[i].EmptyDir
-		if e == nil || e.Medium != v1.StorageMediumDefault || e.SizeLimit == nil || e.SizeLimit.Sign() <= 0 {
-			continue
-		}
-		if out == nil {
-			out = map[string]*resource.Quantity{}
-		}
-		out[pod.Spec.Volumes[i].Name] = e.SizeLimit
-	}
-	return out
+// errTooMuch is a tree that is too deep to be measured.
+var errTooMuch = errors.New("too deep to be measured")
+
+// batch is how many names of a directory are held at once, however many there are.
+const batch = 512
+
+type inode struct{ dev, ino uint64 }
+
+// walk measures one tree. Every directory is opened in its parent, so that no path can be too long, no link leads
+// out, and nothing that is renamed meanwhile leads astray.
+type walk struct {
+	ctx   context.Context
+	dev   uint64
+	total int64
+	seen  map[inode]bool // files with several names
 }
 
 // Usage is what a directory takes on its disk, as du counts: blocks, each file once however many names it has, and
 // nothing of other file systems below it.
 func Usage(ctx context.Context, dir string) (int64, error) {
-	type inode struct{ dev, ino uint64 }
-	var (
-		total int64
-		seen  = map[inode]bool{}
-		dev   uint64
-	)
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		var info fs.FileInfo
-		if err == nil {
-			info, err = d.Info()
-		}
-		if errors.Is(err, fs.ErrNotExist) && path != dir {
-			return nil // removed while we walk
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	w := &walk{ctx: ctx, seen: map[inode]bool{}}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	w.dev = uint64(st.Dev)
+	w.count(&st)
+	err = w.directory(fd, 0)
+	return w.total, err
+}
+
+// directory counts what is in the open directory, which it closes.
+func (w *walk) directory(fd, depth int) error {
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close()
+	if depth > bounds.PathElements {
+		return errTooMuch
+	}
+	for {
+		names, err := f.Readdirnames(batch)
+		if err == io.EOF {
+			return nil
 		}
 		if err != nil {
+			return gone(err)
+		}
+		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return nil
-		}
-		if path == dir {
-			dev = st.Dev
-		}
-		if st.Dev != dev {
-			if d.IsDir() {
-				return filepath.SkipDir
+		for _, name := range names {
+			if err := w.entry(fd, name, depth); err != nil {
+				return err
 			}
-			return nil
 		}
-		if st.Nlink > 1 && !d.IsDir() {
-			at := inode{st.Dev, st.Ino}
-			if seen[at] {
-				return nil
-			}
-			seen[at] = true
-		}
-		total += st.Blocks * 512
+	}
+}
+
+func (w *walk) entry(dir int, name string, depth int) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return gone(err)
+	}
+	if uint64(st.Dev) != w.dev {
 		return nil
-	})
-	return total, err
+	}
+	w.count(&st)
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return gone(err)
+	}
+	return w.directory(fd, depth+1)
+}
+
+func (w *walk) count(st *unix.Stat_t) {
+	if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		at := inode{uint64(st.Dev), st.Ino}
+		if w.seen[at] {
+			return
+		}
+		if len(w.seen) < bounds.Links { // beyond, every name counts
+			w.seen[at] = true
+		}
+	}
+	w.total += st.Blocks * 512
+}
+
+// gone is nil for what was removed, or became something else, while we walk.
+func gone(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	return err
 }

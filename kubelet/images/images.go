@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/cri"
 )
 
@@ -137,7 +139,7 @@ func exposed(info string) []int32 {
 		}
 	}
 	slices.Sort(out)
-	return out
+	return out[:min(len(out), bounds.Ports)]
 }
 
 func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name string, tell Tell) (Image, error) {
@@ -149,7 +151,7 @@ func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name st
 	}
 	defer release()
 	began := time.Now()
-	if err := p.try(ctx, pod, name); err != nil {
+	if err := p.try(ctx, pod, name, tell); err != nil {
 		msg := fmt.Sprintf("Failed to pull image %q: %v", c.Image, err)
 		tell(v1.EventTypeWarning, "Failed", msg)
 		return Image{}, &Error{ErrImagePull, fmt.Sprintf("failed to pull image %q: %v", c.Image, err)}
@@ -159,7 +161,9 @@ func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name st
 		err = fmt.Errorf("image is not there after the pull")
 	}
 	if err != nil {
-		return Image{}, &Error{ErrImageInspect, fmt.Sprintf("Failed to inspect image %q: %v", c.Image, err)}
+		msg := fmt.Sprintf("Failed to inspect image %q: %v", c.Image, err)
+		tell(v1.EventTypeWarning, "InspectFailed", msg)
+		return Image{}, &Error{ErrImageInspect, msg}
 	}
 	tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %v (%v including waiting). Image size: %d bytes.", c.Image,
 		time.Since(began).Truncate(time.Millisecond), time.Since(asked).Truncate(time.Millisecond), img.Image.Size))
@@ -198,8 +202,8 @@ func (p *Puller) acquire(ctx context.Context, name string) (func(), error) {
 	}
 }
 
-func (p *Puller) try(ctx context.Context, pod *v1.Pod, name string) error {
-	auths := p.auths(ctx, pod, name)
+func (p *Puller) try(ctx context.Context, pod *v1.Pod, name string, tell Tell) error {
+	auths := p.auths(ctx, pod, name, tell)
 	if len(auths) == 0 {
 		auths = []*runtimeapi.AuthConfig{nil}
 	}
@@ -225,18 +229,26 @@ type dockerAuth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-func (p *Puller) auths(ctx context.Context, pod *v1.Pod, name string) []*runtimeapi.AuthConfig {
-	var out []*runtimeapi.AuthConfig
+// auths are the credentials for an image among a pod's pull secrets, each tried in turn. Secrets that are not there are
+// told, and no reason not to try.
+func (p *Puller) auths(ctx context.Context, pod *v1.Pod, name string, tell Tell) (out []*runtimeapi.AuthConfig) {
+	var missing []string
 	for _, ref := range pod.Spec.ImagePullSecrets {
 		s, err := p.secrets(ctx, pod.Namespace, ref.Name)
 		if err != nil || s == nil {
-			continue // a pull secret that is missing is no reason not to try
+			missing = append(missing, ref.Name)
+			continue
 		}
-		for registry, a := range parseSecret(s) {
-			if Matches(registry, name) {
-				out = append(out, a.config())
+		auths := parseSecret(s)
+		for _, registry := range slices.Sorted(maps.Keys(auths)) {
+			if Matches(registry, name) && len(out) < bounds.Credentials {
+				out = append(out, auths[registry].config())
 			}
 		}
+	}
+	if len(missing) > 0 {
+		tell(v1.EventTypeWarning, "FailedToRetrieveImagePullSecret",
+			fmt.Sprintf("Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", strings.Join(missing[:min(len(missing), bounds.Credentials)], ", ")))
 	}
 	return out
 }

@@ -44,7 +44,7 @@ func (r Runner) exec(ctx context.Context, cmd []string, t probe.Target) error {
 		return fmt.Errorf("exec hook %v: %w", cmd, err)
 	}
 	if resp.ExitCode != 0 {
-		return fmt.Errorf("command %v exited with %d: %s%s", cmd, resp.ExitCode, resp.Stdout, resp.Stderr)
+		return fmt.Errorf("command %.1000q exited with %d: %s", cmd, resp.ExitCode, probe.Output(resp))
 	}
 	return nil
 }

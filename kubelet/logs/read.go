@@ -2,7 +2,6 @@ package logs
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"hyperkube/internal/bounds"
 )
 
 // Options is what a reader may ask for.
@@ -115,12 +116,16 @@ func begin(f *os.File, path string, o Options, out *printer) error {
 
 // tailOlder writes the lines that the newest file lacks from the rotated file before it.
 func tailOlder(f *os.File, older []string, want int64, out *printer) error {
-	data, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<62))
-	if err != nil {
-		return fmt.Errorf("reading log: %w", err)
-	}
 	missing := want
-	for line := range bytes.Lines(data) {
+	all := &lines{r: bufio.NewReaderSize(io.NewSectionReader(f, 0, 1<<62), block)}
+	for {
+		line, err := all.next(true)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("reading log: %w", err)
+		}
 		if e, err := Parse(line); err == nil && !e.Partial {
 			missing--
 		}
@@ -178,21 +183,34 @@ func copyFile(path string, out *printer) error {
 	return copyLines(context.Background(), &lines{r: bufio.NewReaderSize(r, block)}, out, true)
 }
 
-// lines reads whole lines; the begin of a line that is still being written is kept for the next read.
+// lines reads whole lines; the begin of a line that is still being written is kept for the next read. Of a line that
+// is longer than any runtime writes, only the begin is kept.
 type lines struct {
 	r    *bufio.Reader
 	rest []byte
+	cut  bool // the end of the line is passed over
 }
 
 func (l *lines) next(final bool) ([]byte, error) {
-	part, err := l.r.ReadBytes('\n')
-	l.rest = append(l.rest, part...)
-	if err == nil || (err == io.EOF && final && len(l.rest) > 0) {
-		line := l.rest
-		l.rest = nil
-		return line, nil
+	for {
+		part, err := l.r.ReadSlice('\n')
+		if room := bounds.LogEntry - len(l.rest); len(part) > room {
+			part, l.cut = part[:room], true
+		}
+		l.rest = append(l.rest, part...)
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if err == nil || err == io.EOF && final && len(l.rest) > 0 {
+			line := l.rest
+			if l.cut && err == nil {
+				line[len(line)-1] = '\n'
+			}
+			l.rest, l.cut = nil, false
+			return line, nil
+		}
+		return nil, err
 	}
-	return nil, err
 }
 
 func copyLines(ctx context.Context, l *lines, out *printer, final bool) error {

@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"hyperkube/internal/bounds"
 )
 
-const block = 64 << 10
+const (
+	block = 64 << 10
+	// lastBytes is how much of a file is read for its last lines.
+	lastBytes = 1 << 20
+)
 
 // Tail returns the text of the last lines of a file, at most limit bytes of it; empty when it cannot be read.
 func Tail(path string, lines int, limit int64) string {
@@ -20,7 +26,12 @@ func Tail(path string, lines int, limit int64) string {
 	if err != nil {
 		return ""
 	}
-	data, err := io.ReadAll(io.NewSectionReader(f, at, 1<<20))
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	at = max(at, info.Size()-lastBytes) // the end is what counts
+	data, err := io.ReadAll(io.NewSectionReader(f, at, lastBytes))
 	if err != nil {
 		return ""
 	}
@@ -75,6 +86,9 @@ func tailOffset(f *os.File, n int64) (int64, error) {
 				return pos + int64(start) + int64(len(line)), nil
 			}
 			buf = buf[:start]
+		}
+		if len(buf) > bounds.LogEntry { // no line of a runtime: nothing of it is kept
+			buf = buf[:0]
 		}
 	}
 	return 0, nil

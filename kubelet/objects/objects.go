@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kit"
 	"hyperkube/kubelet/volume"
 )
@@ -59,16 +61,26 @@ func New(ctx context.Context, src kit.Source, log *slog.Logger, onChange func(po
 	return &Cache{ctx: ctx, src: src, log: log, onChange: onChange, items: map[Key]*item{}}
 }
 
+// wanted is what a pod refers to, up to the number that is watched for one.
+func wanted(pod *v1.Pod) map[Key]bool {
+	cms, secrets := volume.Refs(pod)
+	want := map[Key]bool{}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		if len(want) < bounds.References {
+			want[Key{Secret, pod.Namespace, name}] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cms)) {
+		if len(want) < bounds.References {
+			want[Key{ConfigMap, pod.Namespace, name}] = true
+		}
+	}
+	return want
+}
+
 // Use declares what a pod refers to, replacing what it referred to before.
 func (c *Cache) Use(pod *v1.Pod) {
-	want := map[Key]bool{}
-	cms, secrets := volume.Refs(pod)
-	for name := range cms {
-		want[Key{ConfigMap, pod.Namespace, name}] = true
-	}
-	for name := range secrets {
-		want[Key{Secret, pod.Namespace, name}] = true
-	}
+	want := wanted(pod)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k := range want {
@@ -154,7 +166,7 @@ func (c *Cache) get(ctx context.Context, k Key) (kit.Object, error) {
 	it := c.items[k]
 	c.mu.Unlock()
 	if it == nil {
-		return nil, fmt.Errorf("%s %s/%s is not referred to by a pod of this node", k.Kind, k.Namespace, k.Name)
+		return nil, fmt.Errorf("%s %s/%s is not among the first %d config maps and secrets that a pod of this node refers to", k.Kind, k.Namespace, k.Name, bounds.References)
 	}
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // A container without probes counts as ready when it is started. A server that
@@ -33,7 +35,8 @@ func (w *Worker) listensOn(spec *v1.Container, mem Container) []int32 {
 	}
 	ports = append(ports, mem.Ports...)
 	slices.Sort(ports)
-	return slices.Compact(ports)
+	ports = slices.Compact(ports)
+	return ports[:min(len(ports), bounds.Ports)]
 }
 
 // awaitListening makes the container ready in time. The caller holds the lock.

@@ -75,7 +75,7 @@ func (w *Worker) later() {
 
 func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
 	_, rt, _ := w.snapshot()
-	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Told: w.told, Dead: rt.DeadSandboxes()}
+	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Told: w.told, Dead: rt.DeadSandboxes(), Tell: w.tellPod}
 	err := steps.SetUp(ctx, w.d.Pod, p)
 	if err != nil && ctx.Err() == nil {
 		w.tellSetUp(err)
@@ -113,6 +113,7 @@ func (w *Worker) tellSetUp(err error) {
 	var (
 		step *steps.Error
 		vol  *volume.Error
+		told *steps.Told
 	)
 	if errors.As(err, &step) {
 		if many, ok := step.Err.(interface{ Unwrap() []error }); ok {
@@ -123,6 +124,8 @@ func (w *Worker) tellSetUp(err error) {
 		}
 	}
 	switch {
+	case errors.As(err, &told):
+		w.tellPod(v1.EventTypeWarning, told.Reason, told.Error())
 	case errors.As(err, &vol):
 		w.tellPod(v1.EventTypeWarning, "FailedMount", vol.Error())
 	case step != nil && step.Step == "sandbox":

@@ -3,7 +3,9 @@ package podworker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +102,9 @@ func (w *Worker) sink(t probe.Target) probe.Sink {
 				w.tell(t.Container.Name)(v1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe failed: %s", typ, output))
 			}
 		},
+		Warned: func(typ probe.Type, output string) {
+			w.tell(t.Container.Name)(v1.EventTypeWarning, "ProbeWarning", fmt.Sprintf("%s probe warning: %s", typ, output))
+		},
 		Counted: func(typ probe.Type, r probe.Result, _ time.Duration) {
 			if w.d.Observe.Probe != nil {
 				w.d.Observe.Probe(t.Pod, t.Container.Name, typ, r)
@@ -150,8 +155,16 @@ func (w *Worker) lastWords(c *runtimeapi.ContainerStatus) string {
 	if text == "" && policy == v1.TerminationMessageFallbackToLogsOnError && c.ExitCode != 0 && c.LogPath != "" {
 		text = logs.Tail(c.LogPath, 80, 2048)
 	}
+	forgetWords(w.words, w.view.Runtime.Containers)
 	w.words[c.Id] = text
 	return text
+}
+
+// forgetWords drops the messages of containers that the runtime has forgotten: a pod may crash for years.
+func forgetWords(words map[string]string, have []*runtimeapi.ContainerStatus) {
+	maps.DeleteFunc(words, func(id, _ string) bool {
+		return !slices.ContainsFunc(have, func(c *runtimeapi.ContainerStatus) bool { return c.Id == id })
+	})
 }
 
 func readHead(path string, limit int) (string, error) {

@@ -21,12 +21,12 @@ import (
 	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/bounds"
 )
 
-const (
-	maxBody   = 10 << 10
-	userAgent = "kube-probe/1.37"
-)
+const userAgent = "kube-probe/1.37"
 
 func (p *Prober) check(ctx context.Context, t Target, spec *v1.Probe) (Result, string) {
 	timeout := time.Duration(max(spec.TimeoutSeconds, 1)) * time.Second
@@ -52,14 +52,17 @@ func (p *Prober) exec(ctx context.Context, id string, cmd []string, timeout time
 	default:
 		return Unknown, err.Error()
 	}
-	out := string(resp.Stdout) + string(resp.Stderr)
-	if len(out) > maxBody {
-		out = out[:maxBody]
-	}
+	out := Output(resp)
 	if resp.ExitCode != 0 {
 		return Failure, out
 	}
 	return Success, out
+}
+
+// Output is the begin of what a command said.
+func Output(r *runtimeapi.ExecSyncResponse) string {
+	out := string(r.Stdout[:min(len(r.Stdout), bounds.Output)])
+	return out + string(r.Stderr[:min(len(r.Stderr), bounds.Output-len(out))])
 }
 
 // Port resolves a port number or the name of one of the container's ports.
@@ -126,6 +129,8 @@ func HTTPClient(timeout time.Duration) *http.Client {
 			DisableKeepAlives:  true,
 			DisableCompression: true,
 			Proxy:              nil,
+
+			MaxResponseHeaderBytes: bounds.Headers,
 		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if req.URL.Hostname() != via[0].URL.Hostname() {
@@ -149,8 +154,11 @@ func httpGet(ctx context.Context, t Target, h *v1.HTTPGetAction, timeout time.Du
 		return Failure, err.Error()
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, bounds.Output))
+	switch {
+	case resp.StatusCode >= 300 && resp.StatusCode < 400: // to another host, where a probe does not go
+		return Warning, "Probe terminated redirects, Response body: " + string(body)
+	case resp.StatusCode >= 200 && resp.StatusCode < 300:
 		return Success, string(body)
 	}
 	return Failure, fmt.Sprintf("HTTP probe failed with statuscode: %d", resp.StatusCode)

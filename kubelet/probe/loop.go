@@ -24,6 +24,12 @@ func (p *Prober) loop(ctx context.Context, t Target, typ Type, spec *v1.Probe, s
 		if ctx.Err() != nil {
 			return false
 		}
+		if result == Warning {
+			if sink.Warned != nil {
+				sink.Warned(typ, output)
+			}
+			result = Success
+		}
 		if sink.Counted != nil {
 			sink.Counted(typ, result, time.Since(began))
 		}

@@ -29,11 +29,12 @@ const (
 // Result is what one check found.
 type Result int
 
-// Results. Unknown means that the check itself could not be made.
+// Results. Unknown means that the check itself could not be made, Warning a success that is not all it should be.
 const (
 	Unknown Result = iota
 	Success
 	Failure
+	Warning
 )
 
 // Target is one running container.
@@ -65,6 +66,8 @@ type Sink struct {
 	Changed func(Update)
 	// Failed is called for every failed check (unknown: the check could not be made).
 	Failed func(t Type, unknown bool, output string)
+	// Warned is called for every success with a warning; may be nil.
+	Warned func(t Type, output string)
 	// Counted is called for every check; may be nil.
 	Counted func(t Type, r Result, took time.Duration)
 }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -17,6 +18,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // script is an executor whose answers are a string: + success, - failure, ? error, T timeout.
@@ -94,6 +97,8 @@ func TestStartupGivesUp(t *testing.T) {
 func TestNetworkHandlers(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case r.URL.Path == "/away":
+			http.Redirect(w, r, "http://elsewhere.example/", http.StatusFound)
 		case r.URL.Path == "/bad":
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case r.Header.Get("User-Agent") != userAgent, r.Host != "other":
@@ -117,6 +122,7 @@ func TestNetworkHandlers(t *testing.T) {
 		text string
 	}{
 		{get("/"), Success, ""},
+		{get("/away"), Warning, "Probe terminated redirects, Response body: <a href=\"http://elsewhere.example/\">Found</a>.\n\n"},
 		{get("/bad"), Failure, "HTTP probe failed with statuscode: 503"},
 		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("web")}}}, Success, ""},
 		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(1)}}}, Failure, "dial tcp " + host + ":1: connect: connection refused"},
@@ -126,5 +132,45 @@ func TestNetworkHandlers(t *testing.T) {
 		if got != c.want || text != c.text {
 			t.Errorf("%v: %v %q", c.spec, got, text)
 		}
+	}
+}
+
+// TestOutputIsBounded: of what a command says the begin is kept, both streams together.
+func TestOutputIsBounded(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 1<<20)
+	for _, c := range []struct {
+		out, err []byte
+		want     int
+	}{{nil, nil, 0}, {[]byte("a"), []byte("b"), 2}, {long, long, bounds.Output}, {nil, long, bounds.Output}, {long[:bounds.Output-1], []byte("ab"), bounds.Output}} {
+		if got := Output(&runtimeapi.ExecSyncResponse{Stdout: c.out, Stderr: c.err}); len(got) != c.want {
+			t.Errorf("%d bytes, want %d", len(got), c.want)
+		}
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X", string(bytes.Repeat(long, 3)))
+	}))
+	defer srv.Close()
+	if resp, err := HTTPClient(10 * time.Second).Get(srv.URL); err == nil {
+		resp.Body.Close()
+		t.Error("3 MiB of headers are taken")
+	}
+}
+
+// TestWarningsAreSuccesses: a redirect to another host is told, and counts as success.
+func TestWarningsAreSuccesses(t *testing.T) {
+	srv := httptest.NewServer(http.RedirectHandler("http://elsewhere.example/", http.StatusFound))
+	defer srv.Close()
+	host, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	spec := &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/", Port: intstr.Parse(port)}}, SuccessThreshold: 1}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	warned, ok := 0, false
+	(&Prober{}).Run(ctx, Target{PodIP: host, ID: "id", Container: &v1.Container{ReadinessProbe: spec}}, Sink{
+		Changed: func(u Update) { ok = u.OK; cancel() },
+		Failed:  func(Type, bool, string) { t.Error("a redirect failed") },
+		Warned:  func(typ Type, _ string) { warned++ },
+	})
+	if !ok || warned != 1 {
+		t.Errorf("ready %v after %d warnings", ok, warned)
 	}
 }

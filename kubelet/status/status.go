@@ -89,6 +89,7 @@ func Compute(in Input) v1.PodStatus {
 		s.Phase = phase(in, s)
 	}
 	s.Conditions = conditions(in, s)
+	limitMessages(&s)
 	return s
 }
 

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/volume"
 )
@@ -19,6 +20,9 @@ import (
 // mounts renders what the container sees of the host: its volumes, /etc/hosts and the termination log.
 func mounts(d *Deps) func(context.Context, *Container) error {
 	return func(_ context.Context, c *Container) error {
+		if n := len(c.Spec.VolumeMounts); n > bounds.PodVolumes {
+			return fmt.Errorf("the container has %d volume mounts, more than %d", n, bounds.PodVolumes)
+		}
 		for i, m := range c.Spec.VolumeMounts {
 			got, err := volumeMount(d, c, i, m)
 			if err != nil {
@@ -40,41 +44,55 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 	}
 	sub := m.SubPath
 	if m.SubPathExpr != "" {
-		var bad string
-		sub = cri.Expand(m.SubPathExpr, func(name string) (string, bool) {
-			v, ok := c.input.Vars[name]
-			if !ok {
-				bad = name
-			}
-			return v, ok
-		})
-		if bad != "" {
-			return nil, fmt.Errorf("missing value for %q in subPathExpr %q", bad, m.SubPathExpr)
+		var err error
+		if sub, err = cri.ExpandPath(m.SubPathExpr, c.input.Vars, bounds.Path); err != nil {
+			return nil, fmt.Errorf("subPathExpr %q: %w", m.SubPathExpr, err)
 		}
+	}
+	if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
+		return nil, fmt.Errorf("error SubPath %.255q must be a relative path without '..'", sub)
 	}
 	path := m.MountPath
 	if !filepath.IsAbs(path) {
 		path = filepath.Join("/", path)
 	}
+	out := &runtimeapi.Mount{ContainerPath: path}
+	if ns := d.Users.Of(c.Pod.API); ns != nil {
+		out.UidMappings, out.GidMappings = ns.Uids, ns.Gids
+	}
 	if vol.Image != "" {
-		return &runtimeapi.Mount{Image: &runtimeapi.ImageSpec{Image: vol.Image}, ImageSubPath: sub, ContainerPath: path, Readonly: true}, nil
+		out.Image, out.ImageSubPath, out.Readonly = &runtimeapi.ImageSpec{Image: vol.Image}, sub, true
+		return out, nil
 	}
 	host := vol.Path
 	if sub != "" {
-		if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") {
-			return nil, fmt.Errorf("error SubPath %q must be a relative path without '..'", sub)
-		}
 		target := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "volume-subpaths", m.Name, c.Spec.Name, strconv.Itoa(index))
 		if err := volume.BindSubPath(host, sub, target); err != nil {
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Spec.Name, err)
 		}
 		host = target
 	}
-	return &runtimeapi.Mount{
-		HostPath: host, ContainerPath: path, Readonly: m.ReadOnly || volume.AlwaysReadOnly(c.Pod.API, m.Name),
-		Propagation:       propagation(m.MountPropagation),
-		RecursiveReadOnly: m.RecursiveReadOnly != nil && *m.RecursiveReadOnly == v1.RecursiveReadOnlyEnabled,
-	}, nil
+	recursive, err := recursiveReadOnly(d, c, m)
+	if err != nil {
+		return nil, err
+	}
+	out.HostPath, out.Readonly = host, m.ReadOnly || volume.AlwaysReadOnly(c.Pod.API, m.Name)
+	out.Propagation, out.RecursiveReadOnly = propagation(m.MountPropagation), recursive
+	return out, nil
+}
+
+// recursiveReadOnly tells whether everything below a mount is read-only too. Where that is demanded and the runtime
+// cannot do it, the container does not start.
+func recursiveReadOnly(d *Deps, c *Container, m v1.VolumeMount) (bool, error) {
+	if !m.ReadOnly || m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == v1.RecursiveReadOnlyDisabled {
+		return false, nil
+	}
+	f := d.features(c.Pod.Sandbox.GetRuntimeHandler()).RecursiveReadOnlyMounts
+	able := f != nil && *f
+	if !able && *m.RecursiveReadOnly != v1.RecursiveReadOnlyIfPossible {
+		return false, fmt.Errorf("failed to resolve recursive read-only mode: volume %q requested recursive read-only mode, but it is not supported by the runtime", m.Name)
+	}
+	return able, nil
 }
 
 func propagation(m *v1.MountPropagationMode) runtimeapi.MountPropagation {

@@ -21,11 +21,8 @@ func logs(d *Deps) func(context.Context, *Container) error {
 // create makes the container in the pod's sandbox.
 func create(d *Deps) func(context.Context, *Container) error {
 	return func(ctx context.Context, c *Container) error {
-		c.sbox = d.Renderer.Sandbox(c.Pod.API, c.Pod.Sandbox.Metadata.GetAttempt())
-		c.config = d.Renderer.Container(c.Pod.API, c.Spec, c.input)
 		id, err := d.Client.CreateContainer(ctx, c.Pod.Sandbox.Id, c.config, c.sbox)
 		if err != nil {
-			c.Tell(v1.EventTypeWarning, "Failed", fmt.Sprintf("Error: %v", err))
 			return err
 		}
 		c.ID = id
@@ -38,7 +35,6 @@ func create(d *Deps) func(context.Context, *Container) error {
 func start(d *Deps) func(context.Context, *Container) error {
 	return func(ctx context.Context, c *Container) error {
 		if err := d.Client.StartContainer(ctx, c.ID); err != nil {
-			c.Tell(v1.EventTypeWarning, "Failed", fmt.Sprintf("Error: %v", err))
 			return err
 		}
 		c.Tell(v1.EventTypeNormal, "Started", "Container started")

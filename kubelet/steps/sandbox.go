@@ -2,15 +2,20 @@ package steps
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+
+	v1 "k8s.io/api/core/v1"
+
+	"hyperkube/kubelet/userns"
 )
 
 // sandbox makes the pod's sandbox, unless one is ready. It is stopped by the pod worker, before other steps are undone.
 func sandbox(d *Deps) Step {
 	return Step{
 		Name:  "sandbox",
-		After: []string{"directories", "cgroup"},
+		After: []string{"claims", "directories", "cgroup"},
 		SetUp: func(ctx context.Context, p *Pod) error {
 			if p.Sandbox != nil {
 				return nil
@@ -27,6 +32,12 @@ func sandbox(d *Deps) Step {
 				if handler, err = d.Handlers(ctx, *rc); err != nil {
 					return err
 				}
+			}
+			if f := d.features(handler).UserNamespaces; userns.Wanted(p.API) && (f == nil || !*f) {
+				return fmt.Errorf("RuntimeClass handler %q does not support user namespaces", handler)
+			}
+			for _, w := range d.Renderer.DNS.Warnings(p.API) {
+				p.Tell(v1.EventTypeWarning, w.Reason, w.Message)
 			}
 			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler, p.Told)
 			if err != nil {

@@ -1,10 +1,11 @@
 // Package steps is what is done to a pod before its containers may run and after they have stopped, and what is
 // done for each container between the decision to start it and its running.
 //
-//	pod:        directories ─┬─▶ volumes ──┐
+//	pod:        claims
+//	            directories ─┬─▶ volumes ──┐
 //	            cgroup ──────┴─▶ sandbox ──┴─▶ containers may start        (torn down in the opposite order)
 //
-//	container:  user → environment → mounts → logs → create → start → postStart
+//	container:  user → environment → mounts → render → logs → create → start → postStart
 //
 // A step is one file and one line in a list below. Steps run as early as what they come After allows.
 package steps
@@ -16,13 +17,16 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/lifecycle"
+	"hyperkube/kubelet/userns"
 	"hyperkube/kubelet/volume"
 )
 
@@ -38,6 +42,16 @@ type Deps struct {
 	ContainerLn string // directory of the flat links to container logs; empty for none
 	PIDsLimit   int64
 	Handlers    func(ctx context.Context, runtimeClass string) (string, error)
+	// Features is what a handler of the runtime can do; nothing for one that is not known, or where it is nil.
+	Features func(handler string) v1.NodeRuntimeHandlerFeatures
+	Users    *userns.Ranges
+}
+
+func (d *Deps) features(handler string) v1.NodeRuntimeHandlerFeatures {
+	if d.Features == nil {
+		return v1.NodeRuntimeHandlerFeatures{}
+	}
+	return d.Features(handler)
 }
 
 // Pod is one pod on its way. Steps of one set-up run at the same time: each writes only its own fields.
@@ -46,6 +60,7 @@ type Pod struct {
 	Attempt uint32 // of the next sandbox
 	HostIPs []string
 	Dead    []string // ids of sandboxes that are not ready any more
+	Tell    images.Tell
 
 	Sandbox *runtimeapi.PodSandboxStatus // ready; made by the step "sandbox" when nil
 	// Told is what events have told of a sandbox; nil where nobody listens.
@@ -64,6 +79,7 @@ type Step struct {
 // All is the one list of pod steps.
 func All(d *Deps) []Step {
 	return []Step{
+		claims(),
 		directories(d),
 		cgroups(d),
 		volumes(d),
@@ -81,6 +97,17 @@ func (e *Error) Error() string { return e.Step + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Told is a failure that has an event reason of its own.
+type Told struct {
+	Reason string
+	Err    error
+}
+
+func (e *Told) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Told) Unwrap() error { return e.Err }
 
 // SetUp runs the steps, side by side where their order allows it. It returns the first failure of each branch.
 func SetUp(ctx context.Context, list []Step, p *Pod) error {
@@ -106,7 +133,7 @@ func SetUp(ctx context.Context, list []Step, p *Pod) error {
 			if skip {
 				return
 			}
-			err := s.SetUp(ctx, p)
+			err := supervise.Contain("pod step "+s.Name, func() error { return s.SetUp(ctx, p) })
 			mu.Lock()
 			defer mu.Unlock()
 			ok[s.Name] = err == nil
@@ -176,21 +203,32 @@ func Containers(d *Deps) []ContainerStep {
 		{"user", "CreateContainerConfigError", user},
 		{"environment", "CreateContainerConfigError", environment(d)},
 		{"mounts", "CreateContainerConfigError", mounts(d)},
+		{"render", "CreateContainerConfigError", render(d)},
 		{"logs", "CreateContainerError", logs(d)},
 		{"create", "CreateContainerError", create(d)},
 		{"start", "RunContainerError", start(d)},
 	}
 }
 
-// Start runs a container's steps. Its errors are *StartError.
+// Start runs a container's steps. Its errors are *StartError, and each is told as an event.
 func Start(ctx context.Context, list []ContainerStep, c *Container) error {
 	for _, s := range list {
-		if err := s.Run(ctx, c); err != nil {
-			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
-		}
+		err := s.Run(ctx, c)
 		if ctx.Err() != nil {
 			return &StartError{Reason: s.Reason, Err: fmt.Errorf("stopped: %w", ctx.Err()), ID: c.ID}
+		}
+		if err != nil {
+			err = plain{err}
+			c.Tell(v1.EventTypeWarning, "Failed", "Error: "+err.Error())
+			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
 		}
 	}
 	return nil
 }
+
+// plain is an error in the runtime's own words, without those of the wire.
+type plain struct{ err error }
+
+func (p plain) Error() string { return status.Convert(p.err).Message() }
+
+func (p plain) Unwrap() error { return p.err }

@@ -10,10 +10,13 @@ import (
 )
 
 // Files renders a map as files: every key, or those that items name.
-func Files(kind string, data map[string][]byte, items []v1.KeyToPath, mode fs.FileMode, optional bool) (atomic.Payload, error) {
+func Files(kind string, data map[string][]byte, items []v1.KeyToPath, mode fs.FileMode, optional bool, b *atomic.Budget) (atomic.Payload, error) {
 	out := atomic.Payload{}
 	if len(items) == 0 {
 		for k, v := range data {
+			if err := b.Take(len(v)); err != nil {
+				return nil, err
+			}
 			out[k] = atomic.File{Data: v, Mode: mode, UID: -1}
 		}
 		return out, nil
@@ -25,6 +28,9 @@ func Files(kind string, data map[string][]byte, items []v1.KeyToPath, mode fs.Fi
 				continue
 			}
 			return nil, fmt.Errorf("references non-existent %s key: %s", kind, it.Key)
+		}
+		if err := b.Take(len(v)); err != nil {
+			return nil, err
 		}
 		f := atomic.File{Data: v, Mode: mode, UID: -1}
 		if it.Mode != nil {

@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/volume/mount"
 )
 
@@ -49,29 +51,62 @@ func openBeneath(root, sub string) (int, error) {
 	return fd, nil
 }
 
-// mkdirBeneath makes the missing part of sub, one element at a time from the deepest that is there.
+// mkdirBeneath makes what is missing of sub, element by element from the root down. The root itself must be there:
+// it is the volume's own. Links inside the volume are followed by the kernel, and never out of it.
 func mkdirBeneath(root, sub string) error {
-	parent, name := filepath.Split(filepath.Clean(sub))
-	parent = filepath.Clean(parent)
-	fd, err := openBeneath(root, parent)
-	if errors.Is(err, unix.ENOENT) {
-		if err := mkdirBeneath(root, parent); err != nil {
+	parts := strings.Split(filepath.Clean(sub), "/")
+	if len(sub) > bounds.Path || len(parts) > bounds.PathElements {
+		return fmt.Errorf("subPath %.40q…: more than %d bytes or %d elements", sub, bounds.Path, bounds.PathElements)
+	}
+	parent, err := openBeneath(root, ".")
+	if err != nil {
+		return err
+	}
+	for i, name := range parts {
+		next, err := stepBeneath(root, filepath.Join(parts[:i+1]...), parent, name)
+		unix.Close(parent)
+		if err != nil {
 			return err
 		}
-		fd, err = openBeneath(root, parent)
+		parent = next
 	}
+	return unix.Close(parent)
+}
+
+// stepBeneath opens path inside root and makes it, a directory called name in parent, where it is missing.
+func stepBeneath(root, path string, parent int, name string) (int, error) {
+	fd, err := openBeneath(root, path)
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	if err := mkdirLike(parent, name); err != nil {
+		return -1, fmt.Errorf("making %q in volume: %w", path, err)
+	}
+	return openBeneath(root, path)
+}
+
+// mkdirLike makes a directory with the mode and group of its parent. What it changes it holds open: a container that
+// puts something else under the name meanwhile wins nothing.
+func mkdirLike(parent int, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(parent, &st); err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(parent, name, 0o700); err != nil {
+		if errors.Is(err, unix.EEXIST) {
+			return nil // somebody was faster, or a link that leads nowhere: opening it tells
+		}
+		return err
+	}
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := unix.Fchown(fd, -1, int(st.Gid)); err != nil {
 		return err
 	}
-	if err := unix.Mkdirat(fd, name, st.Mode&0o7777); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("making %q in volume: %w", sub, err)
-	}
-	return unix.Fchownat(fd, name, -1, int(st.Gid), unix.AT_SYMLINK_NOFOLLOW)
+	return unix.Fchmod(fd, st.Mode&0o7777)
 }
 
 // placeholder makes what a bind mount is put on; an earlier mount there is undone.
@@ -81,6 +116,11 @@ func placeholder(target string, dir bool) error {
 	} else if ok {
 		if err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 			return fmt.Errorf("unmounting old subPath: %w", err)
+		}
+	}
+	if info, err := os.Lstat(target); err == nil && info.IsDir() != dir {
+		if err := os.Remove(target); err != nil { // of an earlier attempt, when sub was of the other sort
+			return err
 		}
 	}
 	if dir {

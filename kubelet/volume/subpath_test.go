@@ -1,11 +1,15 @@
 package volume
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/bounds"
 )
 
 func TestSubPathStaysInside(t *testing.T) {
@@ -35,5 +39,66 @@ func TestSubPathStaysInside(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(root, "dir/a/b")); err != nil || !info.IsDir() {
 		t.Error("a link inside the volume is not followed", err)
+	}
+}
+
+// TestSubPathHasAFloor: what cannot be made is an error, whatever is missing and however deep the path is.
+func TestSubPathHasAFloor(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Symlink("nowhere", filepath.Join(root, "dangling")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("loop", filepath.Join(root, "loop")); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(t.TempDir(), "t")
+	for name, c := range map[string]struct {
+		root, sub string
+		want      error
+	}{
+		"no volume":         {filepath.Join(root, "none"), "a", unix.ENOENT},
+		"no volume, deep":   {filepath.Join(root, "none"), "a/b/c", unix.ENOENT},
+		"no volume, itself": {filepath.Join(root, "none"), ".", unix.ENOENT},
+		"link to nothing":   {root, "dangling/a", unix.ENOENT},
+		"link to itself":    {root, "loop/a", unix.ELOOP},
+		"endless":           {root, strings.Repeat("a/", 5000), nil},
+		"deep":              {root, strings.Repeat("a/", bounds.PathElements+1) + "b", nil},
+	} {
+		err := BindSubPath(c.root, c.sub, target)
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) != 2 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestSubPathIsLikeItsParent: directories made for a subPath have their parent's mode and group, whatever the umask.
+func TestSubPathIsLikeItsParent(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Chmod(root, 0o777|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	if err := mkdirBeneath(root, "a/b"); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"a", "a/b"} {
+		if info, err := os.Stat(filepath.Join(root, sub)); err != nil || info.Mode().Perm() != 0o777 {
+			t.Errorf("%s: %v, %v", sub, info.Mode(), err)
+		}
+	}
+}
+
+// TestPlaceholderChangesItsSort: a subPath that was a file at the last start and is a directory now can be mounted.
+func TestPlaceholderChangesItsSort(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "a", "t")
+	for _, dir := range []bool{true, false, true} {
+		if err := placeholder(target, dir); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(target); err != nil || info.IsDir() != dir {
+			t.Errorf("directory %v: %v, %v", dir, info, err)
+		}
 	}
 }

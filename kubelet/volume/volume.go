@@ -20,6 +20,9 @@ import (
 	authv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/supervise"
+	"hyperkube/kubelet/volume/atomic"
 	"hyperkube/kubelet/volume/mount"
 )
 
@@ -38,6 +41,7 @@ type Request struct {
 	Pod    *v1.Pod // with its addresses in the status
 	Volume *v1.Volume
 	Dir    string
+	Budget *atomic.Budget // of all the pod's volumes together
 }
 
 // Mounted is a volume that is ready.
@@ -88,7 +92,7 @@ func (m *Manager) VolumeDir(uid string, k Kind, name string) string {
 	return filepath.Join(m.PodDir(uid), "volumes", "kubernetes.io~"+k.Dir(), name)
 }
 
-// SetUp makes every volume of the pod ready, at the same time, and returns them by name. When some fail,
+// SetUp makes every volume of the pod ready, some at the same time, and returns them by name. When some fail,
 // the error joins one *Error for each and the map holds the others.
 func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, error) {
 	var (
@@ -96,15 +100,28 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 		wg   sync.WaitGroup
 		out  = map[string]Mounted{}
 		errs []error
+		b    = atomic.NewBudget()
+		turn = make(chan struct{}, bounds.Volumes)
 	)
+	if n := len(pod.Spec.Volumes); n > bounds.PodVolumes {
+		return nil, &Error{pod.Spec.Volumes[bounds.PodVolumes].Name, fmt.Errorf("the pod has %d volumes, more than %d", n, bounds.PodVolumes)}
+	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
+		turn <- struct{}{}
 		wg.Go(func() {
-			got, err := m.setUp(ctx, pod, v)
+			defer func() { <-turn }()
+			var got Mounted
+			err := supervise.Contain("volume", func() (err error) { // a panic is this volume's failure alone
+				got, err = m.setUp(ctx, pod, v, b)
+				return err
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs = append(errs, &Error{v.Name, err})
+				if len(errs) < bounds.Errors {
+					errs = append(errs, &Error{v.Name, err})
+				}
 				return
 			}
 			out[v.Name] = got
@@ -114,11 +131,11 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 	return out, errors.Join(errs...)
 }
 
-func (m *Manager) setUp(ctx context.Context, pod *v1.Pod, v *v1.Volume) (Mounted, error) {
+func (m *Manager) setUp(ctx context.Context, pod *v1.Pod, v *v1.Volume, b *atomic.Budget) (Mounted, error) {
 	for _, k := range m.kinds {
 		if k.Matches(v) {
 			dir := m.VolumeDir(string(pod.UID), k, v.Name)
-			return k.SetUp(ctx, Request{Pod: pod, Volume: v, Dir: dir})
+			return k.SetUp(ctx, Request{Pod: pod, Volume: v, Dir: dir, Budget: b})
 		}
 	}
 	return Mounted{}, errors.New("volumes of this type are not supported yet by this kubelet")

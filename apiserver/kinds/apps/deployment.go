@@ -8,19 +8,26 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/core"
 	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
 func deployment() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.Deployment]{
-		Names:         names("Deployment", "deployments", "deployment", "deploy"),
-		New:           func() *appsv1.Deployment { return &appsv1.Deployment{} },
-		Warnings:      warnings.Deployment,
-		NewList:       func() runtime.Object { return &appsv1.DeploymentList{} },
-		Default:       rules.DefaultDeployment,
-		PrepareCreate: func(_ context.Context, o *appsv1.Deployment) { o.Status = appsv1.DeploymentStatus{} },
-		PrepareUpdate: func(_ context.Context, o, old *appsv1.Deployment) { o.Status = old.Status },
+		Names:    names("Deployment", "deployments", "deployment", "deploy"),
+		New:      func() *appsv1.Deployment { return &appsv1.Deployment{} },
+		Warnings: warnings.Deployment,
+		NewList:  func() runtime.Object { return &appsv1.DeploymentList{} },
+		Default:  rules.DefaultDeployment,
+		PrepareCreate: func(_ context.Context, o *appsv1.Deployment) {
+			o.Status = appsv1.DeploymentStatus{}
+			core.DropGatedTemplate(&o.Spec.Template, nil)
+		},
+		PrepareUpdate: func(_ context.Context, o, old *appsv1.Deployment) {
+			o.Status = old.Status
+			core.DropGatedTemplate(&o.Spec.Template, &old.Spec.Template)
+		},
 		Generation: func(o, old *appsv1.Deployment) bool {
 			return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) || !apiequality.Semantic.DeepEqual(o.Annotations, old.Annotations)
 		},

@@ -9,19 +9,26 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/core"
 	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
 func replicaSet() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.ReplicaSet]{
-		Names:          names("ReplicaSet", "replicasets", "replicaset", "rs"),
-		New:            func() *appsv1.ReplicaSet { return &appsv1.ReplicaSet{} },
-		Warnings:       warnings.ReplicaSet,
-		NewList:        func() runtime.Object { return &appsv1.ReplicaSetList{} },
-		Default:        rules.DefaultReplicaSet,
-		PrepareCreate:  func(_ context.Context, o *appsv1.ReplicaSet) { o.Status = appsv1.ReplicaSetStatus{} },
-		PrepareUpdate:  func(_ context.Context, o, old *appsv1.ReplicaSet) { o.Status = old.Status },
+		Names:    names("ReplicaSet", "replicasets", "replicaset", "rs"),
+		New:      func() *appsv1.ReplicaSet { return &appsv1.ReplicaSet{} },
+		Warnings: warnings.ReplicaSet,
+		NewList:  func() runtime.Object { return &appsv1.ReplicaSetList{} },
+		Default:  rules.DefaultReplicaSet,
+		PrepareCreate: func(_ context.Context, o *appsv1.ReplicaSet) {
+			o.Status = appsv1.ReplicaSetStatus{}
+			core.DropGatedTemplate(&o.Spec.Template, nil)
+		},
+		PrepareUpdate: func(_ context.Context, o, old *appsv1.ReplicaSet) {
+			o.Status = old.Status
+			core.DropGatedTemplate(&o.Spec.Template, &old.Spec.Template)
+		},
 		Generation:     func(o, old *appsv1.ReplicaSet) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
 		Validate:       rules.ValidateReplicaSet,
 		ValidateUpdate: rules.ValidateReplicaSetUpdate,

@@ -8,19 +8,26 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/apps"
+	"hyperkube/api/core"
 	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
 
 func statefulSet() *kind.Kind {
 	return kind.New(kind.Spec[*appsv1.StatefulSet]{
-		Names:          names("StatefulSet", "statefulsets", "statefulset", "sts"),
-		New:            func() *appsv1.StatefulSet { return &appsv1.StatefulSet{} },
-		Warnings:       warnings.StatefulSet,
-		NewList:        func() runtime.Object { return &appsv1.StatefulSetList{} },
-		Default:        rules.DefaultStatefulSet,
-		PrepareCreate:  func(_ context.Context, o *appsv1.StatefulSet) { o.Status = appsv1.StatefulSetStatus{} },
-		PrepareUpdate:  func(_ context.Context, o, old *appsv1.StatefulSet) { o.Status = old.Status },
+		Names:    names("StatefulSet", "statefulsets", "statefulset", "sts"),
+		New:      func() *appsv1.StatefulSet { return &appsv1.StatefulSet{} },
+		Warnings: warnings.StatefulSet,
+		NewList:  func() runtime.Object { return &appsv1.StatefulSetList{} },
+		Default:  rules.DefaultStatefulSet,
+		PrepareCreate: func(_ context.Context, o *appsv1.StatefulSet) {
+			o.Status = appsv1.StatefulSetStatus{}
+			core.DropGatedTemplate(&o.Spec.Template, nil)
+		},
+		PrepareUpdate: func(_ context.Context, o, old *appsv1.StatefulSet) {
+			o.Status = old.Status
+			core.DropGatedTemplate(&o.Spec.Template, &old.Spec.Template)
+		},
 		Generation:     func(o, old *appsv1.StatefulSet) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
 		Validate:       rules.ValidateStatefulSet,
 		ValidateUpdate: rules.ValidateStatefulSetUpdate,

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	rules "hyperkube/api/batch"
+	"hyperkube/api/core"
 	"hyperkube/api/warnings"
 	"hyperkube/apiserver/kind"
 )
@@ -26,6 +27,7 @@ func job() *kind.Kind {
 		PrepareCreate: func(_ context.Context, o *batchv1.Job) { rules.PrepareJob(o) },
 		PrepareUpdate: func(_ context.Context, o, old *batchv1.Job) {
 			o.Status, o.Spec.Scheduling = old.Status, old.Spec.Scheduling
+			core.DropGatedTemplate(&o.Spec.Template, &old.Spec.Template)
 		},
 		Generation:     func(o, old *batchv1.Job) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
 		Validate:       rules.ValidateJob,

@@ -17,6 +17,8 @@ func podTemplates() *kind.Kind {
 		Warnings:      warnings.PodTemplate,
 		NewList:       func() runtime.Object { return &corev1.PodTemplateList{} },
 		Default:       rules.DefaultPodTemplateObject,
+		PrepareCreate: fresh(func(t *corev1.PodTemplate) { rules.DropGatedTemplate(&t.Template, nil) }),
+		PrepareUpdate: reset(func(t, old *corev1.PodTemplate) { rules.DropGatedTemplate(&t.Template, &old.Template) }),
 		Generation:    rules.PodTemplateChanged,
 		Validate:      rules.ValidatePodTemplateObject,
 		Columns:       rules.PodTemplateColumns(),

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"hyperkube/internal/bounds"
 )
 
 const (
@@ -37,10 +39,9 @@ type Payload map[string]File
 // Write makes dir show the payload. gid, if not negative, becomes the group of everything written.
 // now names the version. It reports whether anything changed.
 func Write(dir string, p Payload, gid int, now time.Time) (bool, error) {
-	for name := range p {
-		if err := ValidPath(name); err != nil {
-			return false, err
-		}
+	p, err := clean(p)
+	if err != nil {
+		return false, err
 	}
 	old, err := os.Readlink(filepath.Join(dir, dataLink))
 	if err != nil && !os.IsNotExist(err) {
@@ -68,18 +69,33 @@ func Write(dir string, p Payload, gid int, now time.Time) (bool, error) {
 	return true, prune(dir, version, p)
 }
 
-// ValidPath refuses paths that leave the directory or collide with the writer's own names.
+// clean checks every path and writes it the shortest way, so that one file has one name.
+func clean(p Payload) (Payload, error) {
+	out := make(Payload, len(p))
+	for name, f := range p {
+		if err := ValidPath(name); err != nil {
+			return nil, err
+		}
+		out[filepath.Clean(name)] = f
+	}
+	return out, nil
+}
+
+// ValidPath refuses paths that name no file in the directory, leave it or collide with the writer's own names.
 func ValidPath(name string) error {
-	if name == "" || filepath.IsAbs(name) || len(name) > 4096 {
-		return fmt.Errorf("invalid path %q: must be relative", name)
+	if name == "" || filepath.IsAbs(name) || len(name) > bounds.Path {
+		return fmt.Errorf("invalid path %.255q: must be relative and at most %d bytes", name, bounds.Path)
+	}
+	if filepath.Clean(name) == "." || strings.Count(name, "/") >= bounds.PathElements {
+		return fmt.Errorf("invalid path %.255q: must name a file, at most %d directories deep", name, bounds.PathElements)
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part == ".." || len(part) > 255 {
-			return fmt.Errorf("invalid path %q: must not contain '..'", name)
+			return fmt.Errorf("invalid path %.255q: must not contain '..'", name)
 		}
 	}
-	if strings.HasPrefix(name, "..") {
-		return fmt.Errorf("invalid path %q: must not start with '..'", name)
+	if strings.HasPrefix(filepath.Clean(name), "..") {
+		return fmt.Errorf("invalid path %.255q: must not start with '..'", name)
 	}
 	return nil
 }
@@ -117,7 +133,7 @@ func writeAll(dir string, p Payload, gid int) error {
 	}
 	for name, f := range p {
 		path := filepath.Join(dir, name)
-		if err := mkdirs(dir, filepath.Dir(path), gid); err != nil {
+		if err := mkdirs(dir, filepath.Dir(name), gid); err != nil {
 			return err
 		}
 		if err := os.WriteFile(path, f.Data, f.Mode); err != nil {
@@ -135,14 +151,19 @@ func writeAll(dir string, p Payload, gid int) error {
 	return nil
 }
 
-func mkdirs(root, dir string, gid int) error {
-	if dir == root {
+// mkdirs makes the directories of sub, a clean relative path, one below the other.
+func mkdirs(root, sub string, gid int) error {
+	if sub == "." {
 		return nil
 	}
-	if err := mkdirs(root, filepath.Dir(dir), gid); err != nil {
-		return err
+	dir := root
+	for part := range strings.SplitSeq(sub, "/") {
+		dir = filepath.Join(dir, part)
+		if err := mkdir(dir, gid); err != nil {
+			return err
+		}
 	}
-	return mkdir(dir, gid)
+	return nil
 }
 
 func mkdir(dir string, gid int) error {

@@ -3,6 +3,7 @@ package atomic
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -69,9 +70,21 @@ func TestWrite(t *testing.T) {
 }
 
 func TestPathsStayInside(t *testing.T) {
-	for _, bad := range []string{"", "/a", "../a", "a/../b", "..data", "..x"} {
+	for _, bad := range []string{"", "/a", "../a", "a/../b", "..data", "..x", ".", "./", "./.", "./..data", ".//..x", strings.Repeat("a/", 2000) + "b", strings.Repeat("a", 5000)} {
 		if _, err := Write(t.TempDir(), Payload{bad: {}}, -1, time.Unix(1, 0)); err == nil {
-			t.Errorf("%q is taken", bad)
+			t.Errorf("%.40q is taken", bad)
 		}
+	}
+}
+
+// TestOddPathsAreWrittenOnce: a path has one name, however it is spelled, and its file can be seen.
+func TestOddPathsAreWrittenOnce(t *testing.T) {
+	dir := t.TempDir()
+	odd := map[string]string{"./a": "1", "d//b": "2", "e/./f/": "3"}
+	if !write(t, dir, 1, odd) || write(t, dir, 2, odd) {
+		t.Error("written not at all, or twice")
+	}
+	if got := read(t, dir, "a") + read(t, dir, "d/b") + read(t, dir, "e/f"); got != "123" {
+		t.Errorf("content %q", got)
 	}
 }

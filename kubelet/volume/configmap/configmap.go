@@ -29,7 +29,7 @@ func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, erro
 	if err != nil {
 		return volume.Mounted{}, err
 	}
-	payload, err := Payload(cm, src.Name, src.Items, mode(src.DefaultMode), yes(src.Optional))
+	payload, err := Payload(cm, src.Name, src.Items, mode(src.DefaultMode), yes(src.Optional), r.Budget)
 	if err != nil {
 		return volume.Mounted{}, err
 	}
@@ -50,7 +50,7 @@ func mode(m *int32) fs.FileMode {
 }
 
 // Payload renders the files of a config map, all of it or the items asked for. A nil map does not exist.
-func Payload(cm *v1.ConfigMap, name string, items []v1.KeyToPath, mode fs.FileMode, optional bool) (atomic.Payload, error) {
+func Payload(cm *v1.ConfigMap, name string, items []v1.KeyToPath, mode fs.FileMode, optional bool, b *atomic.Budget) (atomic.Payload, error) {
 	if cm == nil && !optional {
 		return nil, fmt.Errorf("configmap %q not found", name)
 	}
@@ -63,5 +63,5 @@ func Payload(cm *v1.ConfigMap, name string, items []v1.KeyToPath, mode fs.FileMo
 			data[k] = v
 		}
 	}
-	return volume.Files("configmap", data, items, mode, optional)
+	return volume.Files("configmap", data, items, mode, optional, b)
 }

@@ -29,7 +29,7 @@ func (k Kind) SetUp(_ context.Context, r volume.Request) (volume.Mounted, error)
 	if m := r.Volume.DownwardAPI.DefaultMode; m != nil {
 		mode = fs.FileMode(*m)
 	}
-	payload, err := Payload(r.Pod, r.Volume.DownwardAPI.Items, mode, k.Sources.Allocatable())
+	payload, err := Payload(r.Pod, r.Volume.DownwardAPI.Items, mode, k.Sources.Allocatable(), r.Budget)
 	if err != nil {
 		return volume.Mounted{}, err
 	}
@@ -41,7 +41,7 @@ func (k Kind) SetUp(_ context.Context, r volume.Request) (volume.Mounted, error)
 }
 
 // Payload renders the items of a downward API volume.
-func Payload(pod *v1.Pod, items []v1.DownwardAPIVolumeFile, mode fs.FileMode, allocatable v1.ResourceList) (atomic.Payload, error) {
+func Payload(pod *v1.Pod, items []v1.DownwardAPIVolumeFile, mode fs.FileMode, allocatable v1.ResourceList, b *atomic.Budget) (atomic.Payload, error) {
 	out := atomic.Payload{}
 	for _, it := range items {
 		var (
@@ -53,6 +53,9 @@ func Payload(pod *v1.Pod, items []v1.DownwardAPIVolumeFile, mode fs.FileMode, al
 			text, err = downward.Field(pod, it.FieldRef.FieldPath)
 		case it.ResourceFieldRef != nil:
 			text, err = downward.Resource(pod, it.ResourceFieldRef.ContainerName, it.ResourceFieldRef, allocatable)
+		}
+		if err == nil {
+			err = b.Take(len(text))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("file %q: %w", it.Path, err)

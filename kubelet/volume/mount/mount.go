@@ -82,7 +82,8 @@ func Share(dir string) error {
 	return nil
 }
 
-// RemoveAll unmounts everything below dir and then removes it. What cannot be unmounted is not removed.
+// RemoveAll unmounts everything below dir and then removes it. What cannot be unmounted is not removed, nor what is
+// mounted meanwhile: another's files may be behind it.
 func RemoveAll(dir string) error {
 	dir = filepath.Clean(dir)
 	points, err := Under(dir)
@@ -99,5 +100,5 @@ func RemoveAll(dir string) error {
 	if left, err := Under(dir); err != nil || len(left) > 0 {
 		return fmt.Errorf("%s still has mounts: %v", dir, errors.Join(err))
 	}
-	return os.RemoveAll(dir)
+	return removeTree(dir)
 }

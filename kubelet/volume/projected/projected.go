@@ -23,6 +23,9 @@ import (
 	"hyperkube/kubelet/volume/secret"
 )
 
+// causes is how many sources that fail are told of at once.
+const causes = 10
+
 // Kind is the projected volume. It keeps the tokens of running pods until they are due.
 type Kind struct {
 	Sources volume.Sources
@@ -58,7 +61,9 @@ func (k *Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, err
 	for i := range r.Volume.Projected.Sources {
 		files, next, err := k.source(ctx, r, &r.Volume.Projected.Sources[i], mode)
 		if err != nil {
-			errs = append(errs, err)
+			if errs = append(errs, err); len(errs) == causes {
+				break
+			}
 			continue
 		}
 		if !next.IsZero() && (due.IsZero() || next.Before(due)) {
@@ -87,17 +92,17 @@ func (k *Kind) source(ctx context.Context, r volume.Request, s *v1.VolumeProject
 		if err != nil {
 			return nil, none, err
 		}
-		p, err := configmap.Payload(cm, s.ConfigMap.Name, s.ConfigMap.Items, mode, s.ConfigMap.Optional != nil && *s.ConfigMap.Optional)
+		p, err := configmap.Payload(cm, s.ConfigMap.Name, s.ConfigMap.Items, mode, s.ConfigMap.Optional != nil && *s.ConfigMap.Optional, r.Budget)
 		return p, none, err
 	case s.Secret != nil:
 		sec, err := k.Sources.Secret(ctx, ns, s.Secret.Name)
 		if err != nil {
 			return nil, none, err
 		}
-		p, err := secret.Payload(sec, s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional != nil && *s.Secret.Optional)
+		p, err := secret.Payload(sec, s.Secret.Name, s.Secret.Items, mode, s.Secret.Optional != nil && *s.Secret.Optional, r.Budget)
 		return p, none, err
 	case s.DownwardAPI != nil:
-		p, err := downwardapi.Payload(r.Pod, s.DownwardAPI.Items, mode, k.Sources.Allocatable())
+		p, err := downwardapi.Payload(r.Pod, s.DownwardAPI.Items, mode, k.Sources.Allocatable(), r.Budget)
 		return p, none, err
 	case s.ServiceAccountToken != nil:
 		return k.token(ctx, r, s.ServiceAccountToken, mode)
@@ -119,6 +124,9 @@ func (k *Kind) token(ctx context.Context, r volume.Request, s *v1.ServiceAccount
 		k.mu.Lock()
 		k.tokens[key] = have
 		k.mu.Unlock()
+	}
+	if err := r.Budget.Take(len(have.text)); err != nil {
+		return nil, time.Time{}, err
 	}
 	f := atomic.File{Data: []byte(have.text), Mode: mode, UID: -1}
 	if uid := owner(r.Pod); uid >= 0 && volume.FSGroup(r.Pod) < 0 {

@@ -34,7 +34,7 @@ func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, erro
 	if src.DefaultMode != nil {
 		mode = fs.FileMode(*src.DefaultMode)
 	}
-	payload, err := Payload(s, src.SecretName, src.Items, mode, src.Optional != nil && *src.Optional)
+	payload, err := Payload(s, src.SecretName, src.Items, mode, src.Optional != nil && *src.Optional, r.Budget)
 	if err != nil {
 		return volume.Mounted{}, err
 	}
@@ -49,12 +49,12 @@ func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, erro
 }
 
 // Payload renders the files of a secret. A nil secret does not exist.
-func Payload(s *v1.Secret, name string, items []v1.KeyToPath, mode fs.FileMode, optional bool) (atomic.Payload, error) {
+func Payload(s *v1.Secret, name string, items []v1.KeyToPath, mode fs.FileMode, optional bool, b *atomic.Budget) (atomic.Payload, error) {
 	if s == nil {
 		if !optional {
 			return nil, fmt.Errorf("secret %q not found", name)
 		}
 		s = &v1.Secret{}
 	}
-	return volume.Files("secret", s.Data, items, mode, optional)
+	return volume.Files("secret", s.Data, items, mode, optional, b)
 }
