@@ -406,3 +406,38 @@ func allBut(rows []row, have []string) []string {
 	}
 	return append([]string{"everything but"}, lacks...)
 }
+
+// TestNodeRoleCovers: what the Node authorizer lets some kubelet do, the role that
+// clusters without it bind to kubelets allows as well.
+func TestNodeRoleCovers(t *testing.T) {
+	node := authz.NewNode(nodeWorld())
+	u := &request.User{Name: "system:node:n1", Groups: []string{request.GroupNodes}}
+	s := rbacStore()
+	if err := bootstrap.Ensure(t.Context(), s, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	s.Put("clusterrolebindings"+rbacSuffix, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "nodes"},
+		RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "system:node"}, Subjects: []rbacv1.Subject{{Kind: "Group", Name: request.GroupNodes}}})
+	role := authz.NewRBAC(s, slog.New(slog.DiscardHandler))
+	for _, r := range served() {
+		for _, verb := range apiVerbs {
+			i := &request.Info{IsResource: true, Verb: verb, Group: r.group, Resource: r.resource, Subresource: r.sub}
+			may := func(a request.Authorizer) bool {
+				d, _, err := a.Authorize(t.Context(), u, i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return d == request.Allow
+			}
+			for _, i.Name = range []string{"", mine(r, "n1", "mine")} {
+				for _, i.Namespace = range []string{"", "a", corev1.NamespaceNodeLease} {
+					for _, i.FieldSelector = range []string{"", "spec.nodeName=n1"} {
+						if may(node) && !may(role) {
+							t.Errorf("%s %s is allowed, but not by system:node", verb, r)
+						}
+					}
+				}
+			}
+		}
+	}
+}

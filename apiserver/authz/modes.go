@@ -43,7 +43,7 @@ func Chain(list []string, by map[string]request.Authorizer) (request.Authorizer,
 	if err := CheckModes(list); err != nil {
 		return nil, err
 	}
-	out := union{masters{}}
+	out := union{masters{lists: !slices.Contains(list, ModeRBAC)}}
 	for _, m := range list {
 		switch a := by[m]; {
 		case m == ModeAlwaysAllow:
@@ -59,8 +59,9 @@ func Chain(list []string, by map[string]request.Authorizer) (request.Authorizer,
 	return out, nil
 }
 
-// masters lets the group of the administrators do everything.
-type masters struct{}
+// masters lets the group of the administrators do everything. lists: nobody else
+// lists their rules; RBAC does.
+type masters struct{ lists bool }
 
 func (masters) Authorize(_ context.Context, u *request.User, _ *request.Info) (request.Decision, string, error) {
 	if u.In(request.GroupMasters) {
@@ -69,8 +70,10 @@ func (masters) Authorize(_ context.Context, u *request.User, _ *request.Info) (r
 	return request.NoOpinion, "", nil
 }
 
-// Rules: RBAC lists those of the masters itself; without it nobody asks.
-func (masters) Rules(context.Context, *request.User, string) ([]request.ResourceRule, []request.NonResourceRule, bool, error) {
+func (m masters) Rules(ctx context.Context, u *request.User, namespace string) ([]request.ResourceRule, []request.NonResourceRule, bool, error) {
+	if m.lists && u.In(request.GroupMasters) {
+		return always{}.Rules(ctx, u, namespace)
+	}
 	return nil, nil, false, nil
 }
 

@@ -61,6 +61,18 @@ func TestModes(t *testing.T) {
 	if tried != 1956 { // all orders of one to six of six
 		t.Errorf("tried %d lists", tried)
 	}
+	for _, list := range [][]string{{authz.ModeNode}, {authz.ModeNode, authz.ModeRBAC}, {authz.ModeAlwaysDeny}} {
+		a, err := authz.Chain(list, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]int{"master": 1, "nobody": 0} {
+			res, _, _, err := a.(request.RuleLister).Rules(t.Context(), users[name], "a")
+			if err != nil || len(res) != want {
+				t.Errorf("%v lists for %s: %v, %v", list, name, res, err)
+			}
+		}
+	}
 	for _, c := range []struct {
 		list []string
 		want string

@@ -106,8 +106,9 @@ func visitPod(p *corev1.Pod, visit func(at Place, resource, name string)) {
 	for i, s := range p.Spec.ImagePullSecrets {
 		visit(Place{Pull: true, Index: i}, "secrets", s.Name)
 	}
+	inVolume := func(resource, name string) { visit(Place{}, resource, name) }
 	for i := range p.Spec.Volumes {
-		visitVolume(&p.Spec.Volumes[i], func(resource, name string) { visit(Place{}, resource, name) })
+		visitVolume(&p.Spec.Volumes[i], inVolume)
 	}
 	for _, c := range p.Spec.InitContainers {
 		visitEnv(Place{Container: InitContainer, Name: c.Name}, c.Env, c.EnvFrom, visit)

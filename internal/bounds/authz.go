@@ -44,3 +44,6 @@ const (
 	// to see whether it is selected.
 	AggregationSteps = 5_000_000
 )
+
+// Named is how many containers, volumes or values a refusal names; the rest is counted.
+const Named = 50

@@ -5,10 +5,13 @@ package limitranger
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/apiserver/admission"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 )
 
@@ -80,17 +83,24 @@ func (p Plugin) Validate(ctx context.Context, a *admission.Attributes) error {
 	return nil
 }
 
-// joined writes several complaints as kubectl users know them: [a, b].
+// joined writes several complaints as kubectl users know them: [a, b]. A pod can
+// have as many containers as its body has room for; what is beyond the bound is
+// counted.
 func joined(errs []error) error {
 	if len(errs) == 1 {
 		return errs[0]
 	}
-	text := "["
+	more := len(errs) - bounds.Errors
+	if more > 0 {
+		errs = errs[:bounds.Errors]
+	}
+	all := make([]string, len(errs))
 	for i, e := range errs {
-		if i > 0 {
-			text += ", "
-		}
-		text += e.Error()
+		all[i] = e.Error()
+	}
+	text := "[" + strings.Join(all, ", ")
+	if more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
 	}
 	return errors.New(text + "]")
 }

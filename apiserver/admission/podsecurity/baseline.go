@@ -89,7 +89,7 @@ func uses(names []string, what string, values []string) string {
 	if len(values) > 1 {
 		what += "s"
 	}
-	return plural("container", names) + verb + what + " " + strings.Join(values, ", ")
+	return plural("container", names) + verb + what + " " + listed(values, 0)
 }
 
 func hostProbes(p *pod) string {
@@ -145,7 +145,7 @@ func appArmor(p *pod) string {
 		if len(notes) > 1 {
 			word = "annotations "
 		}
-		details = append(details, word+strings.Join(set(notes), ", "))
+		details = append(details, word+listed(set(notes), 0))
 	}
 	return strings.Join(details, ", ")
 }
@@ -241,7 +241,7 @@ func sysctls(p *pod) string {
 			bad = append(bad, s.Name)
 		}
 	}
-	return strings.Join(bad, ", ")
+	return listed(bad, 0)
 }
 
 func hostProcess(p *pod) string {

@@ -399,3 +399,16 @@ func versions() string {
 	}
 	return out.String()
 }
+
+// What is told of a pod with very many containers stays short.
+func TestViolationsAreBounded(t *testing.T) {
+	p := goodPod()
+	for i := range 100_000 {
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: fmt.Sprint("c", i), Ports: []corev1.ContainerPort{{HostPort: int32(i%60_000 + 1)}}})
+	}
+	for _, v := range podsecurity.Violations(podsecurity.Bar{Level: podsecurity.Restricted, Version: podsecurity.Latest}, &p.ObjectMeta, &p.Spec) {
+		if len(v.Detail) > 2000 {
+			t.Errorf("%s: %d bytes", v.Reason, len(v.Detail))
+		}
+	}
+}

@@ -3,10 +3,13 @@ package podsecurity
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // pod is what checks see; all lists containers of every kind.
@@ -100,11 +103,25 @@ func plural(word string, names []string) string {
 }
 
 func quoted(names []string) string {
-	q := make([]string, len(names))
-	for i, n := range names {
-		q[i] = fmt.Sprintf("%q", n)
+	some := names[:min(len(names), bounds.Named)]
+	q := make([]string, len(some))
+	for i, n := range some {
+		q[i] = strconv.Quote(n)
 	}
-	return strings.Join(q, ", ")
+	return listed(q, len(names)-len(some))
+}
+
+// listed joins what is told of a list, and counts what is not: a pod can have as
+// many containers as its body has room for.
+func listed(list []string, more int) string {
+	if n := len(list) - bounds.Named; n > 0 {
+		list, more = list[:bounds.Named], more+n
+	}
+	text := strings.Join(list, ", ")
+	if more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // set sorts and drops what is there twice.

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"hyperkube/internal/pki"
 )
 
 // Users of the control plane.
@@ -11,12 +13,11 @@ const (
 	userControllerManager = "system:kube-controller-manager"
 	userScheduler         = "system:kube-scheduler"
 	userProxy             = "system:kube-proxy"
-	// userKubeletClient is who the API server is to kubelets (pki.KubeletClientUser).
-	userKubeletClient = "kube-apiserver-kubelet-client"
 )
 
-// NodeRules are what any kubelet may do besides what depends on its pods; the
-// Node authorizer checks requests against them too.
+// NodeRules are the role system:node, for clusters that bind it to kubelets because
+// they run without the Node authorizer; that one has a list of its own, which these
+// rules cover.
 func NodeRules() []rbacv1.PolicyRule {
 	rules := []rbacv1.PolicyRule{
 		rule("create", "authentication.k8s.io", "tokenreviews"),
@@ -37,6 +38,7 @@ func NodeRules() []rbacv1.PolicyRule {
 		rule("create delete get patch update", "coordination.k8s.io", "leases"),
 		rule("get", "storage.k8s.io", "volumeattachments"),
 		rule("create", "", "serviceaccounts/token"),
+		rule("get", "", "serviceaccounts"),
 		rule("get patch update", "", "persistentvolumeclaims/status"),
 		rule(read, "storage.k8s.io", "csidrivers"),
 		rule("create delete get patch update", "storage.k8s.io", "csinodes"),
@@ -67,7 +69,7 @@ func (p *Policy) addComponents() {
 	p.clusterRole("system:node-problem-detector", rule("get", "", "nodes"), rule("patch", "", "nodes/status"), events())
 	p.clusterRole("system:kubelet-api-admin", rule("get list watch", "", "nodes"), rule("proxy", "", "nodes"),
 		rule("*", "", "nodes/log nodes/metrics nodes/proxy nodes/stats nodes/configz nodes/healthz nodes/pods"))
-	p.clusterBinding("system:kubelet-api-admin", "system:kubelet-api-admin", user(userKubeletClient)...)
+	p.clusterBinding("system:kubelet-api-admin", "system:kubelet-api-admin", user(pki.KubeletClientUser)...)
 	p.clusterRole("system:auth-delegator",
 		rule("create", "authentication.k8s.io", "tokenreviews"),
 		rule("create", "authorization.k8s.io", "subjectaccessreviews"))
