@@ -18,9 +18,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet/admit"
 	"hyperkube/kubelet/cgroup"
@@ -54,6 +57,7 @@ type Kubelet struct {
 	rotator  *logs.Rotator
 	guard    *evict.Guard
 	metrics  *metrics
+	failures *prometheus.CounterVec
 	events   *kit.Events // nil when the recorder is the caller's
 
 	pods     *kit.Informer[*v1.Pod]
@@ -74,7 +78,8 @@ func New(o Options) (*Kubelet, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry),
+	failures := trouble.Metric(o.Registry)
+	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log, failures), metrics: newMetrics(o.Registry), failures: failures,
 		rotator: logs.NewRotator(o.ContainerLogMaxSize, o.ContainerLogMaxFile), guard: evict.New()}
 	var err error
 	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint, k.metrics.called); err != nil {
@@ -119,7 +124,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	defer k.client.Close()
 	k.objects = objects.New(ctx, k.o.Informers.Source(), k.o.Log, func(pods []types.UID) { k.workers.Touch(pods) })
 	k.workers = podworker.NewManager(ctx, k.deps(), func(pod *v1.Pod, here []*v1.Pod) *status.Final {
-		return admit.Pod(pod, here, k.agent.Node())
+		return admit.Pod(pod, here, k.agent.Node(), admit.Host{})
 	})
 	var (
 		wg    sync.WaitGroup
@@ -128,7 +133,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	)
 	part := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			err := supervise.Contain(name, func() error { return run(ctx) })
+			if err != nil && !errors.Is(err, context.Canceled) {
 				once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
 				cancel()
 			}
@@ -199,7 +205,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d), Resizer: steps.NewResizer(d),
 		Images:  k.images,
 		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
-		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
+		Recorder: k.o.Recorder, Log: k.o.Log, Failures: k.failures, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
 		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod,
 		Fits: func(pod *v1.Pod, others []*v1.Pod) (string, string) { return admit.Resize(pod, others, k.agent.Node()) }, Observe: k.metrics.observer(k.appeared),
 	}

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/static"
@@ -123,9 +125,9 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 			}
 		}
 		synced := k.pods.OnChange(kit.Handler[*v1.Pod]{
-			Add:    func(p *v1.Pod, _ bool) { k.update(p, mirrors) },
-			Update: func(_, p *v1.Pod) { k.update(p, mirrors) },
-			Delete: func(p *v1.Pod) { k.gone(p, mirrors) },
+			Add:    func(p *v1.Pod, _ bool) { k.contained(p, func() { k.update(nil, p, mirrors) }) },
+			Update: func(old, p *v1.Pod) { k.contained(p, func() { k.update(old, p, mirrors) }) },
+			Delete: func(p *v1.Pod) { k.contained(p, func() { k.gone(p, mirrors) }) },
 		})
 		if k.pods.WaitSynced(ctx) != nil || !k.handled(ctx, synced) {
 			return
@@ -173,7 +175,22 @@ func (k *Kubelet) handled(ctx context.Context, synced func() bool) bool {
 	return true
 }
 
-func (k *Kubelet) update(p *v1.Pod, mirrors *static.Source) {
+// contained keeps a pod that nobody thought of from ending the kubelet with all the others.
+func (k *Kubelet) contained(p *v1.Pod, handle func()) {
+	err := supervise.Contain("taking in a pod", func() error { handle(); return nil })
+	var panicked *supervise.Panic
+	if errors.As(err, &panicked) {
+		k.o.Log.Error("taking in a pod", "pod", p.Namespace+"/"+p.Name, "err", err, "stack", string(panicked.Stack))
+		k.o.Recorder.Event(p, v1.EventTypeWarning, "FailedSync", "error syncing pod: "+err.Error())
+	}
+}
+
+// update takes in a pod as the API has it now. old is what was known under its name, if anything: after a list that
+// missed a deletion that may be another pod, which is gone.
+func (k *Kubelet) update(old, p *v1.Pod, mirrors *static.Source) {
+	if old != nil && old.UID != p.UID {
+		k.gone(old, mirrors)
+	}
 	if static.IsMirror(p) {
 		if mirrors != nil {
 			mirrors.Saw(p)

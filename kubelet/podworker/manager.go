@@ -59,10 +59,9 @@ func (m *Manager) newLocked(pod *v1.Pod) {
 	w.view.Resize.Pending, w.view.Resize.Message = size.Pending, size.Message
 	w.take(got)
 	if rt == nil && w.view.Stop == nil && fresh(pod) {
-		if final := m.admit(pod, m.activeLocked()); final != nil {
-			w.view.Stop = &Stop{Final: *final, Deadline: time.Now()}
-			w.tellPod(v1.EventTypeWarning, final.Reason, final.Message)
-		}
+		hold, never := m.judgeLocked(w, pod)
+		w.view.Held = hold
+		w.refuse(never)
 	}
 	m.startLocked(w)
 }
@@ -70,6 +69,7 @@ func (m *Manager) newLocked(pod *v1.Pod) {
 func (m *Manager) startLocked(w *Worker) {
 	uid := w.view.Pod.UID
 	m.workers[uid] = w
+	w.freed = m.freed
 	m.wg.Go(func() {
 		w.run(m.ctx)
 		m.mu.Lock()
@@ -89,7 +89,13 @@ func (m *Manager) startLocked(w *Worker) {
 
 // fresh tells whether a pod has never been started.
 func fresh(pod *v1.Pod) bool {
-	return pod.Status.Phase == v1.PodPending && len(pod.Status.ContainerStatuses) == 0 || pod.Status.Phase == ""
+	if pod.Status.Phase != v1.PodPending && pod.Status.Phase != "" {
+		return false
+	}
+	begun := func(s v1.ContainerStatus) bool {
+		return s.ContainerID != "" || s.LastTerminationState.Terminated != nil
+	}
+	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, begun) && !slices.ContainsFunc(pod.Status.ContainerStatuses, begun)
 }
 
 // take makes pod the newest state of the worker's pod. The caller holds the lock, or the worker does not run yet.
@@ -145,6 +151,7 @@ func (w *Worker) stop(s Stop) {
 	merged.Removed = merged.Removed || s.Removed
 	if s.Deadline.Before(have.Deadline.Add(-time.Second)) {
 		merged.Deadline, merged.Drain = s.Deadline, s.Drain
+		w.view.Retry = nil
 		for key, op := range w.view.Busy {
 			if op == OpKill {
 				w.cancels[key]() // decided anew, with less time
@@ -297,6 +304,7 @@ func (m *Manager) Relist(pods map[cri.ID]*cri.Pod, since time.Time) {
 }
 
 func (w *Worker) relist(p *cri.Pod, since time.Time) {
+	w.recovered()
 	for _, sb := range p.Sandboxes {
 		w.merge(sb)
 	}
@@ -360,18 +368,6 @@ func (m *Manager) Has(uid types.UID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.workers[uid] != nil
-}
-
-// activeLocked lists pods that use the node.
-func (m *Manager) activeLocked() []*v1.Pod {
-	var out []*v1.Pod
-	for _, w := range m.workers {
-		pod, _, stop := w.snapshot()
-		if stop == nil || stop.Final.Phase == "" {
-			out = append(out, pod)
-		}
-	}
-	return out
 }
 
 // State is one pod as the kubelet's own endpoints show it.

@@ -1,0 +1,30 @@
+package podworker
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Unplugged is told that a sandbox of a pod stands but has lost its network.
+func (m *Manager) Unplugged(uid types.UID, sandbox string) {
+	m.mu.Lock()
+	w := m.workers[uid]
+	m.mu.Unlock()
+	if w != nil {
+		w.change(func() { w.view.Broken = sandbox })
+	}
+}
+
+// Networked lists the sandboxes that stand with a network of their own, by pod.
+func (m *Manager) Networked() map[types.UID]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[types.UID]string{}
+	for uid, w := range m.workers {
+		w.mu.Lock()
+		if sb := w.view.Runtime.ReadySandbox(); sb != nil && w.view.SetUp.Done && w.view.Stop == nil && !w.view.Pod.Spec.HostNetwork {
+			out[uid] = sb.Id
+		}
+		w.mu.Unlock()
+	}
+	return out
+}
