@@ -269,7 +269,7 @@ func (k *Kubelet) server() (*server.Server, error) {
 
 func (k *Kubelet) nodeOptions() node.Options {
 	return node.Options{
-		Name: k.o.NodeName, Kube: k.o.Kube, Recorder: k.o.Recorder, Log: k.o.Log, Register: !k.o.NoRegister,
+		Name: k.o.NodeName, Kube: k.o.Kube, Recorder: k.o.Recorder, Log: k.o.Log, Failures: k.failures, Register: !k.o.NoRegister,
 		Labels: k.o.Labels, Taints: k.o.Taints, ProviderID: k.o.ProviderID, Port: int32(max(k.o.Port, 0)), Version: Version,
 		IPs: k.o.NodeIPs, RootDir: k.o.RootDir, MaxPods: k.o.MaxPods, Reserved: k.o.Reserved,
 		Runtime: k.runtimeState, Images: k.nodeImages,

@@ -111,7 +111,11 @@ func (k *Kubelet) safety(ctx context.Context) {
 
 // attach feeds the workers from the API and the manifests, and takes down what neither claims.
 func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
-	k.nodes.OnChange(kit.Any(func(n *v1.Node) { k.agent.Saw(n) }))
+	k.nodes.OnChange(kit.Handler[*v1.Node]{
+		Add:    func(n *v1.Node, _ bool) { k.agent.Saw(n) },
+		Update: func(_, n *v1.Node) { k.agent.Saw(n) },
+		Delete: k.agent.Lost,
+	})
 	wg.Go(func() {
 		// Containers must find their services' addresses in their environment from the first moment.
 		if k.services.WaitSynced(ctx) != nil || !k.awaitNode(ctx) {
