@@ -58,6 +58,7 @@ type Kubelet struct {
 	guard    *evict.Guard
 	metrics  *metrics
 	failures *prometheus.CounterVec
+	host     admit.Host
 	events   *kit.Events // nil when the recorder is the caller's
 
 	pods     *kit.Informer[*v1.Pod]
@@ -104,6 +105,13 @@ func New(o Options) (*Kubelet, error) {
 	if k.agent, err = node.New(k.nodeOptions()); err != nil {
 		return nil, err
 	}
+	k.host.Listeners = o.Listeners
+	if k.host.Sysctls, err = admit.NewSysctls(k.agent.Machine().Kernel, o.UnsafeSysctls); err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
+	if k.o.SandboxNetworkOK == nil {
+		k.o.SandboxNetworkOK = (&namespaces{client: k.client, paths: map[string]string{}}).ok
+	}
 	core := v1.SchemeGroupVersion
 	k.pods = kit.Filtered[*v1.Pod](o.Informers, core.WithResource("pods"), kit.SourceOptions{FieldSelector: "spec.nodeName=" + k.o.NodeName})
 	k.nodes = kit.Filtered[*v1.Node](o.Informers, core.WithResource("nodes"), kit.SourceOptions{FieldSelector: "metadata.name=" + k.o.NodeName})
@@ -124,7 +132,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	defer k.client.Close()
 	k.objects = objects.New(ctx, k.o.Informers.Source(), k.o.Log, func(pods []types.UID) { k.workers.Touch(pods) })
 	k.workers = podworker.NewManager(ctx, k.deps(), func(pod *v1.Pod, here []*v1.Pod) *status.Final {
-		return admit.Pod(pod, here, k.agent.Node(), admit.Host{})
+		return admit.Pod(pod, here, k.agent.Node(), k.host)
 	})
 	var (
 		wg    sync.WaitGroup
@@ -148,6 +156,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	part("log rotation", k.rotate)
 	part("eviction", k.evict)
 	part("housekeeping", k.housekeep)
+	part("pods' networks", k.watchNetworks)
 	if k.o.Port > 0 {
 		srv, err := k.server()
 		if err != nil {
