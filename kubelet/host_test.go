@@ -250,10 +250,11 @@ func TestFollowLinks(t *testing.T) {
 	name := fmt.Sprintf("hkt%d", os.Getpid())
 	deadline := time.After(20 * time.Second)
 	for told := false; !told; { // the first may go before anyone listens
-		if err := netlink.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: name}}); err != nil {
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "p"}
+		if err := netlink.LinkAdd(pair); err != nil {
 			t.Fatal(err)
 		}
-		if err := netlink.LinkDel(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: name}}); err != nil {
+		if err := netlink.LinkDel(pair); err != nil {
 			t.Fatal(err)
 		}
 		select {
