@@ -68,6 +68,7 @@ type Kubelet struct {
 	ready chan struct{}
 
 	// Set by Run.
+	fatal   func(error) // ends the kubelet, not its process
 	objects *objects.Cache
 	workers *podworker.Manager
 
@@ -139,12 +140,16 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		once  sync.Once
 		first error
 	)
+	end := func(name string, err error) {
+		once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
+		cancel()
+	}
+	k.fatal = func(err error) { end("part", err) }
 	part := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
 			err := supervise.Contain(name, func() error { return run(ctx) })
 			if err != nil && !errors.Is(err, context.Canceled) {
-				once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
-				cancel()
+				end(name, err)
 			}
 		})
 	}

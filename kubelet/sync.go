@@ -36,7 +36,7 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 	for ctx.Err() == nil {
 		stream, cancel := context.WithCancel(ctx)
 		opened := func() {
-			wg.Go(func() {
+			k.goes(&wg, "listing what the runtime has", func() {
 				defer cancel() // without a list the stream is of no use
 				if !k.relistUntil(stream, func() { attach.Do(func() { k.attach(ctx, &wg) }) }) {
 					return
@@ -116,7 +116,7 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 		Update: func(_, n *v1.Node) { k.agent.Saw(n) },
 		Delete: k.agent.Lost,
 	})
-	wg.Go(func() {
+	k.goes(wg, "taking in pods", func() {
 		// Containers must find their services' addresses in their environment from the first moment.
 		if k.services.WaitSynced(ctx) != nil || !k.awaitNode(ctx) {
 			return
@@ -177,6 +177,15 @@ func (k *Kubelet) handled(ctx context.Context, synced func() bool) bool {
 		}
 	}
 	return true
+}
+
+// goes runs f beside the others: a panic in it is the kubelet's end, as an error of it, not the process's.
+func (k *Kubelet) goes(wg *sync.WaitGroup, name string, f func()) {
+	wg.Go(func() {
+		if err := supervise.Contain(name, func() error { f(); return nil }); err != nil {
+			k.fatal(err)
+		}
+	})
 }
 
 // contained keeps a pod that nobody thought of from ending the kubelet with all the others.

@@ -80,6 +80,11 @@ func (m *Manager) replacesLocked(w *Worker, pod *v1.Pod) bool {
 			return true
 		}
 	}
+	for uid, rt := range m.known { // until the sources are complete: an earlier kubelet's, about to be taken down
+		if o := orphan(rt); !m.settled && o != nil && uid != pod.UID && o.Namespace == pod.Namespace && o.Name == pod.Name {
+			return true
+		}
+	}
 	return false
 }
 

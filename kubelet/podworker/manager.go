@@ -7,7 +7,6 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -26,14 +25,16 @@ type Manager struct {
 
 	mu      sync.Mutex
 	workers map[types.UID]*Worker
-	known   map[types.UID]*cri.Pod // in the runtime, not yet claimed by a source
-	owner   map[string]types.UID   // by container and sandbox id
+	known   map[types.UID]*cri.Pod  // in the runtime, not yet claimed by a source
+	first   map[types.UID]time.Time // when such a one was first seen
+	settled bool                    // the sources are complete
+	owner   map[string]types.UID    // by container and sandbox id
 	wg      sync.WaitGroup
 }
 
 // NewManager returns a manager whose workers end with ctx.
 func NewManager(ctx context.Context, d *Deps, admit Admit) *Manager {
-	return &Manager{d: d, admit: admit, ctx: ctx, workers: map[types.UID]*Worker{}, known: map[types.UID]*cri.Pod{}, owner: map[string]types.UID{}}
+	return &Manager{d: d, admit: admit, ctx: ctx, workers: map[types.UID]*Worker{}, known: map[types.UID]*cri.Pod{}, first: map[types.UID]time.Time{}, owner: map[string]types.UID{}}
 }
 
 // Wait returns when every worker has ended.
@@ -294,6 +295,7 @@ func (m *Manager) Relist(pods map[cri.ID]*cri.Pod, since time.Time) {
 			m.known[uid] = p
 		}
 	}
+	m.strayLocked(seen, since)
 	for uid, w := range m.workers {
 		p := seen[uid]
 		if p == nil {
@@ -326,41 +328,6 @@ func (w *Worker) relist(p *cri.Pod, since time.Time) {
 			w.view.Runtime.RemoveSandbox(s.Id)
 		}
 	}
-}
-
-// Orphans takes down what the runtime has and no source claims. It is called once the sources are complete.
-func (m *Manager) Orphans() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for uid, rt := range m.known {
-		delete(m.known, uid)
-		if m.workers[uid] != nil {
-			continue
-		}
-		pod := orphan(rt)
-		if pod == nil {
-			continue
-		}
-		m.d.Log.Info("taking down a pod that the API does not have", "pod", pod.Namespace+"/"+pod.Name, "uid", string(uid))
-		w := newWorker(m.d, pod, rt)
-		w.view.Stop = &Stop{Removed: true, Deadline: time.Now().Add(minGrace)}
-		m.startLocked(w)
-	}
-}
-
-// orphan makes up the pod of what the runtime has, as far as its labels tell.
-func orphan(rt *cri.Pod) *v1.Pod {
-	var labels map[string]string
-	if sb := rt.Sandbox(); sb != nil {
-		labels = sb.Labels
-	} else if len(rt.Containers) > 0 {
-		labels = rt.Containers[0].Labels
-	}
-	id, ok := cri.IDOf(labels)
-	if !ok {
-		return nil
-	}
-	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: id.Namespace, Name: id.Name, UID: types.UID(id.UID)}}
 }
 
 // Has tells whether a pod has a worker.

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/kubelet/admit"
@@ -41,7 +42,8 @@ import (
 //	exit ID CODE                           a container ends
 //	fail CALL WORD                         that call fails from now on ("gone": the runtime is away); heal: no more
 //	relist                                 the runtime tells everything it has
-//	restart                                the kubelet is started anew
+//	restart, or down and up                the kubelet is started anew
+//	stray U                                the runtime has a sandbox that nobody asked for
 //	unplug U                               the pod's sandbox is found without its network
 //	wait DURATION                          time passes
 //	calls                                  what the runtime was asked since the last time
@@ -66,6 +68,7 @@ func TestNodes(t *testing.T) {
 
 type nodeSim struct {
 	root    string
+	isDown  bool
 	rt      *faulty
 	api     *fake.Clientset
 	m       *Manager
@@ -167,8 +170,21 @@ func (n *nodeSim) play(t *testing.T, d *datadriven.TestData) string {
 		n.rt.mu.Unlock()
 	case "relist":
 		n.m.Relist(n.rt.pods(), time.Now())
-	case "restart":
+	case "down":
 		n.stop()
+		n.isDown = true
+		return n.describe()
+	case "stray":
+		n.rt.mu.Lock()
+		id := arg(0)
+		n.rt.sandboxes["sb-"+id] = &runtimeapi.PodSandboxStatus{Id: "sb-" + id, CreatedAt: n.rt.now(), Metadata: &runtimeapi.PodSandboxMetadata{},
+			Labels: map[string]string{cri.LabelPodUID: id, cri.LabelPodName: id, cri.LabelPodNamespace: "ns"}}
+		n.rt.mu.Unlock()
+	case "restart", "up":
+		if !n.isDown {
+			n.stop()
+		}
+		n.isDown = false
 		n.start()
 		n.m.Relist(n.rt.pods(), time.Now())
 		for _, uid := range n.order {
@@ -191,7 +207,9 @@ func (n *nodeSim) play(t *testing.T, d *datadriven.TestData) string {
 		t.Fatalf("%s: unknown command %s", d.Pos, d.Cmd)
 	}
 	synctest.Wait()
-	n.echo()
+	if !n.isDown {
+		n.echo()
+	}
 	return n.describe()
 }
 
@@ -241,7 +259,9 @@ func (n *nodeSim) add(t *testing.T, d *datadriven.TestData) {
 	}
 	n.order = append(n.order, p.UID)
 	n.current[p.UID] = p
-	n.m.Update(p)
+	if !n.isDown {
+		n.m.Update(p)
+	}
 }
 
 // describe renders the events and what the API has of each pod.

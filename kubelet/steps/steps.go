@@ -19,6 +19,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
@@ -106,7 +107,7 @@ func SetUp(ctx context.Context, list []Step, p *Pod) error {
 			if skip {
 				return
 			}
-			err := s.SetUp(ctx, p)
+			err := supervise.Contain("pod step "+s.Name, func() error { return s.SetUp(ctx, p) })
 			mu.Lock()
 			defer mu.Unlock()
 			ok[s.Name] = err == nil
