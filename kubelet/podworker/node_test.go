@@ -59,8 +59,8 @@ func TestNodes(t *testing.T) {
 			root := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				n := newNode(t, root)
+				defer func() { n.stop() }() // of the kubelet that runs then
 				datadriven.RunTest(t, f, n.play)
-				n.stop()
 			})
 		})
 	}
