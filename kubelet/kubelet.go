@@ -289,24 +289,3 @@ func (k *Kubelet) nodeOptions() node.Options {
 		Runtime: k.runtimeState, Images: k.nodeImages,
 	}
 }
-
-// housekeep removes, slowly, what gone pods have left behind: a kubelet that was killed may have missed it.
-func (k *Kubelet) housekeep(ctx context.Context) error {
-	select {
-	case <-k.ready:
-	case <-ctx.Done():
-		return nil
-	}
-	ticker := time.NewTicker(housekeepEvery)
-	defer ticker.Stop()
-	for {
-		k.sweep()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-const housekeepEvery = 2 * time.Minute

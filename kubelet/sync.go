@@ -3,16 +3,13 @@ package kubelet
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/static"
@@ -31,6 +28,7 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 		attach sync.Once
 		wg     sync.WaitGroup
 		delay  = reconnectFirst
+		told   = trouble.New(k.o.Log, k.failures, "listening to the container runtime")
 	)
 	defer wg.Wait()
 	for ctx.Err() == nil {
@@ -38,7 +36,10 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 		opened := func() {
 			k.goes(&wg, "listing what the runtime has", func() {
 				defer cancel() // without a list the stream is of no use
-				if !k.relistUntil(stream, func() { attach.Do(func() { k.attach(ctx, &wg) }) }) {
+				if !k.relistUntil(stream, func() {
+					told.Well()
+					attach.Do(func() { k.attach(ctx, &wg) })
+				}, told) {
 					return
 				}
 				k.safety(stream)
@@ -50,7 +51,10 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		k.o.Log.Info("container event stream ended; opening it again", "err", err)
+		if err == nil {
+			err = errors.New("the stream ended")
+		}
+		told.Failed(err)
 		k.agent.Poke()
 		if time.Since(began) > reconnectMost {
 			delay = reconnectFirst
@@ -67,7 +71,7 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 }
 
 // relistUntil lists what the runtime has until that works; false when the stream has broken.
-func (k *Kubelet) relistUntil(ctx context.Context, done func()) bool {
+func (k *Kubelet) relistUntil(ctx context.Context, done func(), told *trouble.Teller) bool {
 	delay := reconnectFirst
 	for {
 		since := time.Now()
@@ -81,7 +85,7 @@ func (k *Kubelet) relistUntil(ctx context.Context, done func()) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		k.o.Log.Info("listing what the runtime has", "err", err)
+		told.Failed(err)
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
@@ -123,7 +127,7 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		var mirrors *static.Source
 		if k.o.ManifestDir != "" {
-			mirrors = static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log)
+			mirrors = static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log, k.failures)
 			if err := mirrors.Load(); err != nil {
 				k.o.Log.Warn("reading static pods", "dir", k.o.ManifestDir, "err", err)
 			}
@@ -240,45 +244,4 @@ func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
 	k.workers.Remove(p.UID)
 	k.objects.Forget(p.UID)
 	k.share()
-}
-
-// sweep removes directories, cgroups and logs of pods that nobody knows.
-func (k *Kubelet) sweep() {
-	uids, err := k.volumes.OnDisk()
-	if err != nil {
-		k.o.Log.Warn("listing pod directories", "err", err)
-	}
-	for _, uid := range uids {
-		if !k.workers.Has(types.UID(uid)) {
-			if err := k.volumes.TearDown(uid); err != nil {
-				k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
-			}
-		}
-	}
-	if k.cgroups != nil {
-		for uid := range k.cgroups.OnDisk() {
-			if !k.workers.Has(types.UID(uid)) {
-				if err := k.cgroups.RemovePod(uid); err != nil {
-					k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
-				}
-			}
-		}
-	}
-	k.sweepLogs()
-}
-
-func (k *Kubelet) sweepLogs() {
-	entries, err := os.ReadDir(k.o.LogDir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		at := strings.LastIndexByte(e.Name(), '_')
-		if at < 0 || !e.IsDir() || strings.Count(e.Name(), "_") != 2 {
-			continue
-		}
-		if uid := types.UID(e.Name()[at+1:]); !k.workers.Has(uid) {
-			_ = os.RemoveAll(filepath.Join(k.o.LogDir, e.Name()))
-		}
-	}
 }

@@ -228,13 +228,15 @@ func (a *Agent) isAway() bool {
 }
 
 func (a *Agent) register(ctx context.Context) error {
+	told := trouble.New(a.o.Log, a.o.Failures, "registering the node")
 	delay := 50 * time.Millisecond
 	for {
 		err := a.tryRegister(ctx)
 		if err == nil || ctx.Err() != nil {
+			told.Well()
 			return nil
 		}
-		a.o.Log.Info("registering the node", "node", a.o.Name, "err", err)
+		told.Failed(err, "node", a.o.Name)
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package podworker
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -61,13 +62,22 @@ func (m *Manager) activeLocked() []*v1.Pod {
 	return append(staying, going...)
 }
 
-// judgeLocked says whether a pod that has not begun may: now, when others that are going have gone (hold), or never.
-func (m *Manager) judgeLocked(w *Worker, pod *v1.Pod) (hold bool, never *status.Final) {
+// judgeLocked says whether a pod that has not begun may: now, when others that are going have gone (hold says which),
+// or never.
+func (m *Manager) judgeLocked(w *Worker, pod *v1.Pod) (hold string, never *status.Final) {
 	staying, going := m.othersLocked(w)
 	if final := m.admit(pod, staying); final != nil {
-		return false, final
+		return "", final
 	}
-	return m.replacesLocked(w, pod) || len(going) > 0 && m.admit(pod, append(staying, going...)) != nil, nil
+	if m.replacesLocked(w, pod) {
+		return "the pod that had its name is still being taken away", nil
+	}
+	if len(going) > 0 {
+		if final := m.admit(pod, append(staying, going...)); final != nil {
+			return "pods that are ending still have what it needs: " + strings.TrimPrefix(final.Message, "Pod was rejected: "), nil
+		}
+	}
+	return "", nil
 }
 
 // replacesLocked tells whether an earlier pod of that name is still being taken away.
@@ -76,7 +86,7 @@ func (m *Manager) replacesLocked(w *Worker, pod *v1.Pod) bool {
 		if o == w || o.self.Namespace != pod.Namespace || o.self.Name != pod.Name {
 			continue
 		}
-		if _, _, stop := o.snapshot(); stop != nil && (stop.Removed || stop.Deleted) {
+		if o.leaving() {
 			return true
 		}
 	}
@@ -111,7 +121,7 @@ func (m *Manager) retryLocked() {
 	for _, w := range held {
 		pod, _, _ := w.snapshot()
 		hold, never := m.judgeLocked(w, pod)
-		if hold {
+		if hold != "" {
 			continue
 		}
 		w.change(func() {
@@ -121,10 +131,25 @@ func (m *Manager) retryLocked() {
 	}
 }
 
+// leaving tells whether a pod is being taken away and not yet down.
+func (w *Worker) leaving() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.view.Stop != nil && (w.view.Stop.Removed || w.view.Stop.Deleted) && !w.view.Down
+}
+
 func (w *Worker) held() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.view.Held && w.view.Stop == nil
+}
+
+// hold keeps a pod from beginning, and says why. The worker does not run yet.
+func (w *Worker) hold(why string) {
+	if why != "" {
+		w.view.Held = true
+		w.tellPod(v1.EventTypeWarning, "FailedSync", "error syncing pod, waiting: "+why)
+	}
 }
 
 // refuse ends a pod before it has begun; final is nil when it may begin. The caller holds the lock, or the

@@ -61,7 +61,7 @@ func (m *Manager) newLocked(pod *v1.Pod) {
 	w.take(got)
 	if rt == nil && w.view.Stop == nil && fresh(pod) {
 		hold, never := m.judgeLocked(w, pod)
-		w.view.Held = hold
+		w.hold(hold)
 		w.refuse(never)
 	}
 	m.startLocked(w)
@@ -335,6 +335,13 @@ func (m *Manager) Has(uid types.UID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.workers[uid] != nil
+}
+
+// Knows tells whether a pod has a worker, or something in the runtime.
+func (m *Manager) Knows(uid types.UID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.workers[uid] != nil || m.known[uid] != nil
 }
 
 // State is one pod as the kubelet's own endpoints show it.

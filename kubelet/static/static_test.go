@@ -21,7 +21,7 @@ func (*record) Mirror(types.UID, *v1.Pod) {}
 // tell that one waits for the other.
 func TestReplace(t *testing.T) {
 	dir, r := t.TempDir(), &record{}
-	s := New(dir, "n", nil, r, r, slog.New(slog.DiscardHandler))
+	s := New(dir, "n", nil, r, r, slog.New(slog.DiscardHandler), nil)
 	for _, v := range []string{"1", "2"} {
 		text := "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {v: \"" + v + "\"}}\nspec: {containers: [{name: c, image: a, ports: [{hostPort: 80, containerPort: 80}]}]}\n"
 		if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(text), 0o600); err != nil {
