@@ -236,6 +236,25 @@ func TestLooks(t *testing.T) {
 	}
 }
 
+// TestAttempts: a pod whose network does not come back is rebuilt more and more seldom.
+func TestAttempts(t *testing.T) {
+	a, now, n := attempts{}, time.Now(), 0
+	for range 3600 {
+		if now = now.Add(time.Second); a.may("u", now) {
+			n++
+		}
+	}
+	if n != 11 {
+		t.Errorf("rebuilt %d times in an hour", n)
+	}
+	if now = now.Add(time.Hour); !a.may("u", now) || !a.may("other", now) {
+		t.Error("what was well for an hour is not rebuilt")
+	}
+	if now = now.Add(time.Hour); !a.may("third", now) || len(a) != 1 {
+		t.Errorf("remembers %v", a)
+	}
+}
+
 // TestFollowLinks: a link that goes is told of.
 func TestFollowLinks(t *testing.T) {
 	if os.Getuid() != 0 {

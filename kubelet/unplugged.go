@@ -40,13 +40,14 @@ func (k *Kubelet) watchNetworks(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { followLinks(ctx, kick, trouble.New(k.o.Log, k.failures, "listening for links that go")) })
+	rebuilt := attempts{}
 	check := &networkCheck{ok: k.o.SandboxNetworkOK, told: trouble.New(k.o.Log, k.failures, "looking at pods' networks")}
 	for {
 		first := check.lost(ctx, k.workers.Networked())
 		if len(first) > 0 && pauseFor(ctx, lookAgain) {
 			again := check.lost(ctx, k.workers.Networked())
 			for uid, id := range again {
-				if first[uid] == id {
+				if first[uid] == id && rebuilt.may(uid, time.Now()) {
 					k.o.Log.Warn("a pod's sandbox has lost its network", "uid", string(uid), "sandbox", id)
 					k.workers.Unplugged(uid, id)
 				}
@@ -63,6 +64,33 @@ func (k *Kubelet) watchNetworks(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
+}
+
+// attempts keeps a pod whose network does not come from being rebuilt all the time.
+type attempts map[types.UID]attempt
+
+type attempt struct {
+	pause time.Duration
+	at    time.Time
+}
+
+const (
+	rebuildFirst = 10 * time.Second
+	rebuildMost  = 10 * time.Minute
+)
+
+func (a attempts) may(uid types.UID, now time.Time) bool {
+	for other, x := range a {
+		if now.Sub(x.at) > 2*rebuildMost {
+			delete(a, other) // it has been well since, or is gone
+		}
+	}
+	last, seen := a[uid]
+	if seen && now.Sub(last.at) < last.pause {
+		return false
+	}
+	a[uid] = attempt{pause: min(max(2*last.pause, rebuildFirst), rebuildMost), at: now}
+	return true
 }
 
 func pauseFor(ctx context.Context, d time.Duration) bool {
@@ -198,12 +226,19 @@ func plugged(path string) (ok bool, err error) {
 		return true, err
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
-	err = ns.Do(func() error {
-		links, err := net.Interfaces()
-		for _, l := range links {
-			ok = ok || l.Flags&net.FlagLoopback == 0 && l.Flags&net.FlagUp != 0 && l.Flags&net.FlagRunning != 0
-		}
-		return err
-	})
-	return ok, err
+	var links []netlink.Link
+	if err = ns.Do(func() (err error) { links, err = netlink.LinkList(); return err }); err != nil {
+		return true, err
+	}
+	for _, l := range links {
+		ok = ok || carries(l)
+	}
+	return ok, nil
+}
+
+// carries tells whether a link leads somewhere. That one end of a pair has no carrier says that the other is down;
+// links of other kinds lose theirs with the host's cable, which no new sandbox mends.
+func carries(l netlink.Link) bool {
+	flags := l.Attrs().Flags
+	return flags&net.FlagLoopback == 0 && flags&net.FlagUp != 0 && (l.Type() != "veth" || flags&net.FlagRunning != 0)
 }

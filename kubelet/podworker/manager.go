@@ -226,36 +226,44 @@ func (m *Manager) Touch(uids []types.UID) {
 
 // Event takes in a runtime event.
 func (m *Manager) Event(ev *runtimeapi.ContainerEventResponse) {
+	if w := m.workerOf(ev); w != nil && !w.event(ev) {
+		w.poke()
+	}
+}
+
+// workerOf is whom an event concerns; what it tells of a pod that nobody has claimed is taken in.
+func (m *Manager) workerOf(ev *runtimeapi.ContainerEventResponse) *Worker {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	uid, ok := m.owner[ev.ContainerId]
 	if sb := ev.PodSandboxStatus; sb != nil {
 		if id, labelled := cri.IDOf(sb.Labels); labelled {
 			uid, ok = types.UID(id.UID), true
-			m.owner[ev.ContainerId], m.owner[sb.Id] = uid, uid
+			if m.workers[uid] != nil || m.known[uid] != nil { // others are forgotten, or never were ours
+				m.owner[ev.ContainerId], m.owner[sb.Id] = uid, uid
+			}
 		}
+	}
+	if !ok {
+		return nil
 	}
 	w, rt := m.workers[uid], m.known[uid]
-	m.mu.Unlock()
-	switch deleted := ev.ContainerEventType == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT; {
-	case !ok:
-	case w == nil && rt != nil:
-		m.mu.Lock()
+	if w == nil && rt != nil {
 		rt.Merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
-		m.mu.Unlock()
-	case w == nil:
-	default:
-		w.mu.Lock()
-		w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
-		if deleted {
-			w.view.Runtime.RemoveContainer(ev.ContainerId)
-			w.view.Runtime.RemoveSandbox(ev.ContainerId)
-		}
-		quiet := w.expected(ev)
-		w.mu.Unlock()
-		if !quiet {
-			w.poke()
-		}
 	}
+	return w
+}
+
+// event takes in what the runtime tells, and reports whether that was expected.
+func (w *Worker) event(ev *runtimeapi.ContainerEventResponse) (quiet bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
+	if ev.ContainerEventType == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT {
+		w.view.Runtime.RemoveContainer(ev.ContainerId)
+		w.view.Runtime.RemoveSandbox(ev.ContainerId)
+	}
+	return w.expected(ev)
 }
 
 // expected tells whether an event only repeats what an action that is under way will report in a moment.

@@ -14,14 +14,14 @@ func (m *Manager) Unplugged(uid types.UID, sandbox string) {
 	}
 }
 
-// Networked lists the sandboxes that stand with a network of their own, by pod.
+// Networked lists the sandboxes that stand and were given a network of their own, by pod.
 func (m *Manager) Networked() map[types.UID]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[types.UID]string{}
 	for uid, w := range m.workers {
 		w.mu.Lock()
-		if sb := w.view.Runtime.ReadySandbox(); sb != nil && w.view.SetUp.Done && w.view.Stop == nil && !w.view.Pod.Spec.HostNetwork {
+		if sb := w.view.Runtime.ReadySandbox(); sb != nil && w.view.SetUp.Done && w.view.Stop == nil && !w.view.Pod.Spec.HostNetwork && sb.Network.GetIp() != "" {
 			out[uid] = sb.Id
 		}
 		w.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,6 +152,11 @@ func (w *Worker) lastWords(c *runtimeapi.ContainerStatus) string {
 		text = logs.Tail(c.LogPath, 80, 2048)
 	}
 	w.words[c.Id] = text
+	for id := range w.words { // those of containers that were removed are in the status already
+		if !slices.ContainsFunc(w.view.Runtime.Containers, func(c *runtimeapi.ContainerStatus) bool { return c.Id == id }) {
+			delete(w.words, id)
+		}
+	}
 	return text
 }
 
