@@ -22,8 +22,8 @@ import (
 // tells of links that go; then, and once after the start, all sandboxes are looked at, and those that two
 // looks find without a network get a new sandbox.
 const (
-	lookAgain   = 3 * time.Second // longer than a port is down while it is being made
-	looksApart  = 2 * time.Second // at least, however much the kernel tells
+	lookAgain   = 2 * time.Second
+	looksApart  = time.Second // at least, however much the kernel tells
 	lookAnyway  = time.Minute
 	lookBlindly = 5 * time.Second // where the kernel tells nothing
 	oneLook     = 2 * time.Second

@@ -18,6 +18,8 @@ import (
 // runs meanwhile.
 const drain = 300 * time.Millisecond
 
+const sandboxChanged = "Pod sandbox changed, it will be killed and re-created."
+
 // Timings that Kubernetes documents.
 const (
 	minGrace      = 2 * time.Second
@@ -197,7 +199,7 @@ func decideSetUp(v View, p *Plan, ready *runtimeapi.PodSandboxStatus) {
 		attempt = old.Metadata.GetAttempt() + 1
 		if ready == nil && v.SetUp.Done {
 			// The sandbox has died under its containers: its network is released before a new one is made.
-			p.do(Action{Op: OpStopSandbox, ID: old.Id, Note: true, Message: "Pod sandbox changed, it will be killed and re-created."})
+			p.do(Action{Op: OpStopSandbox, ID: old.Id, Note: true, Message: sandboxChanged})
 			return
 		}
 	}
@@ -225,8 +227,8 @@ func decideBroken(v View, p *Plan, sb *runtimeapi.PodSandboxStatus) {
 				Message: fmt.Sprintf("Stopping container %s", name)})
 		}
 	}
-	if !left {
-		p.do(Action{Op: OpStopSandbox, ID: sb.Id, Note: true, Message: "Pod sandbox changed, it will be killed and re-created."})
+	if !left { // what has happened was told when it was found
+		p.do(Action{Op: OpStopSandbox, ID: sb.Id})
 	}
 }
 

@@ -1,6 +1,7 @@
 package podworker
 
 import (
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -10,7 +11,12 @@ func (m *Manager) Unplugged(uid types.UID, sandbox string) {
 	w := m.workers[uid]
 	m.mu.Unlock()
 	if w != nil {
-		w.change(func() { w.view.Broken = sandbox })
+		w.change(func() {
+			if w.view.Broken != sandbox && w.view.Stop == nil {
+				w.view.Broken = sandbox
+				w.tellPod(v1.EventTypeNormal, "SandboxChanged", sandboxChanged)
+			}
+		})
 	}
 }
 
