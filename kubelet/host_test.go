@@ -51,9 +51,9 @@ func TestListening(t *testing.T) {
 			strings.ToUpper(hex.EncodeToString(raw)), port, state, inode)
 	}
 	head := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-	write("self/net/tcp", head+line("127.0.0.1", 2379, "0A", "11")+line("0.0.0.0", 8080, "0A", "12")+line("192.0.2.1", 40000, "01", "13"))
-	write("self/net/tcp6", head+line("::", 6443, "0A", "14")+line("::ffff:192.0.2.1", 443, "0A", "15"))
-	write("self/net/udp", head+line("0.0.0.0", 53, "07", "16")+line("0.0.0.0", 40001, "07", "17"))
+	write("thread-self/net/tcp", head+line("127.0.0.1", 2379, "0A", "11")+line("0.0.0.0", 8080, "0A", "12")+line("192.0.2.1", 40000, "01", "13"))
+	write("thread-self/net/tcp6", head+line("::", 6443, "0A", "14")+line("::ffff:192.0.2.1", 443, "0A", "15"))
+	write("thread-self/net/udp", head+line("0.0.0.0", 53, "07", "16")+line("0.0.0.0", 40001, "07", "17"))
 	write("sys/net/ipv4/ip_local_port_range", "32768\t60999\n")
 	for pid, cgroup := range map[string]string{"100": "0::/system.slice/x\n", "200": "0::/kubepods/burstable/podabc/def\n"} {
 		write(pid+"/cgroup", cgroup)

@@ -43,7 +43,8 @@ func hostListeners(proc string) ([]admit.Port, error) {
 	return out, nil
 }
 
-// listening reads the kernel's tables of sockets.
+// listening reads the kernel's tables of sockets, as the calling thread sees them: the process's first thread may be stuck in
+// another namespace.
 func listening(proc string) ([]socket, error) {
 	low := ephemeralFrom(proc)
 	var out []socket
@@ -52,7 +53,7 @@ func listening(proc string) ([]socket, error) {
 		protocol v1.Protocol
 		state    string
 	}{{"tcp", v1.ProtocolTCP, "0A"}, {"tcp6", v1.ProtocolTCP, "0A"}, {"udp", v1.ProtocolUDP, "07"}, {"udp6", v1.ProtocolUDP, "07"}} {
-		f, err := os.Open(filepath.Join(proc, "self", "net", t.file))
+		f, err := os.Open(filepath.Join(proc, "thread-self", "net", t.file))
 		if os.IsNotExist(err) {
 			continue // a kernel without IPv6
 		}
