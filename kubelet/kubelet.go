@@ -19,9 +19,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet/admit"
 	"hyperkube/kubelet/cgroup"
@@ -57,6 +60,8 @@ type Kubelet struct {
 	rotator  *logs.Rotator
 	guard    *evict.Guard
 	metrics  *metrics
+	failures *prometheus.CounterVec
+	host     admit.Host
 	events   *kit.Events // nil when the recorder is the caller's
 
 	pods     *kit.Informer[*v1.Pod]
@@ -66,6 +71,7 @@ type Kubelet struct {
 	ready chan struct{}
 
 	// Set by Run.
+	fatal   func(error) // ends the kubelet, not its process
 	objects *objects.Cache
 	workers *podworker.Manager
 
@@ -77,7 +83,8 @@ func New(o Options) (*Kubelet, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log), metrics: newMetrics(o.Registry),
+	failures := trouble.Metric(o.Registry)
+	k := &Kubelet{o: o, ready: make(chan struct{}), statuses: status.NewManager(o.Kube, o.Log, failures), metrics: newMetrics(o.Registry), failures: failures,
 		rotator: logs.NewRotator(o.ContainerLogMaxSize, o.ContainerLogMaxFile), guard: evict.New()}
 	var err error
 	if k.client, err = cri.Dial(o.RuntimeEndpoint, o.ImageEndpoint, k.metrics.called); err != nil {
@@ -103,6 +110,13 @@ func New(o Options) (*Kubelet, error) {
 	if k.agent, err = node.New(k.nodeOptions()); err != nil {
 		return nil, err
 	}
+	k.host.Listeners = o.Listeners
+	if k.host.Sysctls, err = admit.NewSysctls(k.agent.Machine().Kernel, o.UnsafeSysctls); err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
+	if k.o.SandboxNetworkOK == nil {
+		k.o.SandboxNetworkOK = (&namespaces{client: k.client, paths: map[string]string{}}).ok
+	}
 	core := v1.SchemeGroupVersion
 	k.pods = kit.Filtered[*v1.Pod](o.Informers, core.WithResource("pods"), kit.SourceOptions{FieldSelector: "spec.nodeName=" + k.o.NodeName})
 	k.nodes = kit.Filtered[*v1.Node](o.Informers, core.WithResource("nodes"), kit.SourceOptions{FieldSelector: "metadata.name=" + k.o.NodeName})
@@ -127,18 +141,23 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		if final := admit.Machine(pod, k.agent.Node(), armed); final != nil {
 			return final
 		}
-		return admit.Pod(pod, here, k.agent.Node())
+		return admit.Pod(pod, here, k.agent.Node(), k.host)
 	})
 	var (
 		wg    sync.WaitGroup
 		once  sync.Once
 		first error
 	)
+	end := func(name string, err error) {
+		once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
+		cancel()
+	}
+	k.fatal = func(err error) { end("part", err) }
 	part := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-				once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
-				cancel()
+			err := supervise.Contain(name, func() error { return run(ctx) })
+			if err != nil && !errors.Is(err, context.Canceled) {
+				end(name, err)
 			}
 		})
 	}
@@ -150,6 +169,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	part("log rotation", k.rotate)
 	part("eviction", k.evict)
 	part("housekeeping", k.housekeep)
+	part("pods' networks", k.watchNetworks)
 	if k.o.Port > 0 {
 		srv, err := k.server()
 		if err != nil {
@@ -208,7 +228,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d), Resizer: steps.NewResizer(d),
 		Images:  k.images,
 		Volumes: k.volumes, Prober: &probe.Prober{Exec: k.client}, Hooks: hooks, Statuses: k.statuses,
-		Recorder: k.o.Recorder, Log: k.o.Log, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
+		Recorder: k.o.Recorder, Log: k.o.Log, Failures: k.failures, LogRoot: k.o.LogDir, LogLinks: k.o.LogLinkDir,
 		HostIPs: func() []string { return k.o.NodeIPs }, DeletePod: k.deletePod,
 		Fits: func(pod *v1.Pod, others []*v1.Pod) (string, string) { return admit.Resize(pod, others, k.agent.Node()) }, Observe: k.metrics.observer(k.appeared),
 	}
@@ -237,7 +257,7 @@ func (k *Kubelet) rotate(ctx context.Context) error {
 }
 
 func (k *Kubelet) evict(ctx context.Context) error {
-	k.guard.Pods, k.guard.Log = k.workers.Pods, k.o.Log
+	k.guard.Pods, k.guard.Log, k.guard.Failures = k.workers.Pods, k.o.Log, k.failures
 	k.guard.Dir = func(pod *v1.Pod, name string) string {
 		return k.volumes.VolumeDir(string(pod.UID), emptydir.Kind{}, name)
 	}
@@ -277,30 +297,9 @@ func (k *Kubelet) server() (*server.Server, error) {
 
 func (k *Kubelet) nodeOptions() node.Options {
 	return node.Options{
-		Name: k.o.NodeName, Kube: k.o.Kube, Recorder: k.o.Recorder, Log: k.o.Log, Register: !k.o.NoRegister,
+		Name: k.o.NodeName, Kube: k.o.Kube, Recorder: k.o.Recorder, Log: k.o.Log, Failures: k.failures, Register: !k.o.NoRegister,
 		Labels: k.o.Labels, Taints: k.o.Taints, ProviderID: k.o.ProviderID, Port: int32(max(k.o.Port, 0)), Version: Version,
 		IPs: k.o.NodeIPs, RootDir: k.o.RootDir, MaxPods: k.o.MaxPods, Reserved: k.o.Reserved,
 		Runtime: k.runtimeState, Images: k.nodeImages,
 	}
 }
-
-// housekeep removes, slowly, what gone pods have left behind: a kubelet that was killed may have missed it.
-func (k *Kubelet) housekeep(ctx context.Context) error {
-	select {
-	case <-k.ready:
-	case <-ctx.Done():
-		return nil
-	}
-	ticker := time.NewTicker(housekeepEvery)
-	defer ticker.Stop()
-	for {
-		k.sweep()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-const housekeepEvery = 2 * time.Minute

@@ -1,8 +1,10 @@
 package kubelet
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,9 +13,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/kit"
+	"hyperkube/kubelet/admit"
 	"hyperkube/kubelet/server"
 )
 
@@ -51,6 +55,13 @@ type Options struct {
 	NoRegister  bool
 	ManifestDir string // of static pods; none
 	FileCheck   time.Duration
+	// UnsafeSysctls are the kernel parameters, or patterns that end in *, that pods may set beside the safe ones.
+	UnsafeSysctls []string
+	// Listeners are the ports on which the host's own processes listen, which pods cannot have; by a look at the
+	// host when nil.
+	Listeners func() ([]admit.Port, error)
+	// SandboxNetworkOK tells whether a sandbox that stands still has its network; by a look into its namespace when nil.
+	SandboxNetworkOK func(ctx context.Context, sandbox string) (bool, error)
 
 	SandboxSeccomp      string // file of a profile for the sandbox image's process; the runtime's default
 	SeccompUnconfined   bool   // default profile: RuntimeDefault unless set
@@ -82,7 +93,14 @@ func (o *Options) complete() error {
 		if err != nil {
 			return err
 		}
-		o.NodeName = strings.ToLower(host)
+		o.NodeName = host
+	}
+	o.NodeName = strings.ToLower(strings.TrimSpace(o.NodeName))
+	if err := checkNodeName(o.NodeName); err != nil {
+		return err
+	}
+	if o.Listeners == nil {
+		o.Listeners = func() ([]admit.Port, error) { return hostListeners("/proc") }
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
@@ -113,6 +131,18 @@ func (o *Options) complete() error {
 	return nil
 }
 
+// checkNodeName refuses a name under which the node could never register: it is an object's name and a label's value.
+func checkNodeName(name string) error {
+	problems := validation.IsDNS1123Subdomain(name)
+	if len(problems) == 0 {
+		problems = validation.IsValidLabelValue(name) // of kubernetes.io/hostname
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("kubelet: %q cannot be the name of a node: %s (name it with --hostname-override, or rename the host)", name, strings.Join(problems, "; "))
+}
+
 func text(p *string, d string) {
 	if *p == "" {
 		*p = d
@@ -131,7 +161,7 @@ func (k *Kubelet) configz() any {
 		"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "address": k.o.Address, "port": k.o.Port,
 		"clusterDomain": k.o.Domain, "clusterDNS": k.o.ClusterDNS, "maxPods": k.o.MaxPods, "cgroupDriver": "cgroupfs", "cgroupRoot": k.o.CgroupRoot,
 		"resolvConf": k.o.ResolvConf, "staticPodPath": k.o.ManifestDir, "podPidsLimit": k.o.PodPIDs, "seccompDefault": !k.o.SeccompUnconfined,
-		"containerLogMaxSize": k.o.ContainerLogMaxSize, "containerLogMaxFiles": k.o.ContainerLogMaxFile, "podLogsDir": k.o.LogDir,
+		"allowedUnsafeSysctls": k.o.UnsafeSysctls, "containerLogMaxSize": k.o.ContainerLogMaxSize, "containerLogMaxFiles": k.o.ContainerLogMaxFile, "podLogsDir": k.o.LogDir,
 		"containerRuntimeEndpoint": k.o.RuntimeEndpoint, "systemReserved": k.o.Reserved, "registerNode": !k.o.NoRegister,
 	}
 }

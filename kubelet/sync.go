@@ -2,15 +2,14 @@ package kubelet
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"strings"
+	"errors"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet/cgroup"
 	"hyperkube/kubelet/static"
@@ -29,14 +28,18 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 		attach sync.Once
 		wg     sync.WaitGroup
 		delay  = reconnectFirst
+		told   = trouble.New(k.o.Log, k.failures, "listening to the container runtime")
 	)
 	defer wg.Wait()
 	for ctx.Err() == nil {
 		stream, cancel := context.WithCancel(ctx)
 		opened := func() {
-			wg.Go(func() {
+			k.goes(&wg, "listing what the runtime has", func() {
 				defer cancel() // without a list the stream is of no use
-				if !k.relistUntil(stream, func() { attach.Do(func() { k.attach(ctx, &wg) }) }) {
+				if !k.relistUntil(stream, func() {
+					told.Well()
+					attach.Do(func() { k.attach(ctx, &wg) })
+				}, told) {
 					return
 				}
 				k.safety(stream)
@@ -48,7 +51,10 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		k.o.Log.Info("container event stream ended; opening it again", "err", err)
+		if err == nil {
+			err = errors.New("the stream ended")
+		}
+		told.Failed(err)
 		k.agent.Poke()
 		if time.Since(began) > reconnectMost {
 			delay = reconnectFirst
@@ -65,7 +71,7 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 }
 
 // relistUntil lists what the runtime has until that works; false when the stream has broken.
-func (k *Kubelet) relistUntil(ctx context.Context, done func()) bool {
+func (k *Kubelet) relistUntil(ctx context.Context, done func(), told *trouble.Teller) bool {
 	delay := reconnectFirst
 	for {
 		since := time.Now()
@@ -79,7 +85,7 @@ func (k *Kubelet) relistUntil(ctx context.Context, done func()) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		k.o.Log.Info("listing what the runtime has", "err", err)
+		told.Failed(err)
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
@@ -109,23 +115,27 @@ func (k *Kubelet) safety(ctx context.Context) {
 
 // attach feeds the workers from the API and the manifests, and takes down what neither claims.
 func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
-	k.nodes.OnChange(kit.Any(func(n *v1.Node) { k.agent.Saw(n) }))
-	wg.Go(func() {
+	k.nodes.OnChange(kit.Handler[*v1.Node]{
+		Add:    func(n *v1.Node, _ bool) { k.agent.Saw(n) },
+		Update: func(_, n *v1.Node) { k.agent.Saw(n) },
+		Delete: k.agent.Lost,
+	})
+	k.goes(wg, "taking in pods", func() {
 		// Containers must find their services' addresses in their environment from the first moment.
 		if k.services.WaitSynced(ctx) != nil || !k.awaitNode(ctx) {
 			return
 		}
 		var mirrors *static.Source
 		if k.o.ManifestDir != "" {
-			mirrors = static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log)
+			mirrors = static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log, k.failures)
 			if err := mirrors.Load(); err != nil {
 				k.o.Log.Warn("reading static pods", "dir", k.o.ManifestDir, "err", err)
 			}
 		}
 		synced := k.pods.OnChange(kit.Handler[*v1.Pod]{
-			Add:    func(p *v1.Pod, _ bool) { k.update(p, mirrors) },
-			Update: func(_, p *v1.Pod) { k.update(p, mirrors) },
-			Delete: func(p *v1.Pod) { k.gone(p, mirrors) },
+			Add:    func(p *v1.Pod, _ bool) { k.contained(p, func() { k.update(nil, p, mirrors) }) },
+			Update: func(old, p *v1.Pod) { k.contained(p, func() { k.update(old, p, mirrors) }) },
+			Delete: func(p *v1.Pod) { k.contained(p, func() { k.gone(p, mirrors) }) },
 		})
 		if k.pods.WaitSynced(ctx) != nil || !k.handled(ctx, synced) {
 			return
@@ -173,7 +183,31 @@ func (k *Kubelet) handled(ctx context.Context, synced func() bool) bool {
 	return true
 }
 
-func (k *Kubelet) update(p *v1.Pod, mirrors *static.Source) {
+// goes runs f beside the others: a panic in it is the kubelet's end, as an error of it, not the process's.
+func (k *Kubelet) goes(wg *sync.WaitGroup, name string, f func()) {
+	wg.Go(func() {
+		if err := supervise.Contain(name, func() error { f(); return nil }); err != nil {
+			k.fatal(err)
+		}
+	})
+}
+
+// contained keeps a pod that nobody thought of from ending the kubelet with all the others.
+func (k *Kubelet) contained(p *v1.Pod, handle func()) {
+	err := supervise.Contain("taking in a pod", func() error { handle(); return nil })
+	var panicked *supervise.Panic
+	if errors.As(err, &panicked) {
+		k.o.Log.Error("taking in a pod", "pod", p.Namespace+"/"+p.Name, "err", err, "stack", string(panicked.Stack))
+		k.o.Recorder.Event(p, v1.EventTypeWarning, "FailedSync", "error syncing pod: "+err.Error())
+	}
+}
+
+// update takes in a pod as the API has it now. old is what was known under its name, if anything: after a list that
+// missed a deletion that may be another pod, which is gone.
+func (k *Kubelet) update(old, p *v1.Pod, mirrors *static.Source) {
+	if old != nil && old.UID != p.UID {
+		k.gone(old, mirrors)
+	}
 	if static.IsMirror(p) {
 		if mirrors != nil {
 			mirrors.Saw(p)
@@ -210,45 +244,4 @@ func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
 	k.workers.Remove(p.UID)
 	k.objects.Forget(p.UID)
 	k.share()
-}
-
-// sweep removes directories, cgroups and logs of pods that nobody knows.
-func (k *Kubelet) sweep() {
-	uids, err := k.volumes.OnDisk()
-	if err != nil {
-		k.o.Log.Warn("listing pod directories", "err", err)
-	}
-	for _, uid := range uids {
-		if !k.workers.Has(types.UID(uid)) {
-			if err := k.volumes.TearDown(uid); err != nil {
-				k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
-			}
-		}
-	}
-	if k.cgroups != nil {
-		for uid := range k.cgroups.OnDisk() {
-			if !k.workers.Has(types.UID(uid)) {
-				if err := k.cgroups.RemovePod(uid); err != nil {
-					k.o.Log.Warn("removing what a pod left behind", "uid", uid, "err", err)
-				}
-			}
-		}
-	}
-	k.sweepLogs()
-}
-
-func (k *Kubelet) sweepLogs() {
-	entries, err := os.ReadDir(k.o.LogDir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		at := strings.LastIndexByte(e.Name(), '_')
-		if at < 0 || !e.IsDir() || strings.Count(e.Name(), "_") != 2 {
-			continue
-		}
-		if uid := types.UID(e.Name()[at+1:]); !k.workers.Has(uid) {
-			_ = os.RemoveAll(filepath.Join(k.o.LogDir, e.Name()))
-		}
-	}
 }

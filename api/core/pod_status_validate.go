@@ -15,7 +15,7 @@ func ValidatePodStatusUpdate(p, old *corev1.Pod) (errs field.ErrorList) {
 	}
 	errs = immutable(errs, p.Status.QOSClass == old.Status.QOSClass || old.Status.QOSClass == "", p.Status.QOSClass, path.Child("qosClass"))
 	errs = append(errs, validateStatusIPs(p, path)...)
-	if old.Spec.RestartPolicy == corev1.RestartPolicyAlways {
+	if old.Spec.RestartPolicy == corev1.RestartPolicyAlways || restartsAll(old.Spec.InitContainers) || restartsAll(old.Spec.Containers) {
 		return errs
 	}
 	errs = append(errs, validateEnded(p.Status.ContainerStatuses, old.Status.ContainerStatuses, old.Spec.Containers, old.Spec.RestartPolicy, path.Child("containerStatuses"))...)
@@ -61,6 +61,18 @@ func restartsItself(specs []corev1.Container, name string) bool {
 	for i := range specs {
 		if specs[i].Name == name {
 			return specs[i].RestartPolicy != nil
+		}
+	}
+	return false
+}
+
+// restartsAll tells whether an exit of one of the containers may restart all of the pod's.
+func restartsAll(specs []corev1.Container) bool {
+	for i := range specs {
+		for _, r := range specs[i].RestartPolicyRules {
+			if r.Action == corev1.ContainerRestartRuleActionRestartAllContainers {
+				return true
+			}
 		}
 	}
 	return false

@@ -106,6 +106,7 @@ func (v *kubeletFlags) pods(f standardFlags, o *kubelet.Options) {
 	f.IntVar(&o.ContainerLogMaxFile, "container-log-max-files", 5, "log files kept for a container")
 	f.BoolVar(&v.serialize, "serialize-image-pulls", false, "pull one image at a time")
 	f.IntVar(&v.parallel, "max-parallel-image-pulls", 5, "images pulled at a time")
+	f.StringSliceVar(&o.UnsafeSysctls, "allowed-unsafe-sysctls", nil, "kernel parameters, or patterns that end in *, that pods may set beside the safe ones")
 	f.BoolVar(&v.seccomp, "seccomp-default", true, "RuntimeDefault is the seccomp profile of pods that name none")
 }
 
@@ -150,7 +151,7 @@ func (v *kubeletFlags) others(f standardFlags) {
 	f.refuse("manifests come from --pod-manifest-path", "manifest-url", "manifest-url-header", "http-check-frequency")
 	f.refuse("it is fixed", "node-status-update-frequency", "node-status-max-images", "sync-frequency", "pods-per-core", "runtime-request-timeout", "volume-plugin-dir",
 		"registry-qps", "registry-burst", "event-qps", "event-burst", "cpu-cfs-quota", "cpu-cfs-quota-period", "oom-score-adj", "max-open-files", "hairpin-mode",
-		"streaming-connection-idle-timeout", "allowed-unsafe-sysctls", "protect-kernel-defaults", "image-credential-provider-config", "image-credential-provider-bin-dir",
+		"streaming-connection-idle-timeout", "protect-kernel-defaults", "image-credential-provider-config", "image-credential-provider-bin-dir",
 		"config-dir", "lock-file", "exit-on-lock-contention", "enable-server", "enable-controller-attach-detach", "node-config-dir", "memory-swap")
 }
 

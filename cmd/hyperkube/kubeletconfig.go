@@ -20,7 +20,7 @@ import (
 var taken = []string{
 	"apiVersion", "kind", "staticPodPath", "podLogsDir", "fileCheckFrequency", "address", "port", "tlsCertFile", "tlsPrivateKeyFile", "healthzPort",
 	"healthzBindAddress", "clusterDomain", "clusterDNS", "cgroupRoot", "maxPods", "podPidsLimit", "resolvConf", "kubeAPIQPS", "kubeAPIBurst", "contentType",
-	"serializeImagePulls", "maxParallelImagePulls", "containerLogMaxSize", "containerLogMaxFiles", "systemReserved", "kubeReserved", "providerID",
+	"allowedUnsafeSysctls", "serializeImagePulls", "maxParallelImagePulls", "containerLogMaxSize", "containerLogMaxFiles", "systemReserved", "kubeReserved", "providerID",
 	"seccompDefault", "registerWithTaints", "registerNode", "containerRuntimeEndpoint", "imageServiceEndpoint", "authentication", "authorization",
 }
 
@@ -84,6 +84,7 @@ func (v *kubeletFlags) readConfig(f *pflag.FlagSet, o *kubelet.Options, c *clust
 	take("container-log-max-files", k.ContainerLogMaxFiles != nil, func() { o.ContainerLogMaxFile = int(*k.ContainerLogMaxFiles) })
 	take("system-reserved", len(k.SystemReserved) > 0, func() { v.systemReserved = k.SystemReserved })
 	take("kube-reserved", len(k.KubeReserved) > 0, func() { v.kubReserved = k.KubeReserved })
+	take("allowed-unsafe-sysctls", len(k.AllowedUnsafeSysctls) > 0, func() { o.UnsafeSysctls = k.AllowedUnsafeSysctls })
 	take("seccomp-default", k.SeccompDefault != nil, func() { v.seccomp = *k.SeccompDefault })
 	take("register-node", k.RegisterNode != nil, func() { v.register = *k.RegisterNode })
 	take("register-with-taints", true, func() { v.registered = k.RegisterWithTaints })

@@ -15,8 +15,18 @@ import (
 	"hyperkube/kubelet/status"
 )
 
+// Host is what the node itself decides by.
+type Host struct {
+	// Listeners are the ports that the host's own processes listen on; asked for only where a pod wants one. May be nil.
+	Listeners func() ([]Port, error)
+	Sysctls   Sysctls
+}
+
 // Pod returns nil when the pod may start, else how it ends. here are the other pods that use the node.
-func Pod(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
+func Pod(pod *v1.Pod, here []*v1.Pod, node *v1.Node, host Host) *status.Final {
+	if final := host.Sysctls.check(pod); final != nil {
+		return final
+	}
 	if node == nil {
 		return nil
 	}
@@ -31,7 +41,7 @@ func Pod(pod *v1.Pod, here []*v1.Pod, node *v1.Node) *status.Final {
 			return final
 		}
 	}
-	return ports(pod, here)
+	return ports(pod, here, host.Listeners)
 }
 
 func reject(reason, why string) *status.Final {
@@ -110,37 +120,4 @@ func taints(pod *v1.Pod, node *v1.Node) *status.Final {
 		return nil
 	}
 	return reject("TaintToleration", fmt.Sprintf("Predicate TaintToleration failed: node(s) had untolerated taint {%s: %s}", t.Key, t.Value))
-}
-
-func ports(pod *v1.Pod, here []*v1.Pod) *status.Final {
-	taken := map[string]bool{}
-	for _, p := range here {
-		if p.UID != pod.UID {
-			for k := range hostPorts(p) {
-				taken[k] = true
-			}
-		}
-	}
-	for k := range hostPorts(pod) {
-		if taken[k] {
-			return reject("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
-		}
-	}
-	return nil
-}
-
-func hostPorts(pod *v1.Pod) map[string]bool {
-	out := map[string]bool{}
-	for _, c := range pod.Spec.Containers {
-		for _, p := range c.Ports {
-			if p.HostPort > 0 {
-				ip := p.HostIP
-				if ip == "" {
-					ip = "0.0.0.0"
-				}
-				out[fmt.Sprintf("%s/%s/%d", p.Protocol, ip, p.HostPort)] = true
-			}
-		}
-	}
-	return out
 }

@@ -36,12 +36,12 @@ func TestPod(t *testing.T) {
 		"selector": {pod("x", "0", func(p *v1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "hdd"} }), here, "NodeAffinity"},
 		"port":     {pod("x", "0", func(p *v1.Pod) { p.Spec.Containers[0].Ports = []v1.ContainerPort{{HostPort: 80, Protocol: "TCP"}} }), here, "NodePorts"},
 	} {
-		got := Pod(c.pod, c.here, node)
+		got := Pod(c.pod, c.here, node, Host{})
 		if got == nil && c.reason != "" || got != nil && got.Reason != c.reason {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if m := Pod(pod("x", "501m", nil), here, node).Message; m != "Pod was rejected: Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000" {
+	if m := Pod(pod("x", "501m", nil), here, node, Host{}).Message; m != "Pod was rejected: Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000" {
 		t.Error(m)
 	}
 }

@@ -30,13 +30,14 @@ func (a *Agent) renew(ctx context.Context) {
 		got, err := a.renewOnce(ctx, have)
 		if err != nil {
 			if ctx.Err() == nil {
-				a.o.Log.Debug("renewing the node's lease", "node", a.o.Name, "err", err)
+				a.renewing.Failed(err, "node", a.o.Name)
 			}
 			have = nil // read anew
 			timer.Reset(renewRetry)
 			continue
 		}
 		have = got
+		a.renewing.Well()
 		timer.Reset(renewEvery)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +24,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes"
 
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 )
 
@@ -32,6 +35,12 @@ const (
 	askEvery    = time.Minute      // the runtime that is well: when it ends, its stream of events tells
 	callTimeout = 10 * time.Second
 	unreadyLook = 200 * time.Millisecond
+	// patience is how long a runtime may be away before anyone is told: containers run on without it,
+	// and it is usually back in seconds.
+	patience = 30 * time.Second
+	awayLook = time.Second
+	// echoPause keeps two who write the same fields from driving each other.
+	echoPause = time.Second
 )
 
 // Options says which node this is.
@@ -40,6 +49,7 @@ type Options struct {
 	Kube       kubernetes.Interface
 	Recorder   kit.Recorder
 	Log        *slog.Logger
+	Failures   *prometheus.CounterVec // of trouble.Metric; may be nil
 	Register   bool
 	Labels     map[string]string
 	Taints     []v1.Taint
@@ -72,14 +82,19 @@ type Agent struct {
 
 	mu     sync.Mutex
 	node   *v1.Node // as last seen in the API
-	sent   *v1.NodeStatus
+	gone   bool     // the API has no such node any more
 	sentAt time.Time
 	ready  bool
+	away   bool // the runtime is, and nobody is told yet
 
-	// Of Run's goroutine only: what the runtime last said, when, and which images it had.
+	// Of Run's goroutine only: what the runtime last said that counted, when, since when it is away, and which images
+	// it had.
 	told   RuntimeState
 	toldAt time.Time
+	since  time.Time
 	images []v1.ContainerImage
+
+	syncing, renewing *trouble.Teller
 }
 
 // New reads the machine's unchanging facts.
@@ -88,7 +103,8 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the machine's facts: %w", err)
 	}
-	return &Agent{o: o, machine: m, poke: make(chan struct{}, 1)}, nil
+	return &Agent{o: o, machine: m, poke: make(chan struct{}, 1),
+		syncing: trouble.New(o.Log, o.Failures, "updating node status"), renewing: trouble.New(o.Log, o.Failures, "renewing the node's lease")}, nil
 }
 
 // Machine is what the machine has.
@@ -104,15 +120,47 @@ func (a *Agent) Node() *v1.Node {
 	return a.node
 }
 
-// Saw takes in the Node object as the API has it.
+// Saw takes in the Node object as the API has it. What others have written over the kubelet's own is put right at
+// once: a node that nobody heard of for a while is said to be unknown until it speaks.
 func (a *Agent) Saw(n *v1.Node) {
 	a.mu.Lock()
 	before := a.node
-	a.node = n
+	if before != nil && before.UID == n.UID && older(n, before) {
+		a.mu.Unlock()
+		return
+	}
+	a.node, a.gone = n, false
+	overwritten := before != nil && !sameOwn(before, n) && time.Since(a.sentAt) >= echoPause
 	a.mu.Unlock()
-	if before == nil || before.Spec.PodCIDR != n.Spec.PodCIDR {
+	if before == nil || before.Spec.PodCIDR != n.Spec.PodCIDR || overwritten {
 		a.Poke()
 	}
+}
+
+// Lost takes in that the API has the Node object no more; it is made again.
+func (a *Agent) Lost(n *v1.Node) {
+	a.mu.Lock()
+	a.gone = a.node == nil || a.node.UID == n.UID
+	a.mu.Unlock()
+	a.Poke()
+}
+
+// older compares resource versions as the numbers that they are in every Kubernetes.
+func older(a, b *v1.Node) bool {
+	return len(a.ResourceVersion) < len(b.ResourceVersion) ||
+		len(a.ResourceVersion) == len(b.ResourceVersion) && a.ResourceVersion < b.ResourceVersion
+}
+
+// sameOwn compares what the kubelet says of itself and others have a mind to change.
+func sameOwn(a, b *v1.Node) bool {
+	for _, t := range ownConditions {
+		x, y := find(a.Status.Conditions, t), find(b.Status.Conditions, t)
+		if (x == nil) != (y == nil) || x != nil && x.Status != y.Status {
+			return false
+		}
+	}
+	return equality.Semantic.DeepEqual(a.Status.Allocatable, b.Status.Allocatable) && equality.Semantic.DeepEqual(a.Status.Capacity, b.Status.Capacity) &&
+		equality.Semantic.DeepEqual(a.Status.Addresses, b.Status.Addresses)
 }
 
 // Poke has the status looked at now.
@@ -129,25 +177,39 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { a.renew(ctx) })
+	ctx, cancel := context.WithCancel(ctx)
 	defer wg.Wait()
+	defer cancel()
+	renewed := make(chan error, 1)
+	wg.Go(func() {
+		renewed <- supervise.Contain("node lease", func() error { a.renew(ctx); return nil })
+	})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-renewed:
+			return err
 		case <-a.poke:
 			a.toldAt = time.Time{}
 		case <-timer.C:
 		}
 		wait := lookEvery
-		if err := a.sync(ctx); err != nil && ctx.Err() == nil {
-			a.o.Log.Warn("updating node status", "node", a.o.Name, "err", err)
+		switch err := a.sync(ctx); {
+		case err != nil && ctx.Err() == nil:
+			a.syncing.Failed(err, "node", a.o.Name)
 			wait = time.Second
 			a.toldAt = time.Time{}
-		} else if !a.isReady() {
+		case a.isAway():
+			a.syncing.Well()
+			wait = awayLook
+		case !a.isReady():
+			a.syncing.Well()
 			wait = unreadyLook // the runtime tells nobody when its network becomes ready
+		default:
+			a.syncing.Well()
 		}
 		timer.Reset(wait)
 	}
@@ -159,14 +221,22 @@ func (a *Agent) isReady() bool {
 	return a.ready
 }
 
+func (a *Agent) isAway() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.away
+}
+
 func (a *Agent) register(ctx context.Context) error {
+	told := trouble.New(a.o.Log, a.o.Failures, "registering the node")
 	delay := 50 * time.Millisecond
 	for {
 		err := a.tryRegister(ctx)
 		if err == nil || ctx.Err() != nil {
+			told.Well()
 			return nil
 		}
-		a.o.Log.Info("registering the node", "node", a.o.Name, "err", err)
+		told.Failed(err, "node", a.o.Name)
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():
@@ -195,7 +265,7 @@ func (a *Agent) tryRegister(ctx context.Context) error {
 		return err
 	}
 	a.mu.Lock()
-	a.node = have
+	a.node, a.gone = have, false
 	a.mu.Unlock()
 	a.o.Recorder.Event(a.reference(), v1.EventTypeNormal, "Starting", "Starting kubelet.")
 	return nil
@@ -245,54 +315,48 @@ func (a *Agent) reference() *v1.ObjectReference {
 	return &v1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: a.o.Name, UID: types.UID(a.o.Name)}
 }
 
-// sync sends the status when it has changed or is due.
+// sync sends the status when it is not the one that the API has, or due.
 func (a *Agent) sync(ctx context.Context) error {
 	a.mu.Lock()
-	base, sent, sentAt := a.node, a.sent, a.sentAt
+	base, gone, sentAt := a.node, a.gone, a.sentAt
 	a.mu.Unlock()
 	if base == nil {
 		return nil
 	}
-	if sent != nil {
-		c := *base
-		c.Status.Conditions = merged(base.Status.Conditions, sent.Conditions)
-		base = &c
+	if gone {
+		if err := a.tryRegister(ctx); err != nil {
+			return err
+		}
+		base = a.Node()
 	}
 	want := a.compute(ctx, base)
-	if sent != nil && same(sent, &want) && time.Since(sentAt) < statusEvery {
+	if !sentAt.IsZero() && same(&base.Status, &want) && time.Since(sentAt) < statusEvery {
 		return nil
 	}
-	got, err := a.patch(ctx, want)
+	got, err := a.patch(ctx, base, want)
 	if apierrors.IsNotFound(err) {
 		return a.tryRegister(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	a.announce(sent, &want)
+	before := &base.Status
+	if sentAt.IsZero() {
+		before = nil // an earlier kubelet's: this one has not said anything yet
+	}
+	a.announce(before, &want)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.node, a.sent, a.sentAt = got, &want, time.Now()
+	a.sentAt = time.Now()
+	if a.node.UID != got.UID || !older(got, a.node) {
+		a.node = got
+	}
 	return nil
 }
 
-// merged are the API's conditions with our own as last sent.
-func merged(api, own []v1.NodeCondition) []v1.NodeCondition {
-	out := append([]v1.NodeCondition{}, own...)
-	for _, c := range api {
-		if find(own, c.Type) == nil {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-func (a *Agent) patch(ctx context.Context, want v1.NodeStatus) (*v1.Node, error) {
+func (a *Agent) patch(ctx context.Context, base *v1.Node, want v1.NodeStatus) (*v1.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	a.mu.Lock()
-	base := a.node
-	a.mu.Unlock()
 	from, err := json.Marshal(v1.Node{Status: base.Status})
 	if err != nil {
 		return nil, err

@@ -46,16 +46,38 @@ func (a *Agent) ask(ctx context.Context) RuntimeState {
 	rt, err := a.o.Runtime(ctx)
 	if err != nil {
 		rt.NotReady = "container runtime is down: " + err.Error()
-	}
-	if images, err := a.o.Images(ctx); err == nil {
+	} else if images, err := a.o.Images(ctx); err == nil {
 		a.images = images
 	}
-	a.told, a.toldAt = rt, time.Now()
-	if rt.NotReady != "" || rt.NetworkNotReady != "" {
-		a.toldAt = time.Time{}
+	well := rt.NotReady == "" && rt.NetworkNotReady == ""
+	patient := a.patient(err != nil, well)
+	a.mu.Lock()
+	a.away = patient
+	a.mu.Unlock()
+	if patient {
+		return a.told
+	}
+	a.told, a.toldAt = rt, time.Time{}
+	if well {
+		a.toldAt = time.Now()
 	}
 	return rt
 }
+
+// patient tells whether a runtime that was well and went away, or is just coming back, still counts as it was.
+func (a *Agent) patient(gone, well bool) bool {
+	switch {
+	case well:
+		a.since = time.Time{}
+		return false
+	case gone && a.since.IsZero() && a.told.Version != "" && a.told.NotReady == "" && a.told.NetworkNotReady == "":
+		a.since = time.Now()
+	}
+	return !a.since.IsZero() && time.Since(a.since) < patience
+}
+
+// ownConditions are those of every kubelet.
+var ownConditions = []v1.NodeConditionType{v1.NodeMemoryPressure, v1.NodeDiskPressure, v1.NodePIDPressure, v1.NodeReady}
 
 // conditions renders the four conditions of every kubelet and keeps those of others.
 func conditions(old []v1.NodeCondition, now metav1.Time, use Use, rt RuntimeState) []v1.NodeCondition {

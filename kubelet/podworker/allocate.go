@@ -41,15 +41,6 @@ func (m *Manager) updateLocked(w *Worker, pod *v1.Pod) {
 	})
 }
 
-// retryLocked tries again the sizes that did not fit, now that something has gone.
-func (m *Manager) retryLocked() {
-	for _, w := range m.workers {
-		if w.asked != nil {
-			m.updateLocked(w, w.asked)
-		}
-	}
-}
-
 func sameSize(a, b *v1.Pod) bool {
 	same := func(x, y []v1.Container) bool {
 		return slices.EqualFunc(x, y, func(c, d v1.Container) bool { return equality.Semantic.DeepEqual(c.Resources, d.Resources) })

@@ -18,6 +18,8 @@ import (
 // runs meanwhile.
 const drain = 300 * time.Millisecond
 
+const sandboxChanged = "Pod sandbox changed, it will be killed and re-created."
+
 // Timings that Kubernetes documents.
 const (
 	minGrace      = 2 * time.Second
@@ -28,11 +30,12 @@ const (
 )
 
 // Decide returns what to do for a pod. It changes nothing and asks nobody.
-func Decide(v View) Plan {
-	p := Plan{Waiting: map[string]status.Waiting{}}
+func Decide(v View) (p Plan) {
+	p = Plan{Waiting: map[string]status.Waiting{}}
 	if v.Gone {
 		return p
 	}
+	defer p.rest(v)
 	if v.Stop == nil {
 		if p.Stop = mustStop(v, &p); p.Stop != nil {
 			v.Stop = p.Stop
@@ -42,7 +45,9 @@ func Decide(v View) Plan {
 		decideStop(v, &p)
 		return p
 	}
-	decideRun(v, &p)
+	if !v.Held {
+		decideRun(v, &p)
+	}
 	return p
 }
 
@@ -54,7 +59,9 @@ func mustStop(v View, p *Plan) *Stop {
 	}
 	switch phase := v.Pod.Status.Phase; phase {
 	case v1.PodSucceeded, v1.PodFailed:
-		return &Stop{Final: status.Final{Phase: phase, Reason: v.Pod.Status.Reason, Message: v.Pod.Status.Message}, Deadline: v.Now.Add(grace)}
+		return &Stop{Deadline: v.Now.Add(grace), Final: status.Final{
+			Phase: phase, Reason: v.Pod.Status.Reason, Message: v.Pod.Status.Message, Refused: neverBegan(v),
+		}}
 	}
 	if limit := v.Pod.Spec.ActiveDeadlineSeconds; limit != nil && v.Pod.Status.StartTime != nil {
 		end := v.Pod.Status.StartTime.Add(time.Duration(*limit) * time.Second)
@@ -71,21 +78,27 @@ func mustStop(v View, p *Plan) *Stop {
 	return nil
 }
 
+// neverBegan tells whether a pod that has ended is one that was refused: nothing was ever reported of containers.
+func neverBegan(v View) bool {
+	s := v.Pod.Status
+	return s.Reason != "" && len(s.ContainerStatuses)+len(s.InitContainerStatuses) == 0 && len(v.Runtime.Containers)+len(v.Runtime.Sandboxes) == 0
+}
+
 // finished tells whether nothing of the pod will run again: every main container has ended for good, or an init
 // container has.
 func finished(v View) bool {
 	for i := range v.Pod.Spec.InitContainers {
 		c := &v.Pod.Spec.InitContainers[i]
-		if cur := v.Runtime.Container(c.Name); !cri.Restartable(c) && exited(cur) && cur.ExitCode != 0 && !restarts(v.Pod, c, cur.ExitCode, true) {
+		if cur := latest(v, c.Name); !cri.Restartable(c) && exited(cur) && cur.ExitCode != 0 && !restarts(v.Pod, c, cur.ExitCode, true) {
 			return true
 		}
 	}
 	for i := range v.Pod.Spec.Containers {
 		c := &v.Pod.Spec.Containers[i]
-		cur := v.Runtime.Container(c.Name)
-		if cur == nil && ended(v.Pod, c) {
+		if v.Runtime.Container(c.Name) == nil && ended(v.Pod, c) {
 			continue
 		}
+		cur := latest(v, c.Name)
 		if !exited(cur) || v.Busy[c.Name] == OpStart || restarts(v.Pod, c, cur.ExitCode, false) {
 			return false
 		}
@@ -111,16 +124,24 @@ func running(c *runtimeapi.ContainerStatus) bool {
 	return c != nil && c.State == runtimeapi.ContainerState_CONTAINER_RUNNING
 }
 
-// restarts applies the container's rules, its own policy and the pod's, in that order.
-func restarts(pod *v1.Pod, c *v1.Container, code int32, init bool) bool {
+// ruleFor is the action of the first of the container's rules that an exit meets; empty when none does.
+func ruleFor(c *v1.Container, code int32) v1.ContainerRestartRuleAction {
 	for _, r := range c.RestartPolicyRules {
 		if r.ExitCodes == nil {
 			continue
 		}
 		in := slices.Contains(r.ExitCodes.Values, code)
 		if in == (r.ExitCodes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
-			return true
+			return r.Action
 		}
+	}
+	return ""
+}
+
+// restarts applies the container's rules, its own policy and the pod's, in that order.
+func restarts(pod *v1.Pod, c *v1.Container, code int32, init bool) bool {
+	if ruleFor(c, code) != "" {
+		return true
 	}
 	policy := pod.Spec.RestartPolicy
 	if c.RestartPolicy != nil {
@@ -141,10 +162,17 @@ func restarts(pod *v1.Pod, c *v1.Container, code int32, init bool) bool {
 // decideRun works towards every container running.
 func decideRun(v View, p *Plan) {
 	sb := v.Runtime.ReadySandbox()
+	if sb != nil && v.Broken == sb.Id {
+		decideBroken(v, p, sb)
+		return
+	}
 	if sb == nil || !v.SetUp.Done {
 		decideSetUp(v, p, sb)
 	}
 	sweep(v, p)
+	if killBefore(v, p) || restBefore(v, p) {
+		return // everything begins anew once all is down
+	}
 	initDone := decideInit(v, p, sb)
 	for i := range v.Pod.Spec.EphemeralContainers {
 		c := v1.Container(v.Pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
@@ -171,7 +199,7 @@ func decideSetUp(v View, p *Plan, ready *runtimeapi.PodSandboxStatus) {
 		attempt = old.Metadata.GetAttempt() + 1
 		if ready == nil && v.SetUp.Done {
 			// The sandbox has died under its containers: its network is released before a new one is made.
-			p.do(Action{Op: OpStopSandbox, ID: old.Id, Note: true, Message: "Pod sandbox changed, it will be killed and re-created."})
+			p.do(Action{Op: OpStopSandbox, ID: old.Id, Note: true, Message: sandboxChanged})
 			return
 		}
 	}
@@ -182,10 +210,47 @@ func decideSetUp(v View, p *Plan, ready *runtimeapi.PodSandboxStatus) {
 	p.do(Action{Op: OpSetUp, Attempt: attempt})
 }
 
+// decideBroken takes down a sandbox that stands but has lost its network; a new one is made when it is down. A pod
+// that always restarts gets its time to end; the end of another would be taken for its result, and must not look well.
+func decideBroken(v View, p *Plan, sb *runtimeapi.PodSandboxStatus) {
+	if v.Busy[PodKey] != "" {
+		return
+	}
+	left := false
+	for _, c := range v.Runtime.Containers {
+		if !running(c) || v.Pod.Spec.RestartPolicy != v1.RestartPolicyAlways {
+			continue
+		}
+		left = true
+		if name := c.Metadata.GetName(); v.Busy[name] == "" {
+			p.do(Action{Op: OpKill, Container: name, ID: c.Id, Deadline: v.Now.Add(grace(v.Pod, Container{})), Planned: true, Note: true,
+				Message: fmt.Sprintf("Stopping container %s", name)})
+		}
+	}
+	if !left { // what has happened was told when it was found
+		p.do(Action{Op: OpStopSandbox, ID: sb.Id})
+	}
+}
+
+// latest is the newest container of that name that counts: neither caught in its start nor from before a restart of
+// all containers.
+func latest(v View, name string) *runtimeapi.ContainerStatus {
+	c := v.Runtime.Container(name)
+	if c == nil || caught(v, c) || c.CreatedAt < lastRestart(v).at {
+		return nil
+	}
+	return c
+}
+
+// caught tells whether a container's start was cut short, so that it has never run.
+func caught(v View, c *runtimeapi.ContainerStatus) bool {
+	return v.Containers[c.Metadata.GetName()].Caught == c.Id && c.StartedAt == 0 && !running(c)
+}
+
 // current is the newest container of that name in the sandbox that stands; those of an earlier sandbox are history.
 func current(v View, name string) *runtimeapi.ContainerStatus {
 	c, sb := v.Runtime.Container(name), v.Runtime.ReadySandbox()
-	if c == nil || sb == nil || c.CreatedAt < sb.CreatedAt {
+	if c == nil || sb == nil || c.CreatedAt < max(sb.CreatedAt, lastRestart(v).at) {
 		return nil
 	}
 	return c
@@ -222,10 +287,19 @@ func keep(v View, p *Plan, c *v1.Container, init bool) {
 	cur, mem := current(v, c.Name), v.Containers[c.Name]
 	switch {
 	case cur == nil:
-		if old := v.Runtime.Container(c.Name); !init && (exited(old) && !restarts(v.Pod, c, old.ExitCode, init) || old == nil && ended(v.Pod, c)) {
+		old := v.Runtime.Container(c.Name)
+		if old != nil && old.CreatedAt < lastRestart(v).at {
+			begin(v, p, c, nextAttempt(v, c.Name))
+			return
+		}
+		if !init && (exited(old) && !restarts(v.Pod, c, old.ExitCode, init) || old == nil && ended(v.Pod, c)) {
 			return // it had ended for good in an earlier sandbox
 		}
 		begin(v, p, c, nextAttempt(v, c.Name))
+	case caught(v, cur):
+		if v.Busy[c.Name] == "" {
+			p.do(Action{Op: OpRemove, Container: c.Name, ID: cur.Id})
+		}
 	case running(cur):
 		if mem.FailedID == cur.Id && v.Busy[c.Name] == "" {
 			p.do(Action{Op: OpKill, Container: c.Name, ID: cur.Id, Deadline: v.Now.Add(grace(v.Pod, mem)), Message: mem.Failed, Note: true})
@@ -258,21 +332,26 @@ func grace(pod *v1.Pod, mem Container) time.Duration {
 
 // again restarts an exited container when it has rested.
 func again(v View, p *Plan, c *v1.Container, cur *runtimeapi.ContainerStatus) {
-	mem := v.Containers[c.Name]
-	if mem.Crash.ID == cur.Id && mem.Crash.Delay > 0 {
-		due := time.Unix(0, cur.FinishedAt).Add(mem.Crash.Delay)
-		if v.Now.Before(due) {
-			p.wait(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed container=%s pod=%s_%s(%s)",
-				mem.Crash.Delay, c.Name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID))
-			if !mem.Crash.Told {
-				p.Notes = append(p.Notes, Note{c.Name, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)",
-					c.Name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID)})
-			}
-			p.wake(due)
-			return
-		}
+	if !rests(v, p, c.Name, cur.Id, cur.FinishedAt) {
+		begin(v, p, c, cur.Metadata.GetAttempt()+1)
 	}
-	begin(v, p, c, cur.Metadata.GetAttempt()+1)
+}
+
+// rests tells whether a container that exited must still rest, and says so where it is the case.
+func rests(v View, p *Plan, name, id string, exit int64) bool {
+	mem := v.Containers[name]
+	due := time.Unix(0, exit).Add(mem.Crash.Delay)
+	if mem.Crash.ID != id || mem.Crash.Delay == 0 || !v.Now.Before(due) {
+		return false
+	}
+	p.wait(name, "CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed container=%s pod=%s_%s(%s)",
+		mem.Crash.Delay, name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID))
+	if !mem.Crash.Told {
+		p.Notes = append(p.Notes, Note{name, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)",
+			name, v.Pod.Name, v.Pod.Namespace, v.Pod.UID)})
+	}
+	p.wake(due)
+	return true
 }
 
 func nextAttempt(v View, name string) uint32 {
@@ -282,7 +361,7 @@ func nextAttempt(v View, name string) uint32 {
 	}
 	for _, list := range [][]v1.ContainerStatus{v.Pod.Status.ContainerStatuses, v.Pod.Status.InitContainerStatuses} {
 		for _, s := range list {
-			if s.Name == name && (s.ContainerID != "" || s.LastTerminationState.Terminated != nil) {
+			if s.Name == name && (s.State.Waiting == nil && s.ContainerID != "" || s.LastTerminationState.Terminated != nil) {
 				next = max(next, uint32(s.RestartCount)+1)
 			}
 		}

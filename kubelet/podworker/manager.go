@@ -7,7 +7,6 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -26,14 +25,16 @@ type Manager struct {
 
 	mu      sync.Mutex
 	workers map[types.UID]*Worker
-	known   map[types.UID]*cri.Pod // in the runtime, not yet claimed by a source
-	owner   map[string]types.UID   // by container and sandbox id
+	known   map[types.UID]*cri.Pod  // in the runtime, not yet claimed by a source
+	first   map[types.UID]time.Time // when such a one was first seen
+	settled bool                    // the sources are complete
+	owner   map[string]types.UID    // by container and sandbox id
 	wg      sync.WaitGroup
 }
 
 // NewManager returns a manager whose workers end with ctx.
 func NewManager(ctx context.Context, d *Deps, admit Admit) *Manager {
-	return &Manager{d: d, admit: admit, ctx: ctx, workers: map[types.UID]*Worker{}, known: map[types.UID]*cri.Pod{}, owner: map[string]types.UID{}}
+	return &Manager{d: d, admit: admit, ctx: ctx, workers: map[types.UID]*Worker{}, known: map[types.UID]*cri.Pod{}, first: map[types.UID]time.Time{}, owner: map[string]types.UID{}}
 }
 
 // Wait returns when every worker has ended.
@@ -59,10 +60,9 @@ func (m *Manager) newLocked(pod *v1.Pod) {
 	w.view.Resize.Pending, w.view.Resize.Message = size.Pending, size.Message
 	w.take(got)
 	if rt == nil && w.view.Stop == nil && fresh(pod) {
-		if final := m.admit(pod, m.activeLocked()); final != nil {
-			w.view.Stop = &Stop{Final: *final, Deadline: time.Now()}
-			w.tellPod(v1.EventTypeWarning, final.Reason, final.Message)
-		}
+		hold, never := m.judgeLocked(w, pod)
+		w.hold(hold)
+		w.refuse(never)
 	}
 	m.startLocked(w)
 }
@@ -70,6 +70,7 @@ func (m *Manager) newLocked(pod *v1.Pod) {
 func (m *Manager) startLocked(w *Worker) {
 	uid := w.view.Pod.UID
 	m.workers[uid] = w
+	w.freed = m.freed
 	m.wg.Go(func() {
 		w.run(m.ctx)
 		m.mu.Lock()
@@ -89,7 +90,13 @@ func (m *Manager) startLocked(w *Worker) {
 
 // fresh tells whether a pod has never been started.
 func fresh(pod *v1.Pod) bool {
-	return pod.Status.Phase == v1.PodPending && len(pod.Status.ContainerStatuses) == 0 || pod.Status.Phase == ""
+	if pod.Status.Phase != v1.PodPending && pod.Status.Phase != "" {
+		return false
+	}
+	begun := func(s v1.ContainerStatus) bool {
+		return s.ContainerID != "" || s.LastTerminationState.Terminated != nil
+	}
+	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, begun) && !slices.ContainsFunc(pod.Status.ContainerStatuses, begun)
 }
 
 // take makes pod the newest state of the worker's pod. The caller holds the lock, or the worker does not run yet.
@@ -145,6 +152,7 @@ func (w *Worker) stop(s Stop) {
 	merged.Removed = merged.Removed || s.Removed
 	if s.Deadline.Before(have.Deadline.Add(-time.Second)) {
 		merged.Deadline, merged.Drain = s.Deadline, s.Drain
+		w.view.Retry = nil
 		for key, op := range w.view.Busy {
 			if op == OpKill {
 				w.cancels[key]() // decided anew, with less time
@@ -218,36 +226,44 @@ func (m *Manager) Touch(uids []types.UID) {
 
 // Event takes in a runtime event.
 func (m *Manager) Event(ev *runtimeapi.ContainerEventResponse) {
+	if w := m.workerOf(ev); w != nil && !w.event(ev) {
+		w.poke()
+	}
+}
+
+// workerOf is whom an event concerns; what it tells of a pod that nobody has claimed is taken in.
+func (m *Manager) workerOf(ev *runtimeapi.ContainerEventResponse) *Worker {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	uid, ok := m.owner[ev.ContainerId]
 	if sb := ev.PodSandboxStatus; sb != nil {
 		if id, labelled := cri.IDOf(sb.Labels); labelled {
 			uid, ok = types.UID(id.UID), true
-			m.owner[ev.ContainerId], m.owner[sb.Id] = uid, uid
+			if m.workers[uid] != nil || m.known[uid] != nil { // others are forgotten, or never were ours
+				m.owner[ev.ContainerId], m.owner[sb.Id] = uid, uid
+			}
 		}
+	}
+	if !ok {
+		return nil
 	}
 	w, rt := m.workers[uid], m.known[uid]
-	m.mu.Unlock()
-	switch deleted := ev.ContainerEventType == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT; {
-	case !ok:
-	case w == nil && rt != nil:
-		m.mu.Lock()
+	if w == nil && rt != nil {
 		rt.Merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
-		m.mu.Unlock()
-	case w == nil:
-	default:
-		w.mu.Lock()
-		w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
-		if deleted {
-			w.view.Runtime.RemoveContainer(ev.ContainerId)
-			w.view.Runtime.RemoveSandbox(ev.ContainerId)
-		}
-		quiet := w.expected(ev)
-		w.mu.Unlock()
-		if !quiet {
-			w.poke()
-		}
 	}
+	return w
+}
+
+// event takes in what the runtime tells, and reports whether that was expected.
+func (w *Worker) event(ev *runtimeapi.ContainerEventResponse) (quiet bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.merge(ev.PodSandboxStatus, ev.ContainersStatuses...)
+	if ev.ContainerEventType == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT {
+		w.view.Runtime.RemoveContainer(ev.ContainerId)
+		w.view.Runtime.RemoveSandbox(ev.ContainerId)
+	}
+	return w.expected(ev)
 }
 
 // expected tells whether an event only repeats what an action that is under way will report in a moment.
@@ -287,6 +303,7 @@ func (m *Manager) Relist(pods map[cri.ID]*cri.Pod, since time.Time) {
 			m.known[uid] = p
 		}
 	}
+	m.strayLocked(seen, since)
 	for uid, w := range m.workers {
 		p := seen[uid]
 		if p == nil {
@@ -297,6 +314,7 @@ func (m *Manager) Relist(pods map[cri.ID]*cri.Pod, since time.Time) {
 }
 
 func (w *Worker) relist(p *cri.Pod, since time.Time) {
+	w.recovered()
 	for _, sb := range p.Sandboxes {
 		w.merge(sb)
 	}
@@ -320,41 +338,6 @@ func (w *Worker) relist(p *cri.Pod, since time.Time) {
 	}
 }
 
-// Orphans takes down what the runtime has and no source claims. It is called once the sources are complete.
-func (m *Manager) Orphans() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for uid, rt := range m.known {
-		delete(m.known, uid)
-		if m.workers[uid] != nil {
-			continue
-		}
-		pod := orphan(rt)
-		if pod == nil {
-			continue
-		}
-		m.d.Log.Info("taking down a pod that the API does not have", "pod", pod.Namespace+"/"+pod.Name, "uid", string(uid))
-		w := newWorker(m.d, pod, rt)
-		w.view.Stop = &Stop{Removed: true, Deadline: time.Now().Add(minGrace)}
-		m.startLocked(w)
-	}
-}
-
-// orphan makes up the pod of what the runtime has, as far as its labels tell.
-func orphan(rt *cri.Pod) *v1.Pod {
-	var labels map[string]string
-	if sb := rt.Sandbox(); sb != nil {
-		labels = sb.Labels
-	} else if len(rt.Containers) > 0 {
-		labels = rt.Containers[0].Labels
-	}
-	id, ok := cri.IDOf(labels)
-	if !ok {
-		return nil
-	}
-	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: id.Namespace, Name: id.Name, UID: types.UID(id.UID)}}
-}
-
 // Has tells whether a pod has a worker.
 func (m *Manager) Has(uid types.UID) bool {
 	m.mu.Lock()
@@ -362,16 +345,11 @@ func (m *Manager) Has(uid types.UID) bool {
 	return m.workers[uid] != nil
 }
 
-// activeLocked lists pods that use the node.
-func (m *Manager) activeLocked() []*v1.Pod {
-	var out []*v1.Pod
-	for _, w := range m.workers {
-		pod, _, stop := w.snapshot()
-		if stop == nil || stop.Final.Phase == "" {
-			out = append(out, pod)
-		}
-	}
-	return out
+// Knows tells whether a pod has a worker, or something in the runtime.
+func (m *Manager) Knows(uid types.UID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.workers[uid] != nil || m.known[uid] != nil
 }
 
 // State is one pod as the kubelet's own endpoints show it.

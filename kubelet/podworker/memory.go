@@ -9,7 +9,7 @@ import (
 // Remember updates what is known of a container by its newest incarnation: how long it must rest after an exit.
 // A container that ran for long is forgiven its earlier exits.
 func Remember(mem Container, c *runtimeapi.ContainerStatus) Container {
-	if !exited(c) || mem.Crash.ID == c.Id {
+	if !exited(c) || mem.Crash.ID == c.Id || mem.Caught == c.Id && c.StartedAt == 0 {
 		return mem
 	}
 	count := mem.Crash.Count

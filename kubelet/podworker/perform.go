@@ -38,10 +38,12 @@ func (w *Worker) perform(ctx context.Context, pod *v1.Pod, a Action) (apply func
 	case OpKill:
 		return w.kill(ctx, pod, a)
 	case OpRemove:
-		if err := w.d.Client.RemoveContainer(ctx, a.ID); err != nil {
-			return nil, err
-		}
-		return func() { w.view.Runtime.RemoveContainer(a.ID) }, nil
+		err := w.d.Client.RemoveContainer(ctx, a.ID)
+		return func() {
+			if err == nil {
+				w.view.Runtime.RemoveContainer(a.ID)
+			}
+		}, err
 	case OpStopSandbox:
 		return w.stopSandbox(ctx, a)
 	case OpTearDown:
@@ -86,6 +88,7 @@ func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 		}
 		if err != nil {
 			w.later()
+			w.view.SetUp.Lost = interrupted(err)
 			return
 		}
 		w.view.SetUp = SetUp{Done: true}
@@ -211,11 +214,14 @@ func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 	return func() {
 		mem := w.view.Containers[a.Container]
 		mem.Image, mem.Ports = nil, c.Image.Ports
+		if interrupted(err) {
+			mem.Caught = c.ID // before what became of it is taken in
+		}
 		w.view.Containers[a.Container] = mem
 		if st != nil {
 			w.merge(nil, st)
 		}
-		w.started(a.Container, err)
+		w.started(a.Container, c.ID, err)
 	}, err
 }
 
@@ -231,7 +237,7 @@ func (w *Worker) target(name string) string {
 	return ""
 }
 
-func (w *Worker) started(name string, err error) {
+func (w *Worker) started(name, id string, err error) {
 	if err == nil {
 		mem := w.view.Containers[name]
 		mem.Fault = nil
@@ -250,6 +256,7 @@ func (w *Worker) started(name string, err error) {
 	if errors.As(err, &e) {
 		f.Reason, f.Message = e.Reason, e.Err.Error()
 	}
+	f.Lost = interrupted(err)
 	w.fault(name, f, retryFirst*2, retryMost)
 }
 
@@ -301,21 +308,26 @@ func (w *Worker) postStart(ctx context.Context, pod *v1.Pod, spec *v1.Container,
 }
 
 func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
-	if a.Note {
+	w.mu.Lock()
+	mem := w.view.Containers[a.Container]
+	first := mem.Killing != a.ID
+	mem.Killing = a.ID
+	if a.Planned {
+		mem.Crash = Crash{ID: a.ID, Count: mem.Crash.Count} // taken for known, so that its end adds no rest
+	}
+	w.view.Containers[a.Container] = mem
+	w.mu.Unlock()
+	if a.Note && first {
 		w.tell(a.Container)(v1.EventTypeNormal, "Killing", a.Message)
 	}
-	if a.Planned {
-		w.mu.Lock()
-		mem := w.view.Containers[a.Container]
-		mem.Crash = Crash{ID: a.ID, Count: mem.Crash.Count} // taken for known, so that its end adds no rest
-		w.view.Containers[a.Container] = mem
-		w.mu.Unlock()
-	}
 	spec, _ := specOf(pod, a.Container)
-	if spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {
+	if first && !a.Now && spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {
 		w.preStop(ctx, pod, spec, a)
 	}
 	grace := max(time.Until(a.Deadline), minGrace)
+	if a.Now {
+		grace = 0
+	}
 	err := w.d.Client.StopContainer(ctx, a.ID, grace)
 	st := w.look(ctx, a.ID, runtimeapi.ContainerState_CONTAINER_EXITED)
 	return func() {
@@ -341,15 +353,18 @@ func (w *Worker) preStop(ctx context.Context, pod *v1.Pod, spec *v1.Container, a
 }
 
 func (w *Worker) stopSandbox(ctx context.Context, a Action) (func(), error) {
-	if a.Note {
+	w.mu.Lock()
+	first := w.view.Retry[a.key()].Failures == 0
+	w.mu.Unlock()
+	if a.Note && first {
 		w.tellPod(v1.EventTypeNormal, "SandboxChanged", a.Message)
 	}
 	err := w.d.Client.StopSandbox(ctx, a.ID)
-	if err != nil && ctx.Err() == nil {
-		w.tellPod(v1.EventTypeWarning, "FailedKillPod", "error killing pod: "+err.Error())
-	}
-	return w.settled(err, func() {
-		w.view.SetUp.Done = false
+	return func() {
+		if err != nil {
+			return
+		}
+		w.view.SetUp = SetUp{}
 		for i, sb := range w.view.Runtime.Sandboxes {
 			if sb.Id == a.ID {
 				sb = proto.CloneOf(sb)
@@ -357,7 +372,7 @@ func (w *Worker) stopSandbox(ctx context.Context, a Action) (func(), error) {
 				w.view.Runtime.Sandboxes[i] = sb
 			}
 		}
-	}), err
+	}, err
 }
 
 // forget reports the pod's end, removes what is left of it in the runtime and, when the API waits for it, the API

@@ -47,8 +47,11 @@ type View struct {
 	// Containers is what the worker remembers of containers, by name.
 	Containers map[string]Container
 	Resize     Resize
-	Down       bool // volumes and cgroup are gone
-	Gone       bool // nothing is left
+	Retry      map[string]Retry // actions that failed, by Action.key
+	Held       bool             // waits until pods that are going have left the node to it
+	Broken     string           // id of a sandbox that has lost its network
+	Down       bool             // volumes and cgroup are gone
+	Gone       bool             // nothing is left
 }
 
 // PodKey is the key in View.Busy of what concerns the whole pod.
@@ -71,6 +74,13 @@ type SetUp struct {
 	Done     bool
 	Failures int
 	RetryAt  time.Time
+	Lost     bool // the runtime was gone: tried again when it is back
+}
+
+// Retry is how often an action has failed in a row and when it may be tried again.
+type Retry struct {
+	Failures int
+	At       time.Time
 }
 
 // Resize is how far the pod is from the size that it asks for.
@@ -99,6 +109,11 @@ type Container struct {
 	// Failed is why a probe or hook wants the container (by id) to be replaced.
 	FailedID, Failed string
 	FailedGrace      *int64
+	// Caught is the id of a container whose start was cut short, by an end of the runtime
+	// or of the kubelet: it never ran, and counts for nothing.
+	Caught string
+	// Killing is the id of the container whose end was told and whose hook has run.
+	Killing string
 }
 
 // Fault is a start that did not succeed.
@@ -106,6 +121,7 @@ type Fault struct {
 	Reason, Message string
 	At, RetryAt     time.Time
 	Failures        int
+	Lost            bool // the runtime was gone: tried again when it is back
 }
 
 // Crash says how long the exited container with this id must rest.
@@ -142,6 +158,7 @@ type Action struct {
 	Message   string
 	Note      bool // whether the message goes out as an event
 	Planned   bool // the container's end is no crash of it
+	Now       bool // it is killed without its hook and its grace
 }
 
 // Note is an event of a container that a decision asks for, once for each rest.

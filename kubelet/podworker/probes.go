@@ -157,6 +157,11 @@ func (w *Worker) lastWords(c *runtimeapi.ContainerStatus) string {
 	}
 	forgetWords(w.words, w.view.Runtime.Containers)
 	w.words[c.Id] = text
+	for id := range w.words { // those of containers that were removed are in the status already
+		if !slices.ContainsFunc(w.view.Runtime.Containers, func(c *runtimeapi.ContainerStatus) bool { return c.Id == id }) {
+			delete(w.words, id)
+		}
+	}
 	return text
 }
 

@@ -34,7 +34,12 @@ func randomPod(r *rand.Rand) *v1.Pod {
 		p.Spec.InitContainers = append(p.Spec.InitContainers, c)
 	}
 	for i := range 1 + r.IntN(3) {
-		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: fmt.Sprintf("main%d", i), Image: "a"})
+		c := v1.Container{Name: fmt.Sprintf("main%d", i), Image: "a"}
+		if r.IntN(4) == 0 {
+			c.RestartPolicyRules = []v1.ContainerRestartRule{{Action: v1.ContainerRestartRuleActionRestartAllContainers,
+				ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: v1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{1}}}}
+		}
+		p.Spec.Containers = append(p.Spec.Containers, c)
 	}
 	return p
 }
@@ -55,6 +60,8 @@ func survive(r *rand.Rand) (msg string) {
 			s.finish(s.pending[r.IntN(len(s.pending))], r.IntN(6) > 0)
 		case n < 7 && len(s.v.Runtime.Containers) > 0:
 			s.exit(s.v.Runtime.Containers[r.IntN(len(s.v.Runtime.Containers))].Id, int32(r.IntN(2)))
+		case n == 6 && s.v.Runtime.Sandbox() != nil && r.IntN(5) == 0:
+			s.v.Broken = s.v.Runtime.Sandbox().Id
 		case n == 7 && s.v.Runtime.Sandbox() != nil && r.IntN(5) == 0:
 			s.sandboxDies(s.v.Runtime.Sandbox().Id)
 		case n == 8 && s.v.Stop == nil && r.IntN(8) == 0:
@@ -69,8 +76,14 @@ func survive(r *rand.Rand) (msg string) {
 // check tells what a decision must never ask for.
 func (s *sim) check(p Plan) string {
 	for _, a := range p.Actions {
+		if s.v.Now.Before(s.v.Retry[a.key()].At) {
+			return "does not wait before it tries again to " + string(a.Op)
+		}
 		switch a.Op {
 		case OpStart:
+			if len(before(s.v)) > 0 {
+				return "starts " + a.Container + " while containers from before a restart of all run"
+			}
 			if s.v.Stop != nil {
 				return "starts " + a.Container + " in a pod that must stop"
 			}

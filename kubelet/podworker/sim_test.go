@@ -61,6 +61,11 @@ func (s *sim) finish(a Action, ok bool) {
 	s.pending = slices.DeleteFunc(s.pending, func(x Action) bool { return x == a })
 	delete(s.v.Busy, a.Container)
 	mem := s.v.Containers[a.Container]
+	if !ok && (a.Op == OpKill || a.Op == OpRemove || a.Op == OpStopSandbox) {
+		s.v.Retry = failed(s.v.Retry, a, s.v.Now)
+		return
+	}
+	delete(s.v.Retry, a.key())
 	switch a.Op {
 	case OpSetUp:
 		if !ok {

@@ -2,13 +2,17 @@ package podworker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
@@ -32,6 +36,7 @@ type Deps struct {
 	Statuses   *status.Manager
 	Recorder   kit.Recorder
 	Log        *slog.Logger
+	Failures   *prometheus.CounterVec // of trouble.Metric; may be nil
 	LogRoot    string
 	LogLinks   string // directory of the flat links to container logs; empty for none
 	HostIPs    func() []string
@@ -58,6 +63,7 @@ type Worker struct {
 	self *v1.Pod // as first seen; only names and containers are read
 	// asked is the pod as its source has it, where the node has not given it the size it asks for. The manager's.
 	asked *v1.Pod
+	freed func() // called once, without the lock, when the pod has left the node to others
 
 	mu      sync.Mutex
 	view    View // Pod, Runtime, Stop, SetUp, Busy, Containers, Down, Gone; Now is set for each decision
@@ -68,19 +74,26 @@ type Worker struct {
 	probes  map[string]context.CancelFunc // by container id
 	words   map[string]string             // termination messages by container id
 	booted  bool
-	wg      sync.WaitGroup
+	left    bool // freed was called
+	panics  int  // of decisions, in a row
+
+	troubles map[Op]*trouble.Teller
+	wg       sync.WaitGroup
 }
 
 func newWorker(d *Deps, pod *v1.Pod, rt *cri.Pod) *Worker {
 	w := &Worker{
 		d: d, kick: make(chan struct{}, 1), seen: time.Now(), self: pod,
 		view:    View{Pod: pod, Busy: map[string]Op{}, Containers: map[string]Container{}},
-		cancels: map[string]context.CancelFunc{}, probes: map[string]context.CancelFunc{}, words: map[string]string{},
+		cancels: map[string]context.CancelFunc{}, probes: map[string]context.CancelFunc{}, words: map[string]string{}, troubles: map[Op]*trouble.Teller{},
 	}
 	if rt != nil {
 		w.view.Runtime = *rt
 		for _, c := range w.view.Runtime.Containers {
 			name := c.Metadata.GetName()
+			if unsettled(pod, c) && w.view.Runtime.Container(name) == c {
+				w.view.Containers[name] = Container{Caught: c.Id}
+			}
 			w.view.Containers[name] = TakeOver(w.view.Containers[name], w.view.Runtime.Container(name))
 		}
 	}
@@ -89,10 +102,10 @@ func newWorker(d *Deps, pod *v1.Pod, rt *cri.Pod) *Worker {
 
 // change applies f to the view and has the worker decide anew.
 func (w *Worker) change(f func()) {
+	defer w.poke()
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	f()
-	w.mu.Unlock()
-	w.poke()
 }
 
 func (w *Worker) poke() {
@@ -114,7 +127,7 @@ func (w *Worker) run(ctx context.Context) {
 		case <-w.kick:
 		case <-timer.C:
 		}
-		wake, gone := w.turn(ctx)
+		wake, gone := w.safeTurn(ctx)
 		if gone {
 			w.wg.Wait()
 			return
@@ -124,6 +137,38 @@ func (w *Worker) run(ctx context.Context) {
 			timer.Reset(max(time.Until(wake), 0))
 		}
 	}
+}
+
+// safeTurn is turn for pods whose spec nobody thought of: a panic ends the attempt, and there is another one later.
+func (w *Worker) safeTurn(ctx context.Context) (wake time.Time, gone bool) {
+	err := supervise.Contain("the decision on a pod", func() error {
+		wake, gone = w.turn(ctx)
+		return nil
+	})
+	var p *supervise.Panic
+	if errors.As(err, &p) {
+		w.tellPod(v1.EventTypeWarning, "FailedSync", "error syncing pod: "+err.Error())
+		w.d.Log.Error("deciding on a pod", "pod", w.name(), "err", err, "stack", string(p.Stack))
+		wake = time.Now().Add(doubling(retryFirst, retryMost, w.panics))
+		w.panics++
+		return wake, false
+	}
+	w.panics = 0
+	if w.leaves() && w.freed != nil {
+		w.freed()
+	}
+	return wake, gone
+}
+
+// leaves tells, once, that the pod has nothing of the node any more.
+func (w *Worker) leaves() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left || claimOf(w.view) != none {
+		return false
+	}
+	w.left = true
+	return true
 }
 
 // turn makes one decision, starts what it asks for and reports the status.
@@ -190,18 +235,23 @@ func (w *Worker) launch(ctx context.Context, a Action) {
 	w.view.Busy[a.Container], w.cancels[a.Container] = a.Op, cancel
 	pod := w.view.Pod
 	w.wg.Go(func() {
-		apply, err := w.perform(ctx, pod, a)
+		var apply func()
+		err := supervise.Contain("pod operation", func() (err error) {
+			apply, err = w.perform(ctx, pod, a)
+			return err
+		})
 		stopped := ctx.Err() != nil
 		cancel()
-		if err != nil && !stopped {
-			w.d.Log.Debug("pod operation failed", "pod", pod.Namespace+"/"+pod.Name, "op", string(a.Op), "container", a.Container, "err", err)
-		}
 		w.change(func() {
 			delete(w.view.Busy, a.Container)
 			delete(w.cancels, a.Container)
-			if apply != nil {
-				apply()
+			applied := apply != nil
+			if applied {
+				if e := supervise.Contain("pod operation", func() error { apply(); return nil }); e != nil {
+					err, applied = e, false
+				}
 			}
+			w.outcome(a, err, stopped, applied)
 		})
 	})
 }
@@ -231,13 +281,14 @@ func (w *Worker) report(ctx context.Context, plan Plan, sent func()) {
 
 func (w *Worker) status(plan Plan) v1.PodStatus {
 	in := status.Input{
-		Pod: basis(w.view.Pod, w.d.Statuses.Last(w.view.Pod.UID)), Runtime: w.view.Runtime, Waiting: plan.Waiting,
+		Pod: basis(w.view.Pod, w.d.Statuses.Last(w.view.Pod.UID)), Runtime: counted(w.view), Waiting: plan.Waiting,
 		Probed: map[string]status.Probed{}, HostIPs: w.d.HostIPs(), Now: w.view.Now,
 		SandboxReady: w.view.Runtime.ReadySandbox() != nil && w.view.SetUp.Done, Message: w.lastWords,
 	}
 	for name, c := range w.view.Containers {
 		in.Probed[name] = c.Probe
 	}
+	in.Restarting = restarting(w.view)
 	in.Resize = status.Resize{Pending: w.view.Resize.Pending, Message: w.view.Resize.Message, Error: w.view.Resize.Error,
 		InProgress: w.view.Busy[PodKey] == OpResize || len(unsized(w.view)) > 0}
 	if s := w.view.Stop; s != nil {
@@ -290,7 +341,7 @@ func basis(pod *v1.Pod, last *v1.PodStatus) *v1.Pod {
 
 func ours(t v1.PodConditionType) bool {
 	switch t {
-	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled, v1.PodResizePending, v1.PodResizeInProgress:
+	case v1.PodReadyToStartContainers, v1.PodInitialized, v1.PodReady, v1.ContainersReady, v1.PodScheduled, v1.PodResizePending, v1.PodResizeInProgress, v1.AllContainersRestarting:
 		return true
 	}
 	return false

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,7 +27,20 @@ import (
 	"hyperkube/internal/bounds"
 )
 
-const userAgent = "kube-probe/1.37"
+const (
+	userAgent = "kube-probe/1.37"
+	silence   = time.Minute // within which a runtime tells that a command has timed out
+)
+
+// blame tells a container that does not answer from a node that cannot ask.
+func blame(err error) Result {
+	for _, own := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, own) {
+			return Unknown
+		}
+	}
+	return Failure
+}
 
 func (p *Prober) check(ctx context.Context, t Target, spec *v1.Probe) (Result, string) {
 	timeout := time.Duration(max(spec.TimeoutSeconds, 1)) * time.Second
@@ -44,10 +58,11 @@ func (p *Prober) check(ctx context.Context, t Target, spec *v1.Probe) (Result, s
 }
 
 func (p *Prober) exec(ctx context.Context, id string, cmd []string, timeout time.Duration) (Result, string) {
+	began := time.Now()
 	resp, err := p.Exec.ExecSync(ctx, id, cmd, timeout)
-	switch status.Code(err) {
-	case codes.OK:
-	case codes.DeadlineExceeded:
+	switch code := status.Code(err); {
+	case code == codes.OK:
+	case code == codes.DeadlineExceeded && time.Since(began) < timeout+silence: // later it is the runtime that is silent
 		return Failure, fmt.Sprintf("command timed out: %q timed out after %v", strings.Join(cmd, " "), timeout)
 	default:
 		return Unknown, err.Error()
@@ -151,7 +166,7 @@ func httpGet(ctx context.Context, t Target, h *v1.HTTPGetAction, timeout time.Du
 	}
 	resp, err := HTTPClient(timeout).Do(req)
 	if err != nil {
-		return Failure, err.Error()
+		return blame(err), err.Error()
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, bounds.Output))
@@ -176,7 +191,7 @@ func tcp(ctx context.Context, t Target, h *v1.TCPSocketAction, timeout time.Dura
 	d := net.Dialer{Timeout: timeout}
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return Failure, err.Error()
+		return blame(err), err.Error()
 	}
 	_ = conn.Close()
 	return Success, ""

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"hyperkube/internal/supervise"
 )
 
 // loop runs one probe. A startup probe ends with success (true) or with its final failure; a liveness probe ends
@@ -20,7 +22,7 @@ func (p *Prober) loop(ctx context.Context, t Target, typ Type, spec *v1.Probe, s
 		case <-timer.C:
 		}
 		began := time.Now()
-		result, output := p.check(ctx, t, spec)
+		result, output := p.safely(ctx, t, spec)
 		if ctx.Err() != nil {
 			return false
 		}
@@ -44,6 +46,17 @@ func (p *Prober) loop(ctx context.Context, t Target, typ Type, spec *v1.Probe, s
 		}
 		timer.Reset(max(period(spec)-time.Since(began), time.Millisecond))
 	}
+}
+
+// safely is check for handlers that nobody thought of: a check that panics could not be made.
+func (p *Prober) safely(ctx context.Context, t Target, spec *v1.Probe) (result Result, output string) {
+	if err := supervise.Contain("probe", func() error {
+		result, output = p.check(ctx, t, spec)
+		return nil
+	}); err != nil {
+		return Unknown, err.Error()
+	}
+	return result, output
 }
 
 func period(spec *v1.Probe) time.Duration {

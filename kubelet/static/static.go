@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/api/core"
+	"hyperkube/internal/trouble"
 )
 
 // Annotations that mark static pods and their mirrors.
@@ -56,6 +59,7 @@ type Source struct {
 	workers   Workers
 	statuses  Statuses
 	log       *slog.Logger
+	told      *trouble.Teller
 
 	mu      sync.Mutex
 	pods    map[string]*v1.Pod // by file
@@ -64,8 +68,9 @@ type Source struct {
 }
 
 // New returns a source that has read nothing yet.
-func New(dir, node string, kube kubernetes.Interface, w Workers, s Statuses, log *slog.Logger) *Source {
-	return &Source{dir: dir, node: node, kube: kube, workers: w, statuses: s, log: log,
+// failures is of trouble.Metric, or nil.
+func New(dir, node string, kube kubernetes.Interface, w Workers, s Statuses, log *slog.Logger, failures *prometheus.CounterVec) *Source {
+	return &Source{dir: dir, node: node, kube: kube, workers: w, statuses: s, log: log, told: trouble.New(log, failures, "mirroring static pods"),
 		pods: map[string]*v1.Pod{}, mirrors: map[string]*v1.Pod{}, kick: make(chan struct{}, 1)}
 }
 
@@ -171,11 +176,11 @@ func (s *Source) poke() {
 
 // Run watches the directory and keeps the mirrors until ctx ends.
 func (s *Source) Run(ctx context.Context, every time.Duration) {
-	events := make(chan fsnotify.Event)
+	events, errs := make(chan fsnotify.Event), make(chan error)
 	if w, err := fsnotify.NewWatcher(); err == nil {
 		defer w.Close()
 		if w.Add(s.dir) == nil {
-			events = w.Events
+			events, errs = w.Events, w.Errors
 		}
 	}
 	ticker := time.NewTicker(every)
@@ -185,6 +190,8 @@ func (s *Source) Run(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-events:
+			s.reload()
+		case <-errs: // something was missed
 			s.reload()
 		case <-ticker.C:
 			s.reload()
@@ -211,6 +218,7 @@ func (s *Source) mirror(ctx context.Context) {
 		mirrors[k] = m
 	}
 	s.mu.Unlock()
+	var failed []error
 	for key, m := range mirrors {
 		p := pods[key]
 		if p != nil && m.Annotations[annMirror] == p.Annotations[annHash] && m.DeletionTimestamp == nil {
@@ -220,21 +228,34 @@ func (s *Source) mirror(ctx context.Context) {
 		err := s.kube.CoreV1().Pods(m.Namespace).Delete(ctx, m.Name, metav1.DeleteOptions{
 			GracePeriodSeconds: new(int64(0)), Preconditions: &metav1.Preconditions{UID: new(m.UID)}})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			s.log.Warn("removing a mirror pod", "pod", key, "err", err)
+			failed = append(failed, fmt.Errorf("removing %s: %w", key, err))
 		}
 	}
 	for key, p := range pods {
-		if mirrors[key] == nil {
-			s.create(ctx, p)
+		if mirrors[key] != nil {
+			continue
 		}
+		if err := s.create(ctx, p); err != nil {
+			failed = append(failed, fmt.Errorf("creating %s: %w", key, err))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+	case len(failed) > 0:
+		s.told.Failed(errors.Join(failed...)) // tried again with the next look at the directory
+	default:
+		s.told.Well()
 	}
 }
 
-func (s *Source) create(ctx context.Context, p *v1.Pod) {
+const apiTimeout = 15 * time.Second
+
+func (s *Source) create(ctx context.Context, p *v1.Pod) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	node, err := s.kube.CoreV1().Nodes().Get(ctx, s.node, metav1.GetOptions{})
 	if err != nil {
-		s.log.Debug("mirror pod waits for its node", "pod", p.Namespace+"/"+p.Name, "err", err)
-		return
+		return err
 	}
 	m := p.DeepCopy()
 	m.UID, m.CreationTimestamp, m.Status = "", metav1.Time{}, v1.PodStatus{}
@@ -242,8 +263,8 @@ func (s *Source) create(ctx context.Context, p *v1.Pod) {
 	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: new(true)}}
 	got, err := s.kube.CoreV1().Pods(m.Namespace).Create(ctx, m, metav1.CreateOptions{})
 	if err != nil {
-		s.log.Warn("creating a mirror pod", "pod", p.Namespace+"/"+p.Name, "err", err)
-		return
+		return err
 	}
 	s.statuses.Mirror(p.UID, got)
+	return nil
 }

@@ -21,12 +21,10 @@ func conditions(in Input, s v1.PodStatus) []v1.PodCondition {
 	}
 	own = append(own, in.Final.Conditions...)
 	own = append(own, resize(in)...)
-	var out []v1.PodCondition
-	for _, c := range in.Pod.Status.Conditions {
-		if find(own, c.Type) == nil && c.Type != v1.PodResizePending && c.Type != v1.PodResizeInProgress {
-			out = append(out, c)
-		}
+	if in.Restarting != nil {
+		own = append(own, *in.Restarting)
 	}
+	out := others(in, own)
 	for _, c := range own {
 		c.ObservedGeneration = in.Pod.Generation
 		c.LastTransitionTime = metav1.Time{Time: in.Now}.Rfc3339Copy()
@@ -34,6 +32,16 @@ func conditions(in Input, s v1.PodStatus) []v1.PodCondition {
 			c.LastTransitionTime = old.LastTransitionTime
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// others are the conditions that the kubelet does not own.
+func others(in Input, own []v1.PodCondition) (out []v1.PodCondition) {
+	for _, c := range in.Pod.Status.Conditions {
+		if find(own, c.Type) == nil && c.Type != v1.PodResizePending && c.Type != v1.PodResizeInProgress {
+			out = append(out, c)
+		}
 	}
 	return out
 }

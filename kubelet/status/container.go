@@ -84,10 +84,7 @@ func unknown(in Input, c *v1.Container, before *v1.ContainerStatus, s *v1.Contai
 		return
 	case before != nil && before.State.Running != nil && in.Final.Done:
 		s.ContainerID, s.ImageID = before.ContainerID, before.ImageID
-		s.State.Terminated = &v1.ContainerStateTerminated{
-			Reason: "ContainerStatusUnknown", Message: "The container could not be located when the pod was terminated", ExitCode: 137,
-			ContainerID: before.ContainerID,
-		}
+		s.State = before.State // settled when all have been looked at
 		return
 	}
 	s.State.Waiting = waiting(in, c)

@@ -8,12 +8,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes"
+
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 )
 
 const (
@@ -21,14 +25,16 @@ const (
 	patchTimeout    = 15 * time.Second
 	firstRetry      = 200 * time.Millisecond
 	lastRetry       = 10 * time.Second
+	lastRefused     = 5 * time.Minute
 )
 
 // Manager sends statuses. Set never blocks; for each pod there is at most one request under way and at most one
 // status waiting, the newest.
 type Manager struct {
-	kube  kubernetes.Interface
-	log   *slog.Logger
-	slots chan struct{}
+	kube     kubernetes.Interface
+	log      *slog.Logger
+	failures *prometheus.CounterVec
+	slots    chan struct{}
 
 	mu   sync.Mutex
 	ctx  context.Context // of the newest Set
@@ -37,6 +43,7 @@ type Manager struct {
 }
 
 type entry struct {
+	name    string        // namespace/name
 	base    *v1.Pod       // what the API server is known to have
 	want    *v1.PodStatus // what it should have
 	sending bool
@@ -44,11 +51,30 @@ type entry struct {
 	gone    bool
 	static  bool // from a manifest: sent to its mirror, once there is one
 	mirror  *v1.Pod
+	kick    chan struct{} // want or base has changed
+	told    *trouble.Teller
 }
 
-// NewManager returns a manager; its requests end with the ctx given to Set.
-func NewManager(kube kubernetes.Interface, log *slog.Logger) *Manager {
-	return &Manager{kube: kube, log: log, slots: make(chan struct{}, parallelPatches), pods: map[types.UID]*entry{}}
+func (m *Manager) entryOf(uid types.UID, namespace, name string) *entry {
+	e := m.pods[uid]
+	if e == nil {
+		e = &entry{name: namespace + "/" + name, kick: make(chan struct{}, 1)}
+		e.told = trouble.New(m.log.With("pod", e.name), m.failures, "sending pod status")
+		m.pods[uid] = e
+	}
+	return e
+}
+
+func (e *entry) poke() {
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// NewManager returns a manager; its requests end with the ctx given to Set. failures is of trouble.Metric, or nil.
+func NewManager(kube kubernetes.Interface, log *slog.Logger, failures *prometheus.CounterVec) *Manager {
+	return &Manager{kube: kube, log: log, failures: failures, slots: make(chan struct{}, parallelPatches), pods: map[types.UID]*entry{}}
 }
 
 // Set makes status the wanted one of pod (whose own status is what the API server is known to have) and, if given,
@@ -57,11 +83,8 @@ func (m *Manager) Set(ctx context.Context, pod *v1.Pod, status v1.PodStatus, sen
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ctx = ctx
-	e := m.pods[pod.UID]
-	if e == nil {
-		e = &entry{base: pod}
-		m.pods[pod.UID] = e
-	} else if e.base == nil || newer(pod, e.base) {
+	e := m.entryOf(pod.UID, pod.Namespace, pod.Name)
+	if e.base == nil || newer(pod, e.base) {
 		e.base = pod
 	}
 	e.want = &status
@@ -69,9 +92,14 @@ func (m *Manager) Set(ctx context.Context, pod *v1.Pod, status v1.PodStatus, sen
 	if sent != nil {
 		e.waiters = append(e.waiters, sent)
 	}
+	e.poke()
+	m.startLocked(ctx, e)
+}
+
+func (m *Manager) startLocked(ctx context.Context, e *entry) {
 	if !e.sending {
 		e.sending = true
-		m.wg.Go(func() { m.send(ctx, pod.UID, e) })
+		m.wg.Go(func() { m.send(ctx, e) })
 	}
 }
 
@@ -95,18 +123,15 @@ func (m *Manager) Last(uid types.UID) *v1.PodStatus {
 func (m *Manager) Mirror(uid types.UID, mirror *v1.Pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.pods[uid]
-	if e == nil {
-		m.pods[uid] = &entry{mirror: mirror, static: true}
-		return
-	}
+	e := m.entryOf(uid, mirror.Namespace, mirror.Name)
+	e.static = true
 	if e.mirror != nil && e.mirror.UID == mirror.UID && !newer(mirror, e.mirror) {
 		return
 	}
 	e.mirror = mirror
-	if e.want != nil && !e.sending && !Equal(&mirror.Status, e.want) {
-		e.sending = true
-		m.wg.Go(func() { m.send(m.ctx, uid, e) })
+	if e.want != nil && !Equal(&mirror.Status, e.want) {
+		e.poke()
+		m.startLocked(m.ctx, e)
 	}
 }
 
@@ -116,6 +141,7 @@ func (m *Manager) Forget(uid types.UID) {
 	defer m.mu.Unlock()
 	if e := m.pods[uid]; e != nil {
 		e.gone = true
+		e.poke()
 		delete(m.pods, uid)
 	}
 }
@@ -123,78 +149,133 @@ func (m *Manager) Forget(uid types.UID) {
 // Wait returns when no request is under way.
 func (m *Manager) Wait() { m.wg.Wait() }
 
-func (m *Manager) send(ctx context.Context, uid types.UID, e *entry) {
+// send brings the API server to what is wanted, which may change meanwhile.
+func (m *Manager) send(ctx context.Context, e *entry) {
 	delay := firstRetry
 	for {
-		m.mu.Lock()
-		base, want, waiters := e.base, e.want, e.waiters
-		if e.static {
-			base = e.mirror
-		}
-		e.waiters = nil
-		m.mu.Unlock()
-		var (
-			pod *v1.Pod
-			err error
-		)
-		if base != nil {
-			pod, err = m.patch(ctx, base, want)
-		}
-		switch {
-		case err == nil:
+		base, want, waiters := m.take(e)
+		var pod *v1.Pod
+		err := supervise.Contain("sending pod status", func() (err error) {
+			if base != nil {
+				pod, err = m.patch(ctx, base, want)
+			}
+			return err
+		})
+		again := false
+		switch v := judge(err); {
+		case ctx.Err() != nil:
+		case v == taken:
 			delay = firstRetry
-		case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsInvalid(err), ctx.Err() != nil:
-			if ctx.Err() == nil {
-				m.log.Debug("status not taken", "pod", e.base.Namespace+"/"+e.base.Name, "err", err)
-			}
+			e.told.Well()
+		case v == outdated:
+			m.log.Info("pod status not taken: the API has no such pod any more", "pod", e.name, "err", err)
+		case v == refused:
+			// The same is refused again, until either side changes: nobody is kept waiting for it.
+			e.told.Failed(err, "next", "the status is sent again when it changes, and now and then")
+			release(waiters)
+			waiters = nil
+			again = m.pause(ctx, e, nil, delay, e.kick)
 		default:
-			m.log.Warn("sending pod status", "pod", e.base.Namespace+"/"+e.base.Name, "err", err)
-			if m.retry(ctx, e, waiters, delay) {
-				delay = min(delay*2, lastRetry)
-				continue
-			}
+			e.told.Failed(err)
+			again = m.pause(ctx, e, waiters, delay, nil)
 		}
-		for _, w := range waiters {
-			w()
+		if again {
+			delay = min(delay*2, judge(err).most())
+			continue
 		}
-		m.mu.Lock()
-		switch {
-		case pod == nil:
-		case e.static:
-			e.mirror = pod
-		case !newer(e.base, pod):
-			e.base = pod
-		}
-		if e.want == want || e.gone || ctx.Err() != nil {
-			e.sending = false
-			rest := e.waiters
-			e.waiters = nil
-			m.mu.Unlock()
-			for _, w := range rest {
-				w()
-			}
+		release(waiters)
+		if m.settled(ctx, e, want, pod) {
 			return
 		}
-		m.mu.Unlock()
 	}
 }
 
-func (m *Manager) retry(ctx context.Context, e *entry, waiters []func(), delay time.Duration) bool {
+// verdict is what an answer of the API server means for a status.
+type verdict int
+
+const (
+	taken    verdict = iota
+	outdated         // the pod is gone, or another has its name
+	refused          // the status is not to the server's liking
+	failed
+)
+
+func judge(err error) verdict {
+	switch {
+	case err == nil:
+		return taken
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return outdated
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		return refused
+	}
+	return failed
+}
+
+func (v verdict) most() time.Duration {
+	if v == refused {
+		return lastRefused
+	}
+	return lastRetry
+}
+
+func release(waiters []func()) {
+	for _, w := range waiters {
+		w()
+	}
+}
+
+// take is what is to be sent now, and who waits for it.
+func (m *Manager) take(e *entry) (base *v1.Pod, want *v1.PodStatus, waiters []func()) {
 	m.mu.Lock()
-	e.waiters = append(waiters, e.waiters...)
-	gone := e.gone
-	m.mu.Unlock()
-	if gone {
+	defer m.mu.Unlock()
+	base, want, waiters = e.base, e.want, e.waiters
+	if e.static {
+		base = e.mirror
+	}
+	e.waiters = nil
+	select {
+	case <-e.kick:
+	default:
+	}
+	return base, want, waiters
+}
+
+// settled takes in what the API server answered, and ends the sending when nothing else is wanted.
+func (m *Manager) settled(ctx context.Context, e *entry, want *v1.PodStatus, got *v1.Pod) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case got == nil:
+	case e.static:
+		e.mirror = got
+	case !newer(e.base, got):
+		e.base = got
+	}
+	if e.want != want && !e.gone && ctx.Err() == nil {
 		return false
 	}
+	e.sending = false
+	release(e.waiters)
+	e.waiters = nil
+	return true
+}
+
+// pause waits before the next try; false when there is none.
+func (m *Manager) pause(ctx context.Context, e *entry, waiters []func(), delay time.Duration, sooner <-chan struct{}) bool {
+	m.mu.Lock()
+	e.waiters = append(waiters, e.waiters...)
+	m.mu.Unlock()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+	case <-sooner:
 	case <-ctx.Done():
-		return false
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !e.gone && ctx.Err() == nil
 }
 
 // patch sends what differs; nil, nil when nothing does.
@@ -214,7 +295,11 @@ func (m *Manager) patch(ctx context.Context, base *v1.Pod, want *v1.PodStatus) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, patchTimeout)
 	defer cancel()
-	return m.kube.CoreV1().Pods(base.Namespace).Patch(ctx, base.Name, types.StrategicMergePatchType, data, metav1.PatchOptions{}, "status")
+	got, err := m.kube.CoreV1().Pods(base.Namespace).Patch(ctx, base.Name, types.StrategicMergePatchType, data, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return nil, err // clients return an empty object beside an error
+	}
+	return got, nil
 }
 
 // Patch renders a strategic merge patch from what the API server has to what is wanted. It carries the pod's uid,

@@ -29,6 +29,7 @@ type Probed struct {
 type Final struct {
 	Phase           v1.PodPhase // empty: by the containers
 	Reason, Message string
+	Refused         bool // it never began: there is nothing to say of its containers
 	Terminating     bool // containers are being stopped: not ready any more
 	Done            bool // every container is down and will not start again
 	Conditions      []v1.PodCondition
@@ -49,8 +50,10 @@ type Input struct {
 	Probed  map[string]Probed
 	Final   Final
 	Resize  Resize
-	HostIPs []string
-	Now     time.Time
+	// Restarting is the condition about the last restart of all containers; nil when there was none.
+	Restarting *v1.PodCondition
+	HostIPs    []string
+	Now        time.Time
 	// SandboxReady is false until the sandbox and volumes stand.
 	SandboxReady bool
 	// Message reads a dead container's termination message.
@@ -74,6 +77,10 @@ func Compute(in Input) v1.PodStatus {
 	if s.StartTime == nil {
 		s.StartTime = &metav1.Time{Time: in.Now.Truncate(time.Second)}
 	}
+	if in.Final.Refused {
+		s.Phase, s.Conditions = in.Final.Phase, others(in, nil)
+		return s
+	}
 	for _, ip := range in.HostIPs {
 		s.HostIPs = append(s.HostIPs, v1.HostIP{IP: ip})
 	}
@@ -84,6 +91,9 @@ func Compute(in Input) v1.PodStatus {
 	s.InitContainerStatuses = containers(in, in.Pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = containers(in, in.Pod.Spec.Containers, old.ContainerStatuses, false)
 	s.EphemeralContainerStatuses = containers(in, ephemeral(in.Pod), old.EphemeralContainerStatuses, false)
+	if in.Final.Done {
+		settle(in.Pod, &s)
+	}
 	s.Phase = in.Final.Phase
 	if s.Phase == "" {
 		s.Phase = phase(in, s)
@@ -91,6 +101,41 @@ func Compute(in Input) v1.PodStatus {
 	s.Conditions = conditions(in, s)
 	limitMessages(&s)
 	return s
+}
+
+// settle sees to it that no container of a pod that has ended is said to wait or to run: what was never made, or got
+// lost, counts as killed. Only what an init container's failure has kept from its turn still waits for it.
+func settle(pod *v1.Pod, s *v1.PodStatus) {
+	kept := false
+	for i := range s.InitContainerStatuses {
+		c := &s.InitContainerStatuses[i]
+		if !kept {
+			lost(c)
+		}
+		if t := c.State.Terminated; t != nil && t.ExitCode != 0 && t.Reason != statusUnknown && i < len(pod.Spec.InitContainers) && !cri.Restartable(&pod.Spec.InitContainers[i]) {
+			kept = true
+		}
+	}
+	for i := range s.ContainerStatuses {
+		if c := &s.ContainerStatuses[i]; !kept || c.State.Running != nil {
+			lost(c)
+		}
+	}
+	for i := range s.EphemeralContainerStatuses {
+		lost(&s.EphemeralContainerStatuses[i])
+	}
+}
+
+const statusUnknown = "ContainerStatusUnknown"
+
+func lost(c *v1.ContainerStatus) {
+	if c.State.Terminated != nil {
+		return
+	}
+	c.Ready = false
+	c.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
+		Reason: statusUnknown, Message: "The container could not be located when the pod was terminated", ExitCode: 137, ContainerID: c.ContainerID,
+	}}
 }
 
 func ephemeral(pod *v1.Pod) []v1.Container {

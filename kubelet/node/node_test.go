@@ -1,0 +1,212 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/record"
+)
+
+// agentBed is an agent with an API server in memory that counts revisions, and a runtime that answers as told.
+type agentBed struct {
+	t       *testing.T
+	api     *fake.Clientset
+	a       *Agent
+	rv      int
+	patches int
+	state   RuntimeState
+	err     error
+	stop    func()
+}
+
+func newBed(t *testing.T) *agentBed {
+	b := &agentBed{t: t, api: fake.NewClientset(), state: RuntimeState{Version: "containerd://2"}}
+	revise := func(o runtime.Object) {
+		b.rv++
+		o.(metav1.Object).SetResourceVersion(strconv.Itoa(1000 + b.rv))
+	}
+	b.api.PrependReactor("create", "nodes", func(act ktesting.Action) (bool, runtime.Object, error) {
+		o := act.(ktesting.CreateAction).GetObject()
+		o.(metav1.Object).SetUID("u")
+		revise(o)
+		return false, nil, nil
+	})
+	b.api.PrependReactor("patch", "nodes", func(ktesting.Action) (bool, runtime.Object, error) {
+		b.patches++
+		return false, nil, nil
+	})
+	a, err := New(Options{Name: "n", Kube: b.api, Recorder: record.NewFakeRecorder(1000), Log: slog.New(slog.DiscardHandler), Register: true,
+		RootDir: t.TempDir(), MaxPods: 110, IPs: []string{"192.0.2.1"},
+		Runtime: func(context.Context) (RuntimeState, error) { return b.state, b.err },
+		Images:  func(context.Context) ([]v1.ContainerImage, error) { return nil, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.a = a
+	ctx, cancel := context.WithCancel(context.Background())
+	w, err := b.api.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() { done <- a.Run(ctx) }()
+	go func() {
+		defer func() { done <- nil }()
+		for e := range w.ResultChan() {
+			n := e.Object.(*v1.Node)
+			if e.Type == watch.Deleted {
+				a.Lost(n)
+			} else {
+				a.Saw(n)
+			}
+		}
+	}()
+	b.stop = func() {
+		cancel()
+		w.Stop()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	synctest.Wait()
+	return b
+}
+
+func (b *agentBed) node() *v1.Node {
+	b.t.Helper()
+	n, err := b.api.CoreV1().Nodes().Get(b.t.Context(), "n", metav1.GetOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+func (b *agentBed) ready() v1.ConditionStatus {
+	b.t.Helper()
+	if c := find(b.node().Status.Conditions, v1.NodeReady); c != nil {
+		return c.Status
+	}
+	return ""
+}
+
+// overwrite has somebody else say that the node is unknown, as the node lifecycle controller does.
+func (b *agentBed) overwrite() {
+	b.t.Helper()
+	n := b.node()
+	for i := range n.Status.Conditions {
+		n.Status.Conditions[i].Status = v1.ConditionUnknown
+	}
+	b.rv++
+	n.ResourceVersion = strconv.Itoa(1000 + b.rv)
+	if _, err := b.api.CoreV1().Nodes().UpdateStatus(b.t.Context(), n, metav1.UpdateOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// TestOverwritten: what others have written over the node's own state is put right within seconds, however often,
+// and a node whose state is right writes nothing but its heartbeat.
+func TestOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		defer b.stop()
+		for range 3 {
+			pass(time.Minute)
+			b.overwrite()
+			if b.ready() != v1.ConditionUnknown {
+				t.Fatal("not overwritten")
+			}
+			pass(10 * time.Second)
+			if got := b.ready(); got != v1.ConditionTrue {
+				t.Errorf("ten seconds later the node is ready: %v", got)
+			}
+		}
+		b.overwrite()
+		b.overwrite() // one right after the other
+		pass(10 * time.Second)
+		if got := b.ready(); got != v1.ConditionTrue {
+			t.Errorf("the node is ready: %v", got)
+		}
+		before := b.patches
+		pass(9 * time.Minute)
+		if n := b.patches - before; n != 1 {
+			t.Errorf("%d writes in nine quiet minutes, want one heartbeat", n)
+		}
+	})
+}
+
+// TestRuntimeAway: a runtime that is back within half a minute, not ready at first, changes nothing that others see.
+func TestRuntimeAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		defer b.stop()
+		pass(time.Second)
+		before := b.patches
+		b.err = errors.New("connection refused")
+		b.a.Poke()
+		pass(20 * time.Second)
+		b.err, b.state.NetworkNotReady = nil, "cni plugin not initialized"
+		b.a.Poke()
+		pass(5 * time.Second)
+		b.state.NetworkNotReady = ""
+		pass(5 * time.Second)
+		if n := b.patches - before; n != 0 || b.ready() != v1.ConditionTrue {
+			t.Errorf("%d writes, ready %v", n, b.ready())
+		}
+		b.err = errors.New("connection refused")
+		b.a.Poke()
+		pass(29 * time.Second)
+		if got := b.ready(); got != v1.ConditionTrue {
+			t.Errorf("after 29 s ready is %v", got)
+		}
+		pass(3 * time.Second)
+		if got := b.ready(); got != v1.ConditionFalse {
+			t.Errorf("after 32 s ready is %v", got)
+		}
+		b.err = nil
+		pass(2 * time.Second)
+		if got := b.ready(); got != v1.ConditionTrue {
+			t.Errorf("with the runtime back ready is %v", got)
+		}
+		// A runtime that answers and says that it cannot work is believed at once.
+		b.state.NetworkNotReady = "cni config gone"
+		b.a.Poke()
+		pass(time.Second)
+		if got := b.ready(); got != v1.ConditionFalse {
+			t.Errorf("without a network ready is %v", got)
+		}
+	})
+}
+
+// TestLost: a node that was deleted is there again.
+func TestLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		defer b.stop()
+		pass(time.Minute)
+		if err := b.api.CoreV1().Nodes().Delete(t.Context(), "n", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		if got := b.ready(); got != v1.ConditionTrue {
+			t.Errorf("ready: %v", got)
+		}
+	})
+}

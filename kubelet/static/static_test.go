@@ -1,0 +1,37 @@
+package static
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+type record []string
+
+func (r *record) Update(p *v1.Pod)        { *r = append(*r, "update "+p.Name+" "+p.Labels["v"]) }
+func (r *record) Remove(types.UID)        { *r = append(*r, "remove") }
+func (*record) Mirror(types.UID, *v1.Pod) {}
+
+// TestReplace: a file that changed is the old pod's end before it is the new one's beginning, so that workers can
+// tell that one waits for the other.
+func TestReplace(t *testing.T) {
+	dir, r := t.TempDir(), &record{}
+	s := New(dir, "n", nil, r, r, slog.New(slog.DiscardHandler), nil)
+	for _, v := range []string{"1", "2"} {
+		text := "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {v: \"" + v + "\"}}\nspec: {containers: [{name: c, image: a, ports: [{hostPort: 80, containerPort: 80}]}]}\n"
+		if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Load(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"update web-n 1", "remove", "update web-n 2"}; !slices.Equal(*r, want) {
+		t.Errorf("%v", *r)
+	}
+}
