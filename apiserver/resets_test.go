@@ -19,23 +19,7 @@ import (
 func serveTest(t *testing.T) string {
 	t.Helper()
 	s, _ := newTestServer(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair := selfSigned(t)
-	s.o.Listener, s.o.TLS = ln, TLS{Certificate: &pair}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	<-s.Ready()
-	return ln.Addr().String()
+	return listenTest(t, s)
 }
 
 // rawHTTP2 is a connection whose frames the test writes itself.

@@ -23,6 +23,7 @@ import (
 
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/verbs"
+	"hyperkube/internal/supervise"
 )
 
 // Server serves one API. Make it with New.
@@ -85,7 +86,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.ServeTLS(gatherListener{ln}, "", "") }()
+	go func() {
+		failed <- supervise.Contain("accepting connections", func() error { return srv.ServeTLS(gatherListener{ln}, "", "") })
+	}()
 	s.o.Log.Info("api server listens", "address", ln.Addr().String())
 	close(s.ready)
 	select {

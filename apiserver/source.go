@@ -12,6 +12,7 @@ import (
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/route"
 	"hyperkube/apiserver/verbs"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/store"
 
@@ -127,27 +128,33 @@ func (s *shared) Stop() { s.once.Do(s.cancel) }
 // ResultChan implements watch.Interface; it is closed when the watch is over.
 func (s *shared) ResultChan() <-chan watch.Event { return s.out }
 
-// run ends with ctx, which Stop and the server's end cancel.
+// run ends with ctx, which Stop and the server's end cancel. A panic ends this
+// watch alone.
 func (s *shared) run(ctx context.Context) {
 	defer close(s.out)
 	defer s.Stop()
 	defer s.w.Stop()
+	if err := supervise.Contain("watch", func() error { return s.deliver(ctx) }); err != nil {
+		s.fail(ctx, err)
+	}
+}
+
+// deliver returns nil when ctx is done.
+func (s *shared) deliver(ctx context.Context) error {
 	for {
 		events, err := s.w.Next(ctx)
 		if err != nil {
-			s.fail(ctx, err)
-			return
+			return err
 		}
 		for i := range events {
 			ev, err := s.event(&events[i])
 			if err != nil {
-				s.fail(ctx, err)
-				return
+				return err
 			}
 			select {
 			case s.out <- ev:
 			case <-ctx.Done():
-				return
+				return nil
 			}
 		}
 	}

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/route"
+	"hyperkube/internal/supervise"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -54,7 +57,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	defer in.Body.Close()
 	w := &answer{header: http.Header{}}
-	t.handler.ServeHTTP(w, in)
+	if err := t.serve(w, in); err != nil {
+		return nil, err
+	}
 	if w.code == 0 {
 		w.code = http.StatusOK
 	}
@@ -62,6 +67,19 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return response(r, w.code, w.header, io.NopCloser(&w.body), int64(w.body.Len())), nil
+}
+
+// serve makes an error of a panic, as a server on a socket makes a broken
+// connection of it: the caller's role goes on.
+func (t *transport) serve(w http.ResponseWriter, r *http.Request) error {
+	err := supervise.Contain("request", func() error {
+		t.handler.ServeHTTP(w, r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
+	}
+	return nil
 }
 
 func response(r *http.Request, code int, h http.Header, body io.ReadCloser, length int64) *http.Response {
@@ -98,15 +116,9 @@ func (t *transport) stream(in, r *http.Request) (*http.Response, error) {
 	w := &streamed{header: http.Header{}, begun: make(chan struct{}), pipe: pw}
 	go func() {
 		defer in.Body.Close()
-		defer func() {
-			var err error // EOF
-			if p := recover(); p != nil {
-				err = io.ErrUnexpectedEOF
-			}
-			w.WriteHeader(http.StatusOK)
-			pw.CloseWithError(err)
-		}()
-		t.handler.ServeHTTP(w, in)
+		err := t.serve(w, in) // nil: EOF
+		w.WriteHeader(http.StatusOK)
+		pw.CloseWithError(err)
 	}()
 	select {
 	case <-w.begun:
@@ -150,6 +162,14 @@ func (s *streamed) WriteHeader(code int) {
 func (s *streamed) Write(p []byte) (int, error) {
 	s.WriteHeader(http.StatusOK)
 	return s.pipe.Write(p)
+}
+
+// SetWriteDeadline serves http.ResponseController: one that is over ends the answer.
+func (s *streamed) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() || time.Now().Before(t) {
+		return http.ErrNotSupported
+	}
+	return s.pipe.CloseWithError(os.ErrDeadlineExceeded)
 }
 
 // Flush has nothing to do: every Write waits for its reader.

@@ -37,6 +37,7 @@ import (
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/tokens"
+	"hyperkube/internal/supervise"
 	"hyperkube/store"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
@@ -230,11 +231,13 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 	if err := a.Store.Ready(ctx); err != nil {
 		return err
 	}
-	parts := []func(context.Context) error{a.rbac.Run, a.allocator.Run, a.Server.Run, a.bootstrap}
+	parts := map[string]func(context.Context) error{
+		"authorization index": a.rbac.Run, "address allocation": a.allocator.Run, "api server": a.Server.Run, "bootstrap": a.bootstrap,
+	}
 	ends := make(chan error, len(parts))
-	for _, run := range parts {
+	for name, run := range parts {
 		go func() {
-			err := run(ctx)
+			err := supervise.Contain(name, func() error { return run(ctx) })
 			if err != nil {
 				cancel(err)
 			}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/supervise"
 	"hyperkube/store"
 )
 
@@ -65,8 +66,8 @@ func (h *Handler) unwrap(w http.ResponseWriter, r *http.Request, to *url.URL) er
 // join copies both ways until one side ends or ctx is done.
 func join(ctx context.Context, down, up net.Conn, fromUp io.Reader) {
 	ended := make(chan struct{}, 2)
-	go func() { io.Copy(up, down); ended <- struct{}{} }()
-	go func() { io.Copy(down, fromUp); ended <- struct{}{} }()
+	go func() { relay(up, down); ended <- struct{}{} }()
+	go func() { relay(down, fromUp); ended <- struct{}{} }()
 	left := 2
 	select {
 	case <-ended:
@@ -78,6 +79,12 @@ func join(ctx context.Context, down, up net.Conn, fromUp io.Reader) {
 	for ; left > 0; left-- {
 		<-ended
 	}
+}
+
+// relay copies until either side ends. What a library makes of odd bytes ends this
+// connection, not the process.
+func relay(to io.Writer, from io.Reader) {
+	_ = supervise.Contain("relaying a connection", func() error { _, err := io.Copy(to, from); return err })
 }
 
 // dialSPDY opens a SPDY connection to the kubelet and returns it raw, with what

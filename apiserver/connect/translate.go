@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/util/exec"
 	streamspdy "k8s.io/streaming/pkg/httpstream/spdy"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
+
+	"hyperkube/internal/supervise"
 )
 
 // Channels of the remote command protocols over WebSocket.
@@ -56,7 +58,9 @@ func (h *Handler) translate(w http.ResponseWriter, r *http.Request, to *url.URL,
 	go func() {
 		defer close(done)
 		defer cancel() // the client went away
-		sizes.read(ctx, ch[channelResize])
+		if err := supervise.Contain("reading terminal sizes", func() error { sizes.read(ctx, ch[channelResize]); return nil }); err != nil {
+			h.logf(r, "reading terminal sizes failed", err)
+		}
 	}()
 	err = executor.StreamWithContext(ctx, s.options(ch, sizes))
 	writeStatus(ch[channelError], protocol, err)

@@ -95,7 +95,11 @@ func TestAuditEvents(t *testing.T) {
 			reads, writes = -1, -1
 		}
 		h, inside := Chain(Config{Log: quiet(), Authenticator: header{}, Authorizer: all{}, Audit: a.log, MaxReads: reads, MaxWrites: writes}, last)
-		s := httptest.NewServer(h)
+		served := make(chan struct{}, 1)
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { served <- struct{}{} }()
+			h.ServeHTTP(w, r)
+		}))
 		defer s.Close()
 		var out strings.Builder
 		for line := range strings.SplitSeq(d.Input, "\n") {
@@ -106,6 +110,7 @@ func TestAuditEvents(t *testing.T) {
 				inside.ServeHTTP(httptest.NewRecorder(), r.WithContext(request.WithUser(r.Context(), &request.User{Name: f[0]})))
 			} else {
 				overSocket(t, s.URL, f)
+				<-served // the client has its answer before the request has ended
 			}
 			out.WriteString(a.news(t))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/request"
+	"hyperkube/apiserver/stall"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -49,7 +50,12 @@ func readOnly(verb string) bool {
 	return verb == "get" || verb == "list" || verb == "watch" || verb == "head"
 }
 
-// timeout ends what takes too long; a client may ask for less with ?timeout=.
+// readerTime is what a client has left to read its answer after the time of its
+// request is over.
+const readerTime = 10 * time.Second
+
+// timeout ends what takes too long; a client may ask for less with ?timeout=. An
+// answer that is not read is cut, or it would keep its place.
 func timeout(most time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,6 +78,9 @@ func timeout(most time.Duration) func(http.Handler) http.Handler {
 			}
 			ctx, cancel := context.WithTimeout(r.Context(), d)
 			defer cancel()
+			unread := stall.New(w, d+readerTime)
+			defer unread.Close()
+			unread.Begin()
 			if r.ContentLength != 0 {
 				defer boundBody(ctx, w, r, d)()
 			}

@@ -53,7 +53,9 @@ type Options struct {
 	Connect   http.Handler
 	// Stopping ends all watches when it is done.
 	Stopping context.Context
-	Log      *slog.Logger
+	// WatchStall is how long a client may take for one piece of a watch; 0 means 10 s.
+	WatchStall time.Duration
+	Log        *slog.Logger
 }
 
 // Handler serves every resource of its kinds.
@@ -80,6 +82,9 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{Options: o, endpoints: map[schema.GroupVersionResource]*endpoint{}}
 	if h.Stopping == nil {
 		h.Stopping = context.Background()
+	}
+	if h.WatchStall == 0 {
+		h.WatchStall = watchStall
 	}
 	for _, k := range o.Kinds {
 		if err := h.add(k); err != nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"hyperkube/apiserver/codec"
+	"hyperkube/apiserver/stall"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +21,9 @@ import (
 // Watches without timeoutSeconds end after this long and up to twice as long,
 // so that clients do not all come back at once.
 const watchFor = 30 * time.Minute
+
+// watchStall is how long a client may take for one piece of a watch.
+const watchStall = 10 * time.Second
 
 func (c *call) watch() error {
 	o, err := c.listOptions()
@@ -101,10 +106,12 @@ func (e *endpoint) startNow(ctx context.Context, o *metav1.ListOptions, wo *stor
 	return nil
 }
 
-// stream sends batches until the watch ends. Each batch is one write and one flush.
+// stream sends batches until the watch ends, in pieces of a bounded size, and lends
+// a buffer only while it sends. A client that does not take a piece in time is cut
+// off: it would keep what the store holds for it without end.
 func (c *call) stream(ctx context.Context, w store.Watcher, frames *codec.Frames, flusher http.Flusher) error {
-	p := c.scratch()
-	defer c.recycle(p)
+	out := &pieces{call: c, guard: stall.New(c.w, c.WatchStall), flusher: flusher}
+	defer out.guard.Close()
 	for {
 		events, err := w.Next(ctx)
 		if err != nil {
@@ -113,24 +120,59 @@ func (c *call) stream(ctx context.Context, w store.Watcher, frames *codec.Frames
 			}
 			return nil
 		}
-		buf := (*p)[:0]
-		for i := range events {
-			if buf, err = frames.Append(buf, &events[i]); err != nil {
-				return c.endWatch(frames, err)
-			}
-			if len(buf) >= keepBuffer {
-				if _, err := c.w.Write(buf); err != nil {
-					return nil
-				}
-				buf = buf[:0]
-			}
+		encoding, sending := out.batch(events, frames)
+		if encoding != nil {
+			return c.endWatch(frames, encoding)
 		}
-		*p = buf
-		if _, err := c.w.Write(buf); err != nil {
+		if sending != nil {
 			return nil // the client is gone
 		}
-		flusher.Flush()
 	}
+}
+
+// pieces writes a watch.
+type pieces struct {
+	*call
+	guard   *stall.Guard
+	flusher http.Flusher
+}
+
+func (o *pieces) batch(events []store.Event, frames *codec.Frames) (encoding, sending error) {
+	p := o.scratch()
+	defer o.recycle(p)
+	buf := (*p)[:0]
+	for i := range events {
+		if buf, encoding = frames.Append(buf, &events[i]); encoding != nil {
+			return encoding, nil
+		}
+		if len(buf) >= bounds.WatchPiece {
+			if sending = o.send(buf); sending != nil {
+				return nil, sending
+			}
+			buf = buf[:0]
+		}
+	}
+	*p = buf
+	if sending = o.send(buf); sending == nil {
+		o.guard.Begin()
+		o.flusher.Flush()
+		o.guard.End()
+	}
+	return nil, sending
+}
+
+func (o *pieces) send(buf []byte) error {
+	for len(buf) > 0 {
+		n := min(len(buf), bounds.WatchPiece)
+		o.guard.Begin()
+		_, err := o.w.Write(buf[:n])
+		o.guard.End()
+		if err != nil {
+			return err
+		}
+		buf = buf[n:]
+	}
+	return nil
 }
 
 // endWatch tells a watcher why it ends, by an ERROR event in a 200 answer.
