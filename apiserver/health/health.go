@@ -1,6 +1,9 @@
 // Package health answers /healthz, /livez and /readyz: all checks, or one by its
 // name below the path; ?verbose lists them, ?exclude leaves some out. A check
 // must be quick and obey its context; what it found is logged, never shown.
+//
+// Nobody is refused an answer, however many ask: a check runs once at a time, and
+// all who ask meanwhile get what that run finds.
 package health
 
 import (
@@ -11,7 +14,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"hyperkube/internal/supervise"
 )
 
 // Check is one line of the answer.
@@ -25,6 +31,10 @@ const checkTime = 10 * time.Second
 
 // Handler serves path and path/<name>. name is "healthz", "livez" or "readyz".
 func Handler(name string, log *slog.Logger, checks []Check) http.Handler {
+	checks = slices.Clone(checks)
+	for i := range checks {
+		checks[i].Run = (&joined{name: checks[i].Name, run: checks[i].Run}).Run
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), checkTime)
 		defer cancel()
@@ -92,3 +102,47 @@ func serveAll(ctx context.Context, w http.ResponseWriter, r *http.Request, log *
 
 // Ping always succeeds: the process answers.
 func Ping() Check { return Check{"ping", func(context.Context) error { return nil }} }
+
+// joined is a check that runs once at a time.
+type joined struct {
+	name string
+	run  func(context.Context) error
+
+	mu  sync.Mutex
+	now *result
+}
+
+// result of the run under way; err may be read when done is closed.
+type result struct {
+	done chan struct{}
+	err  error
+}
+
+// Run waits for the run under way, or begins one. The run ends by itself, within
+// checkTime: those who joined it do not lose it when the first one goes away.
+func (j *joined) Run(ctx context.Context) error {
+	j.mu.Lock()
+	r := j.now
+	if r == nil {
+		r = &result{done: make(chan struct{})}
+		j.now = r
+		go j.begin(context.WithoutCancel(ctx), r)
+	}
+	j.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (j *joined) begin(ctx context.Context, r *result) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	r.err = supervise.Contain("health check "+j.name, func() error { return j.run(ctx) })
+	j.mu.Lock()
+	j.now = nil
+	j.mu.Unlock()
+	close(r.done)
+}

@@ -123,6 +123,9 @@ func (c *call) applyOnce(body []byte, o writeOptions, r rules) (int, *store.Entr
 	if err := c.mayAppear(obj); err != nil {
 		return 0, nil, err
 	}
+	if err := c.alsoMay("create"); err != nil {
+		return 0, nil, err
+	}
 	e, err = c.insert(obj, o)
 	return http.StatusCreated, e, err
 }

@@ -149,11 +149,20 @@ func (c *call) mayConnect(sub *kind.Subresource) error {
 	if needs == "" && httpstream.IsUpgradeRequest(c.r) {
 		needs = sub.UpgradeNeeds
 	}
-	if needs == "" || needs == c.info.Verb {
+	if needs == "" {
+		return nil
+	}
+	return c.alsoMay(needs)
+}
+
+// alsoMay asks for a verb that the request takes besides that of its method: a
+// patch or an update that makes its object is a create as well.
+func (c *call) alsoMay(verb string) error {
+	if verb == c.info.Verb {
 		return nil
 	}
 	also := *c.info
-	also.Verb = needs
+	also.Verb = verb
 	return filters.Allowed(c.ctx, c.Env.Authorizer(), c.user, &also)
 }
 

@@ -29,6 +29,9 @@ func (c *call) update(r rules) error {
 		return obj.DeepCopyObject().(store.Object), nil // the pipeline changes it, and may run again
 	})
 	if r.sub == "" && c.ep.kind.AllowCreateOnUpdate && apierrors.IsNotFound(err) && obj.GetResourceVersion() == "" && obj.GetUID() == "" {
+		if err := c.alsoMay("create"); err != nil {
+			return err
+		}
 		if e, err = c.insert(obj, o); err == nil {
 			return c.sendWritten(http.StatusCreated, e)
 		}

@@ -211,6 +211,9 @@ func (c *call) serve() error {
 	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) || c.info.Verb == "watch" && c.r.Method != http.MethodGet {
 		return c.unsupported()
 	}
+	if c.key.Name == "" && (c.info.Verb == "update" || c.info.Verb == "patch") {
+		return c.unsupported() // the name in a body was not authorized
+	}
 	offer := codec.Objects
 	switch {
 	case c.info.Verb == "list" || c.info.Verb == "deletecollection":
