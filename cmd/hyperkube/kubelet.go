@@ -155,7 +155,7 @@ func (v *kubeletFlags) others(f standardFlags) {
 }
 
 func (v *kubeletFlags) fill(o *kubelet.Options) (err error) {
-	if o.NodeName, err = nodeName(o.NodeName); err != nil {
+	if o.NodeName, err = nodeName(o.NodeName, "--hostname-override"); err != nil {
 		return err
 	}
 	for one := range strings.SplitSeq(v.nodeIP, ",") {

@@ -23,9 +23,12 @@ type Making struct {
 	Now     time.Time
 }
 
+// SigningKey is what a LostError calls the key that signs service-account tokens.
+const SigningKey = "service-account key"
+
 // LostError is a key that others know and that cannot be used.
 type LostError struct {
-	What string // "CA kubernetes", "service-account key"
+	What string // "CA kubernetes", SigningKey
 	File string
 	Err  error
 }
@@ -180,7 +183,7 @@ func EnsureSigningKey(keyFile, pubFile string, m Making) (crypto.Signer, error) 
 	}
 	fresh := !m.Known && missing(keyFile) && missing(pubFile)
 	if !fresh && !m.Replace {
-		return nil, &LostError{"service-account key", keyFile, err}
+		return nil, &LostError{SigningKey, keyFile, err}
 	}
 	if err := setAside(m.Now, keyFile, pubFile); err != nil {
 		return nil, err
