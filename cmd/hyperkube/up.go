@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -13,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"hyperkube/cluster"
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/logfile"
 )
 
 func upCommand() *cobra.Command {
@@ -82,7 +85,16 @@ func upForeground(c *cobra.Command, o cluster.Options) error {
 	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
 		return fmt.Errorf("--log-level %q: want debug, info, warn or error", o.LogLevel)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	out := io.Writer(os.Stderr)
+	if o.Kept {
+		l, err := logfile.Open(logfile.Options{Path: cluster.PathsOf(o.DataDir).Log, MaxBytes: bounds.LogBytes, Keep: bounds.LogsKept, Streams: []int{2}})
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		out = l
+	}
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 	bridgeKlog(log, 0)
 	err := cluster.Up(c.Context(), o, log, cluster.Printer(c.OutOrStdout()))
 	if errors.Is(err, cluster.ErrRunning) {
