@@ -46,6 +46,9 @@ func containerdConfigCommand() *cobra.Command {
 			if _, err := os.Stat(path); err == nil {
 				return fmt.Errorf("%s is there already: remove it first, or name another with --config", path)
 			}
+			if err := o.Check(); err != nil {
+				return err
+			}
 			dir, err := carried.Unpack(libexec)
 			if err != nil {
 				return err
