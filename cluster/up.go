@@ -362,7 +362,7 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 		},
 		Issuer: "https://kubernetes.default.svc." + c.o.ClusterDomain, SigningKey: c.pki.ServiceAccount,
 		Services: services, NodePorts: ports, KubeletClient: &kubelet, KubeletCAs: c.pki.CA.Pool(),
-		AuditPath: c.p.Audit, AuditMaxBytes: bounds.AuditBytes, AuditKeep: bounds.AuditsKept, Version: c.o.Version,
+		AuditPath: c.p.Audit, AuditMaxBytes: bounds.AuditBytes, AuditKeep: bounds.AuditsKept, AuditCompress: true, Version: c.o.Version,
 	}, nil
 }
 

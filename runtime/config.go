@@ -92,8 +92,8 @@ const (
 	maxState = maxSocket - len("/s/") - 64
 )
 
-// check refuses paths at which no socket can be made.
-func (c Config) check() error {
+// Check refuses paths at which no socket can be made.
+func (c Config) Check() error {
 	if len(c.State) > maxState {
 		return fmt.Errorf("containerd's state directory %s has %d bytes: %d are the most, as shims have sockets in it", c.State, len(c.State), maxState)
 	}
@@ -106,7 +106,7 @@ func (c Config) check() error {
 // render is config.toml for c. restrictOOM is set where the host refuses to
 // lower oom_score_adj.
 func render(c Config, restrictOOM bool) ([]byte, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if c.LogLevel == "" {

@@ -53,6 +53,9 @@ type Runtime struct {
 
 // New unpacks what containerd execs and writes its configuration.
 func New(o Options) (*Runtime, error) {
+	if err := o.Config.Check(); err != nil {
+		return nil, err
+	}
 	dir, err := carried.Unpack(o.LibexecDir)
 	if err != nil {
 		return nil, err
