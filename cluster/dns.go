@@ -8,6 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -42,8 +45,8 @@ func (n *node) startDNS(ctx context.Context) error {
 		return fmt.Errorf("the DNS address: %w", err)
 	}
 	upstreams := dns.Upstreams(os.ReadFile)
-	if len(upstreams) == 0 {
-		fmt.Println("  DNS has no upstream: pods resolve names of the cluster only (/etc/resolv.conf names no server that they could reach)")
+	if !anyReached(servers(upstreams, os.ReadFile), routed) {
+		fmt.Println("  DNS has no upstream: pods resolve names of the cluster only (/etc/resolv.conf names no server to which there is a route)")
 	}
 	objs := dns.Manifests(dns.ManifestOptions{
 		Image: HyperkubeImage, ServiceIP: addr, Corefile: dns.CorefileOptions{Domain: c.o.ClusterDomain, Upstreams: upstreams},
@@ -65,11 +68,48 @@ func (n *node) startDNS(ctx context.Context) error {
 	return awaitAnswer(ctx, func() []string { return n.dnsAddresses(ctx, ip) }, "kubernetes.default.svc."+c.o.ClusterDomain)
 }
 
+// servers are the addresses that upstreams stand for, which may name a resolv.conf.
+func servers(upstreams []string, read func(string) ([]byte, error)) []string {
+	var out []string
+	for _, u := range upstreams {
+		if !filepath.IsAbs(u) {
+			out = append(out, u)
+			continue
+		}
+		b, err := read(u)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if w := strings.Fields(line); len(w) > 1 && w[0] == "nameserver" {
+				out = append(out, w[1])
+			}
+		}
+	}
+	return out
+}
+
+func anyReached(addresses []string, reached func(net.IP) bool) bool {
+	return slices.ContainsFunc(addresses, func(a string) bool {
+		if host, _, err := net.SplitHostPort(a); err == nil {
+			a = host
+		}
+		ip := net.ParseIP(a)
+		return ip != nil && reached(ip)
+	})
+}
+
+// routed reports whether this machine knows a way to an address.
+func routed(ip net.IP) bool {
+	_, err := netlink.RouteGet(ip)
+	return err == nil
+}
+
 // dnsAddresses are where the name server can be asked from the host. A host without a route
 // for the service's address, as one without a default route, asks a pod: pods have a route
 // of their own.
 func (n *node) dnsAddresses(ctx context.Context, service string) []string {
-	if _, err := netlink.RouteGet(net.ParseIP(service)); err == nil {
+	if routed(net.ParseIP(service)) {
 		return []string{service}
 	}
 	kube, err := n.c.client(upUser())

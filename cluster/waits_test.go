@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -65,4 +66,23 @@ func TestEachChange(t *testing.T) {
 			t.Error("said nothing aloud")
 		}
 	})
+}
+
+// TestUpstreams: DNS has an upstream when there is a route to one of its servers.
+func TestUpstreams(t *testing.T) {
+	read := func(string) ([]byte, error) {
+		return []byte("search a\nnameserver 192.0.2.53 # ours\nnameserver\noptions x\n"), nil
+	}
+	local := func(ip net.IP) bool { return ip.String() == "192.0.2.53" }
+	for name, c := range map[string]struct {
+		upstreams []string
+		want      bool
+	}{
+		"none": {nil, false}, "file": {[]string{"/etc/resolv.conf"}, true}, "address": {[]string{"192.0.2.53"}, true}, "with port": {[]string{"192.0.2.53:5353"}, true},
+		"no route": {[]string{"198.51.100.1"}, false}, "one of two": {[]string{"198.51.100.1", "192.0.2.53"}, true}, "garbage": {[]string{"here"}, false},
+	} {
+		if got := anyReached(servers(c.upstreams, read), local); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
 }

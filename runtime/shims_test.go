@@ -68,8 +68,12 @@ func TestShimID(t *testing.T) {
 	}
 }
 
-// TestMain makes the test itself a process that looks like a shim, when it is asked to.
+// TestMain makes the test itself a process that looks like a shim or like containerd, when
+// it is asked to.
 func TestMain(m *testing.M) {
+	if socket := os.Getenv("TEST_CONTAINERD"); socket != "" {
+		fakeChild(socket)
+	}
 	note := os.Getenv("TEST_SHIM_CHILD")
 	if note == "" {
 		os.Exit(m.Run())
