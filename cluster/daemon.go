@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ func (o *Options) take(p Paths) (*os.File, error) {
 func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err error) {
 	tick := time.NewTicker(lockPoll)
 	defer tick.Stop()
+	waits := ""
 	for first := true; ; first = false {
 		busy, err := held(p.Lock)
 		if err != nil || !busy {
@@ -96,10 +98,14 @@ func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err e
 		if first {
 			fmt.Fprintln(out, "The cluster is being started already: waiting until it is ready.")
 		}
+		if b, err := os.ReadFile(p.Waiting); err == nil && string(b) != waits {
+			waits = string(b)
+			fmt.Fprintln(out, waitMark+waits)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return false, fmt.Errorf("another process starts the cluster, and it is not ready: %w (log: %s)", context.Cause(ctx), p.Log)
+			return false, fmt.Errorf("another process starts the cluster, and it is not ready: %w: %s (log: %s)", context.Cause(ctx), cmp.Or(waits, "see the log"), p.Log)
 		}
 	}
 }

@@ -219,6 +219,9 @@ func removeMarked(dir string) (kept []string, err error) {
 			return nil, err
 		}
 	}
+	if err := removeUnfinished(dir, append(m.Entries, last...)); err != nil {
+		return nil, err
+	}
 	leave, err := guardDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -233,6 +236,24 @@ func removeMarked(dir string) (kept []string, err error) {
 		}
 	}
 	return leftIn(dir)
+}
+
+// removeUnfinished removes what a killed process had not finished writing: files that would
+// have become entries.
+func removeUnfinished(dir string, names []string) error {
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	for _, e := range found {
+		if !slices.ContainsFunc(names, func(n string) bool { return n != "" && strings.HasPrefix(e.Name(), "."+n+".") }) || !e.Type().IsRegular() {
+			continue
+		}
+		if err := ignoreGone(os.Remove(filepath.Join(dir, e.Name()))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // leftIn removes an empty folder and names what keeps another one.

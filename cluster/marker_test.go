@@ -54,7 +54,7 @@ func TestRemoveMarked(t *testing.T) {
 	l, _, err := enter(dir)
 	must(t, err)
 	defer l.Close()
-	for _, f := range []string{"etcd/member/snap/db", "log/pods/x", "pki/ca.key", "admin.conf", "mine/backup.db", "notes.txt"} {
+	for _, f := range []string{"etcd/member/snap/db", "log/pods/x", "pki/ca.key", "admin.conf", ".cluster.json.123", "mine/backup.db", "notes.txt"} {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, f), nil, 0o600))
 	}

@@ -15,6 +15,8 @@ import (
 	"encoding/hex"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"hyperkube/internal/pki"
 )
 
 // Options are what `hyperkube up` can be told. Fields that name things of the
@@ -64,7 +66,8 @@ func Default() Options {
 type Paths struct {
 	Data, PKI, Etcd, Containerd, Kubelet, PodLogs, CNIConf, CNIState, Libexec, Network string
 	Run                                                                                string // sockets, containerd's tasks
-	Lock, Identity, Log, PID, Ready, Kubeconfig, Socket, Audit, EncryptionConfig       string
+	Lock, Identity, Log, Kubeconfig, Socket, Audit, EncryptionConfig                   string
+	PID, Ready, Waiting                                                                string // of the process that runs
 }
 
 // PathsOf lays out the cluster in dataDir.
@@ -74,7 +77,7 @@ func PathsOf(dataDir string) Paths {
 	return Paths{
 		Data: dataDir, PKI: j("pki"), Etcd: j("etcd"), Containerd: j("containerd"), Kubelet: j("kubelet"), PodLogs: j("log", "pods"),
 		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run,
-		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"), Ready: filepath.Join(run, "ready"),
+		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"), Ready: filepath.Join(run, "ready"), Waiting: filepath.Join(run, "waiting"),
 		Kubeconfig: j("admin.conf"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
 		EncryptionConfig: j("pki", "encryption.yaml"),
 	}
@@ -207,11 +210,7 @@ func (id Identity) write(dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("writing the cluster's identity: %w", err)
 	}
-	path := PathsOf(dataDir).Identity
-	if err := os.WriteFile(path+".new", append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing the cluster's identity: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := pki.WriteFile(PathsOf(dataDir).Identity, append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the cluster's identity: %w", err)
 	}
 	return nil

@@ -54,7 +54,7 @@ func Up(ctx context.Context, o Options, log *slog.Logger, progress Progress) err
 	}
 	defer l.Close()
 	pid := []byte(strconv.Itoa(os.Getpid()))
-	if err := errors.Join(os.MkdirAll(p.Run, 0o700), ignoreGone(os.Remove(p.Ready)), os.WriteFile(p.PID, pid, 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(p.Run, 0o700), ignoreGone(os.Remove(p.Ready)), ignoreGone(os.Remove(p.Waiting)), os.WriteFile(p.PID, pid, 0o600)); err != nil {
 		return fmt.Errorf("making %s: %w", p.Run, err)
 	}
 	defer os.Remove(p.PID)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -30,13 +31,20 @@ func (n *node) tellWaits(ctx context.Context, why func(context.Context) string) 
 	running.Go(func() {
 		// Saying why must not end what it explains.
 		_ = supervise.Contain("telling what is waited for", func() error {
-			eachChange(ctx, patience, why, func(reason string) { fmt.Println(waitMark + reason) })
+			eachChange(ctx, patience, why, func(reason string) {
+				fmt.Println(waitMark + reason)
+				// For another `up` that waits, too.
+				if err := os.WriteFile(n.c.p.Waiting, []byte(reason), 0o600); err != nil {
+					n.c.log.Warn("noting what is waited for", "err", err)
+				}
+			})
 			return nil
 		})
 	})
 	return func() {
 		cancel()
 		running.Wait()
+		os.Remove(n.c.p.Waiting)
 	}
 }
 

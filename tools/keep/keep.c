@@ -6,7 +6,7 @@
  *
  * Until the process says with SIGUSR1 that it serves, its end is the end of both: a
  * cluster that cannot start tells why, once. From then on it is started again, after a
- * pause that doubles from one second to a minute and begins anew after a minute of life.
+ * pause that doubles from one second to ten and begins anew after a minute of life.
  * It ends for good when it returns 0, or when keep is told to end by SIGTERM or SIGINT,
  * which is passed on. The log is opened anew for each start, as it may have been rotated.
  *
@@ -32,6 +32,7 @@
 #define FD_CLOEXEC 1
 #define CLOCK_BOOTTIME 7
 #define PROGRAM 4 /* the open file that is run */
+#define LONGEST 10 /* seconds of pause: a disk that has room again is not left waiting */
 #define SOUND 60  /* seconds of life after which the pause begins anew */
 #define PATIENCE 60 /* seconds that a process may take to end when it is told to */
 
@@ -187,8 +188,8 @@ __attribute__((used)) void run(long *sp) {
 			if (s == SIGTERM || s == SIGINT)
 				leave(0);
 		}
-		if ((pause *= 2) > 60)
-			pause = 60;
+		if ((pause *= 2) > LONGEST)
+			pause = LONGEST;
 		tell(log);
 	}
 }
