@@ -53,7 +53,7 @@ func start(t *testing.T, keep, script string) *kept {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	k.cmd.Stdout = out // until it serves
+	k.cmd.Stdout = out                    // until it serves
 	k.cmd.ExtraFiles = []*os.File{sh, sh} // the second is file 4
 	if err := k.cmd.Start(); err != nil {
 		t.Fatal(err)
