@@ -69,7 +69,7 @@ clean: ## remove what was built
 	rm -rf bin build $(FILES)/*.zst
 
 # --- the binary -------------------------------------------------------------
-bin/hyperkube: $(FILES)/runc.zst $(FILES)/containerd-shim-runc-v2.zst $(FILES)/hyperkube-cni.zst $(FILES)/pause.zst FORCE
+bin/hyperkube: $(FILES)/runc.zst $(FILES)/containerd-shim-runc-v2.zst $(FILES)/hyperkube-cni.zst $(FILES)/pause.zst $(FILES)/hyperkube-keep.zst FORCE
 	go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/hyperkube
 
 build/carry: tools/carry/main.go
@@ -89,6 +89,10 @@ build/containerd-shim-runc-v2: go.mod
 build/hyperkube-cni: go.mod FORCE
 	@mkdir -p build
 	@go build -ldflags '-s -w' -o $@.new ./cmd/hyperkube-cni && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+build/hyperkube-keep: tools/keep/keep.c
+	@mkdir -p build
+	gcc -Os -static -nostdlib -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -o $@ $<
 
 build/pause: tools/pause/pause.c
 	@mkdir -p build

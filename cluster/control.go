@@ -25,11 +25,7 @@ const (
 // one watch and one index of each kind for the whole process.
 func (c *control) startControl(ctx context.Context) {
 	c.shared = kit.NewInformers(c.api.Server.Source(&request.User{Name: userControllers, Groups: []string{request.GroupMasters, request.GroupAuthenticated}}), c.log)
-	c.roles.Go("shared informers", func() {
-		if err := c.shared.Run(ctx); err != nil && ctx.Err() == nil {
-			c.log.Error("shared informers ended", "err", err)
-		}
-	})
+	c.vital(ctx, "shared informers", func() error { return c.shared.Run(ctx) })
 	c.roles.Start(ctx, supervise.Role{Name: "controller-manager", Build: c.buildControllers})
 	c.roles.Start(ctx, supervise.Role{Name: "scheduler", Build: c.buildScheduler})
 }
@@ -75,7 +71,7 @@ func (c *control) buildScheduler() (func(context.Context) error, error) {
 		if err != nil {
 			return nil, err
 		}
-		return both(events.Run, s.Run), nil
+		return together(events.Run, s.Run), nil
 	})
 }
 
@@ -91,24 +87,4 @@ func scoped(all *kit.Informers, build func(mine *kit.Informers) (func(context.Co
 		defer mine.Close()
 		return run(ctx)
 	}, nil
-}
-
-// both runs two parts as one: when either ends, the other is stopped.
-func both(a, b func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		first := make(chan error, 1)
-		go func() {
-			err := a(ctx)
-			cancel()
-			first <- err
-		}()
-		err := b(ctx)
-		cancel()
-		if e := <-first; err == nil {
-			err = e
-		}
-		return err
-	}
 }

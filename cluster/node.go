@@ -70,18 +70,40 @@ func (n *node) startRuntime(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ended := make(chan error, 1)
-		c.roles.Go("containerd", func() { ended <- n.runtime.Run(ctx) })
-		select {
-		case <-n.runtime.Ready():
-		case err := <-ended:
-			return errors.Join(errors.New("containerd ended"), err)
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := n.keepRuntime(ctx); err != nil {
+			return err
 		}
-		c.roles.Go("own images", func() { n.images <- c.progress.timed("own images", func() error { return n.importImages(ctx) }) })
+		c.roles.Go("own images", func() {
+			n.images <- supervise.Contain("own images", func() error {
+				return c.progress.timed("own images", func() error { return n.importImages(ctx) })
+			})
+		})
 		return nil
 	})
+}
+
+// keepRuntime runs containerd and returns when it first answers, or with why it does not.
+// Once it has answered it is started again whenever it ends.
+func (n *node) keepRuntime(ctx context.Context) error {
+	failed := make(chan error, 1)
+	n.c.roles.Start(ctx, supervise.Role{Name: "containerd", Build: func() (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			err := supervise.Contain("containerd", func() error { return n.runtime.Run(ctx) })
+			select {
+			case failed <- err:
+			default:
+			}
+			return err
+		}, nil
+	}})
+	select {
+	case <-n.runtime.Ready():
+		return nil
+	case err := <-failed:
+		return errors.Join(errors.New("containerd ended"), err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (n *node) importImages(ctx context.Context) error {
@@ -112,14 +134,14 @@ func (n *node) start(ctx context.Context) error {
 	if err := c.progress.timed("node ready", func() error { return n.awaitReady(ctx) }); err != nil {
 		return err
 	}
-	select {
-	case err := <-n.images:
-		if err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := c.either(ctx, n.images); err != nil {
+		return err
 	}
+	// From here on the cluster is of use, and its process is worth starting again.
+	if err := c.o.serves(c.p); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stdout, servingLine)
 	return c.progress.timed("DNS answers", func() error { return n.startDNS(ctx) })
 }
 
@@ -154,7 +176,7 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 	if err != nil {
 		return nil, err
 	}
-	return both(informers.Run, k.Run), nil
+	return together(informers.Run, k.Run), nil
 }
 
 func (n *node) networkOptions() (network.Options, error) {
@@ -228,6 +250,8 @@ func (n *node) buildProxy() (func(context.Context) error, error) {
 
 // awaitReady waits for the node's Ready condition.
 func (n *node) awaitReady(ctx context.Context) error {
+	done := n.tellWaits(ctx, n.whyNotReady)
+	defer done()
 	mine := n.c.shared.Scope()
 	defer mine.Close()
 	nodes := kit.InformerFor[*corev1.Node](mine, corev1.SchemeGroupVersion.WithResource("nodes"))

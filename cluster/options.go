@@ -4,13 +4,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"crypto/sha256"
 	"encoding/hex"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"hyperkube/internal/pki"
 )
 
 // Options are what `hyperkube up` can be told. Fields that name things of the
@@ -35,13 +41,19 @@ type Options struct {
 	ExtraSANs     []string
 	LogLevel      string
 	Version       string // what /version and nodes report
+
+	// What is given up, when it is lost; see holdings.
+	NewCA, NewServiceAccountKey, NewEncryptionKey, StartEmpty bool
+
+	LockFD int  // the lock that the starter hands over; 0: this process takes it
+	Kept   bool // a keeper starts this process again when it dies
 }
 
 // Default are the values that flags start from.
 func Default() Options {
 	name, err := os.Hostname()
-	if err != nil || name == "" {
-		name = "node"
+	if err != nil {
+		name = "" // refused by Settle, with the way on
 	}
 	return Options{
 		DataDir: "/var/lib/hyperkube", NodeName: name, BindAddress: "0.0.0.0", APIPort: 6443, KubeletPort: 10250, ProxyPort: 10256, MetricsPort: 10257,
@@ -54,7 +66,8 @@ func Default() Options {
 type Paths struct {
 	Data, PKI, Etcd, Containerd, Kubelet, PodLogs, CNIConf, CNIState, Libexec, Network string
 	Run                                                                                string // sockets, containerd's tasks
-	Lock, Identity, Log, PID, Kubeconfig, Socket, Audit, EncryptionConfig              string
+	Lock, Identity, Log, Kubeconfig, Socket, Audit, EncryptionConfig                   string
+	PID, Ready, Waiting                                                                string // of the process that runs
 }
 
 // PathsOf lays out the cluster in dataDir.
@@ -64,7 +77,7 @@ func PathsOf(dataDir string) Paths {
 	return Paths{
 		Data: dataDir, PKI: j("pki"), Etcd: j("etcd"), Containerd: j("containerd"), Kubelet: j("kubelet"), PodLogs: j("log", "pods"),
 		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run,
-		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"),
+		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"), Ready: filepath.Join(run, "ready"), Waiting: filepath.Join(run, "waiting"),
 		Kubeconfig: j("admin.conf"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
 		EncryptionConfig: j("pki", "encryption.yaml"),
 	}
@@ -99,7 +112,16 @@ type Identity struct {
 	Bridge        string    `json:"bridge"`
 	NodePorts     string    `json:"nodePorts"`
 	Ephemeral     bool      `json:"ephemeral,omitempty"`
+	EtcdServers   []string  `json:"etcdServers,omitempty"`
+
+	// Layout is 0 for versions that did not note what they had made.
+	Layout   int  `json:"layout,omitempty"`
+	KeysMade bool `json:"keysMade,omitempty"` // all key material was made and noted
+	DataMade bool `json:"dataMade,omitempty"` // the embedded etcd has served
 }
+
+// layoutVersion is the Layout that is written.
+const layoutVersion = 1
 
 // ReadIdentity returns os.ErrNotExist (wrapped) when dataDir holds no cluster.
 func ReadIdentity(dataDir string) (*Identity, error) {
@@ -119,14 +141,17 @@ func (o Options) identity() Identity {
 	return Identity{
 		Created: time.Now().UTC().Truncate(time.Second), NodeName: o.NodeName, NodeIP: o.NodeIP, APIPort: o.APIPort, KubeletPort: o.KubeletPort,
 		ProxyPort: o.ProxyPort, MetricsPort: o.MetricsPort, PodCIDR: o.PodCIDR, ServiceCIDR: o.ServiceCIDR, ClusterDomain: o.ClusterDomain,
-		Bridge: o.Bridge, NodePorts: o.NodePorts, Ephemeral: o.Ephemeral,
+		Bridge: o.Bridge, NodePorts: o.NodePorts, Ephemeral: o.Ephemeral, EtcdServers: o.EtcdServers, Layout: layoutVersion,
 	}
 }
 
 // Recall fills in what the user did not say (given tells which flags were) from
 // the cluster that the data directory holds, so that `up` after `down` needs no
 // flags. A directory without a cluster changes nothing.
-func (o *Options) Recall(given func(flag string) bool) error {
+func (o *Options) Recall(given func(flag string) bool) (err error) {
+	if o.DataDir, err = ResolveDataDir(o.DataDir); err != nil {
+		return err
+	}
 	have, err := ReadIdentity(o.DataDir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -157,6 +182,9 @@ func (o *Options) Recall(given func(flag string) bool) error {
 	if !given("ephemeral") {
 		o.Ephemeral = have.Ephemeral
 	}
+	if !given("etcd-servers") {
+		o.EtcdServers = have.EtcdServers
+	}
 	return nil
 }
 
@@ -176,48 +204,44 @@ func (o Options) agrees(have *Identity) error {
 	return nil
 }
 
-// claim writes the identity of a new data directory or compares it with an old
-// one. What may change between starts (ports, the node's address) is rewritten.
-func (o Options) claim() error {
-	want := o.identity()
-	have, err := ReadIdentity(o.DataDir)
-	if errors.Is(err, os.ErrNotExist) {
-		if err := refuseForeign(o.DataDir); err != nil {
-			return err
-		}
-	} else if err != nil {
-		return err
-	} else {
-		if err := o.agrees(have); err != nil {
-			return err
-		}
-		want.Created = have.Created
-	}
-	b, err := json.MarshalIndent(want, "", "  ")
+// write notes what the data directory is to remember.
+func (id Identity) write(dataDir string) error {
+	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing the cluster's identity: %w", err)
 	}
-	path := PathsOf(o.DataDir).Identity
-	if err := os.WriteFile(path+".new", append(b, '\n'), 0o600); err != nil {
+	if err := pki.WriteFile(PathsOf(dataDir).Identity, append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the cluster's identity: %w", err)
-	}
-	return os.Rename(path+".new", path)
-}
-
-// refuseForeign keeps hands off a folder that holds somebody else's files.
-func refuseForeign(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("reading the data directory: %w", err)
-	}
-	for _, e := range entries {
-		switch e.Name() {
-		case "lock", "log", "run", "lost+found":
-		default:
-			return fmt.Errorf("%s holds files that are not a Hyperkube cluster's (%s): choose an empty --data-dir", dir, e.Name())
-		}
 	}
 	return nil
+}
+
+// check refuses to start in a data directory that is somebody else's or another
+// cluster's. It makes nothing.
+func (o Options) check() error {
+	if ours, err := checkOurs(o.DataDir); err != nil || !ours {
+		return err
+	}
+	have, err := ReadIdentity(o.DataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return o.agrees(have)
+}
+
+// Settle makes the options what the cluster will run with, and refuses what cannot be,
+// before anything is made.
+func (o *Options) Settle() (err error) {
+	if o.DataDir, err = ResolveDataDir(o.DataDir); err != nil {
+		return err
+	}
+	if o.NodeName, err = NodeName(o.NodeName, "--node-name"); err != nil {
+		return err
+	}
+	return o.validate()
 }
 
 // validate checks what can be checked without touching the host.
@@ -242,8 +266,42 @@ func (o Options) validate() error {
 	if services.Bits() > 28 {
 		return fmt.Errorf("--service-cidr %s is too small: DNS takes its tenth address", services)
 	}
-	if !filepath.IsAbs(o.DataDir) {
-		return fmt.Errorf("--data-dir %q: want an absolute path", o.DataDir)
+	if errs := validation.IsDNS1123Subdomain(o.ClusterDomain); len(errs) > 0 {
+		return fmt.Errorf("--cluster-domain %q: %s", o.ClusterDomain, errs[0])
+	}
+	if o.Bridge == "" || len(o.Bridge) > maxLinkName || strings.ContainsAny(o.Bridge, "/: \t\n") || o.Bridge == "." || o.Bridge == ".." {
+		return fmt.Errorf("--bridge %q: want the name of an interface, at most %d characters without spaces, slashes and colons", o.Bridge, maxLinkName)
+	}
+	if o.NodeIP != "" {
+		if ip, err := netip.ParseAddr(o.NodeIP); err != nil || !ip.Is4() || ip.IsUnspecified() {
+			return fmt.Errorf("--node-ip %q: want an IPv4 address of this machine", o.NodeIP)
+		}
+	}
+	if net.ParseIP(o.BindAddress) == nil {
+		return fmt.Errorf("--bind-address %q is not an address", o.BindAddress)
+	}
+	if _, err := parsePorts(o.NodePorts); err != nil {
+		return err
+	}
+	return o.validatePorts()
+}
+
+const maxLinkName = 15 // of the kernel
+
+// validatePorts wants real ports, each for one server.
+func (o Options) validatePorts() error {
+	used := map[int]string{}
+	for _, p := range []struct {
+		flag string
+		port int
+	}{{"--port", o.APIPort}, {"--kubelet-port", o.KubeletPort}, {"--proxy-port", o.ProxyPort}, {"--metrics-port", o.MetricsPort}} {
+		if p.port < 1 || p.port > 65535 {
+			return fmt.Errorf("%s %d: want a port between 1 and 65535", p.flag, p.port)
+		}
+		if other, ok := used[p.port]; ok {
+			return fmt.Errorf("%s and %s are both %d: each server needs a port of its own", other, p.flag, p.port)
+		}
+		used[p.port] = p.flag
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,10 +16,10 @@ import (
 // Preflight finds what would keep a cluster from running here and reports all of
 // it at once, each with its next step. It changes nothing.
 func (o *Options) Preflight() error {
-	if os.Geteuid() != 0 {
-		return errors.New("a node needs root: run this with sudo")
+	if err := needRoot(); err != nil {
+		return err
 	}
-	if err := o.validate(); err != nil {
+	if err := o.Settle(); err != nil {
 		return err
 	}
 	var errs []error
@@ -40,10 +39,17 @@ func (o *Options) Preflight() error {
 		{"proxy health", "--proxy-port", "", o.ProxyPort}, {"metrics", "--metrics-port", "127.0.0.1", o.MetricsPort},
 	} {
 		if err := portFree(p.addr, p.port); err != nil {
-			errs = append(errs, fmt.Errorf("port %d for the %s is in use%s: free it or choose another with %s", p.port, p.what, holder(p.port), p.flag))
+			errs = append(errs, fmt.Errorf("port %d for the %s is in use%s: free it or choose another with %s", p.port, p.what, holderOf(p.port), p.flag))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("a node needs root: run this with sudo")
+	}
+	return nil
 }
 
 func checkKernel() error {
@@ -95,8 +101,8 @@ func portFree(addr string, port int) error {
 	return l.Close()
 }
 
-// holder names the process that listens on port, when it can be found.
-func holder(port int) string {
+// holderOf names the process that listens on port, when it can be found.
+func holderOf(port int) string {
 	inode := listeningInode(port)
 	if inode == "" {
 		return ""
@@ -173,20 +179,3 @@ func firstGlobal(link netlink.Link) string {
 	}
 	return ""
 }
-
-// lock keeps a second process out of the data directory. It is held until the
-// process ends, however it ends.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the data directory: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, ErrRunning
-	}
-	return f, nil
-}
-
-// ErrRunning says that another process runs this cluster.
-var ErrRunning = errors.New("the cluster of this data directory is running already")

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 )
 
@@ -105,16 +106,16 @@ func (e Election) lease(kube kubernetes.Interface, log *slog.Logger) (*kit.Lease
 	}, nil
 }
 
-// together runs parts as one: when one ends, the others are stopped. The first
-// error is told.
+// together runs parts as one: when one ends, the others are stopped. The first error is
+// told, which for a part that panics is its panic.
 func together(parts ...func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		ends := make(chan error, len(parts))
-		for _, run := range parts {
+		for i, run := range parts {
 			go func() {
-				ends <- run(ctx)
+				ends <- supervise.Contain(fmt.Sprintf("part %d", i+1), func() error { return run(ctx) })
 				cancel()
 			}()
 		}

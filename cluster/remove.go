@@ -187,7 +187,8 @@ func removeCgroup(ctx context.Context, dir string) error {
 	}
 }
 
-// unmountBelow unmounts everything mounted at or below the folders, last first.
+// unmountBelow unmounts everything mounted below the folders, last first. What is mounted
+// at a folder itself, such as a disk for the data directory, is not ours.
 func unmountBelow(dirs ...string) error {
 	for range 10 { // mounts may hide mounts
 		points, err := mountsBelow(dirs)
@@ -219,7 +220,7 @@ func mountsBelow(dirs []string) ([]string, error) {
 			continue
 		}
 		p := unescapeMount(w[4])
-		if slices.ContainsFunc(dirs, func(d string) bool { return p == d || strings.HasPrefix(p, d+"/") }) {
+		if slices.ContainsFunc(dirs, func(d string) bool { return strings.HasPrefix(p, d+"/") }) {
 			points = append(points, p)
 		}
 	}

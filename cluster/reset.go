@@ -18,31 +18,63 @@ const resetTimeout = 2 * time.Minute
 // Reset stops the cluster of dataDir and removes all it left on this machine:
 // processes, mounts, cgroups, interfaces, nftables, files. It finds its things
 // by the id of the data directory, so it also works after a kill at any point,
-// and may be repeated.
-func Reset(ctx context.Context, dataDir string, progress Progress) error {
+// and may be repeated. Of the data directory it removes what the marker names; what
+// others put there stays, and is returned. A folder that is not a cluster's is refused.
+func Reset(ctx context.Context, dataDir string, progress Progress) (kept []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
 	defer cancel()
-	if err := checkOurs(dataDir); err != nil {
-		return err
+	dir, err := ResolveDataDir(dataDir)
+	if err != nil {
+		return nil, err
 	}
-	p := PathsOf(dataDir)
+	ours, err := checkOurs(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := PathsOf(dir)
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
-		{"stop the cluster", func() error { _, err := Down(ctx, dataDir); return err }},
+		{"stop the cluster", func() error {
+			if !ours {
+				return nil
+			}
+			// Held until all is gone, so that nobody starts it meanwhile.
+			l, err := stopAndLock(ctx, p)
+			if err == nil {
+				context.AfterFunc(ctx, func() { l.Close() })
+			}
+			return err
+		}},
 		{"stop containerd", func() error { return endByPIDFile(ctx, filepath.Join(p.Run, "containerd.pid"), p.Data) }},
 		{"end containers", func() error { return endContainers(ctx, p) }},
 		{"remove network", func() error { return resetNetwork(ctx, p) }},
 		{"unmount", func() error { return unmountBelow(p.Data, p.Run) }},
 		{"remove cgroups", func() error { return removeCgroups(ctx, p.CgroupRoot()) }},
-		{"remove files", func() error { return removeFiles(p) }},
+		{"remove files", func() (err error) { kept, err = removeFiles(p); return err }},
 	} {
 		if err := progress.timed(step.name, step.do); err != nil {
-			return fmt.Errorf("%w (run reset again when the cause is gone; it goes on where it stopped)", err)
+			return nil, fmt.Errorf("%w (run reset again when the cause is gone; it goes on where it stopped)", err)
 		}
 	}
-	return nil
+	return kept, nil
+}
+
+// stopAndLock ends whoever runs or starts the cluster and takes its lock.
+func stopAndLock(ctx context.Context, p Paths) (*os.File, error) {
+	for {
+		if _, err := Down(ctx, p.Data); err != nil {
+			return nil, err
+		}
+		l, err := lock(p.Lock)
+		if !errors.Is(err, ErrRunning) {
+			return l, err
+		}
+		if ctx.Err() != nil {
+			return nil, errors.Join(ErrRunning, ctx.Err())
+		}
+	}
 }
 
 func endContainers(ctx context.Context, p Paths) error {
@@ -59,22 +91,6 @@ func endContainers(ctx context.Context, p Paths) error {
 	// folders go when no other containerd uses them.
 	for _, dir := range []string{"/run/containerd/s", "/run/containerd"} {
 		os.Remove(dir)
-	}
-	return nil
-}
-
-// checkOurs refuses folders that no cluster of ours ever lay in.
-func checkOurs(dataDir string) error {
-	if !filepath.IsAbs(dataDir) || filepath.Clean(dataDir) == "/" {
-		return fmt.Errorf("--data-dir %q: want the absolute path of a data directory", dataDir)
-	}
-	if _, err := os.Stat(dataDir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if _, err := ReadIdentity(dataDir); err != nil {
-		if e := refuseForeign(dataDir); e != nil {
-			return e
-		}
 	}
 	return nil
 }
@@ -98,11 +114,11 @@ func endByPIDFile(ctx context.Context, path, mark string) error {
 	return runtime.EndProcess(ctx, pid, 5*time.Second)
 }
 
-// removeFiles removes the data directory and our part of /run.
-func removeFiles(p Paths) error {
-	if err := errors.Join(os.RemoveAll(p.Data), os.RemoveAll(p.Run)); err != nil {
-		return err
+// removeFiles removes our part of /run and of the data directory.
+func removeFiles(p Paths) ([]string, error) {
+	if err := os.RemoveAll(p.Run); err != nil {
+		return nil, err
 	}
 	os.Remove(filepath.Dir(p.Run)) // only when no other cluster has its own there
-	return nil
+	return removeMarked(p.Data)
 }

@@ -33,15 +33,25 @@ const statusTimeout = 5 * time.Second
 
 // GetStatus looks at the cluster of a data directory from outside.
 func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
+	dataDir, err := ResolveDataDir(dataDir)
+	if err != nil {
+		return nil, err
+	}
 	id, err := ReadIdentity(dataDir)
 	if err != nil {
 		return nil, fmt.Errorf("no cluster in %s (%w): start one with `hyperkube up`", dataDir, err)
 	}
-	s := &Status{DataDir: dataDir, Identity: id, Kubeconfig: PathsOf(dataDir).Kubeconfig}
-	if s.PID, err = runningPID(dataDir); err != nil {
+	p := PathsOf(dataDir)
+	s := &Status{DataDir: dataDir, Identity: id, Kubeconfig: p.Kubeconfig}
+	var busy bool
+	if s.PID, busy, err = runningPID(p); err != nil {
 		return nil, err
 	}
-	if s.PID == 0 {
+	if busy && s.PID == 0 {
+		s.Parts = []Part{{"cluster", "is being started; its log is " + p.Log, false}}
+		return s, nil
+	}
+	if !busy {
 		s.Parts = []Part{{"cluster", "stopped; `hyperkube up` starts it again", false}}
 		return s, nil
 	}

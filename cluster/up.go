@@ -20,6 +20,7 @@ import (
 	"hyperkube/apiserver/assembly"
 	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/pki"
 	"hyperkube/internal/resident"
 	"hyperkube/internal/supervise"
@@ -32,79 +33,194 @@ import (
 // process of its own. progress is told of each stage; ErrRunning means that
 // another process runs the cluster of this data directory.
 func Up(ctx context.Context, o Options, log *slog.Logger, progress Progress) error {
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return fmt.Errorf("making the data directory: %w", err)
+	if err := errors.Join(needRoot(), o.Settle()); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
 	}
 	p := PathsOf(o.DataDir)
-	l, err := lock(p.Lock)
+	if o.LockFD == 0 {
+		if busy, err := held(p.Lock); busy || err != nil {
+			return errors.Join(err, ErrRunning)
+		}
+	}
+	if err := o.Preflight(); err != nil {
+		return err
+	}
+	l, c, err := claim(o, log, progress)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	if err := o.Preflight(); err != nil {
-		return err
-	}
-	if err := o.claim(); err != nil {
-		return err
-	}
-	if err := errors.Join(os.MkdirAll(p.Run, 0o700), os.WriteFile(p.PID, []byte(strconv.Itoa(os.Getpid())), 0o600)); err != nil {
+	pid := []byte(strconv.Itoa(os.Getpid()))
+	if err := errors.Join(os.MkdirAll(p.Run, 0o700), ignoreGone(os.Remove(p.Ready)), ignoreGone(os.Remove(p.Waiting)), os.WriteFile(p.PID, pid, 0o600)); err != nil {
 		return fmt.Errorf("making %s: %w", p.Run, err)
 	}
 	defer os.Remove(p.PID)
-	c := &control{o: o, p: p, log: log, progress: progress, roles: supervise.New(supervise.Options{Log: log})}
+	defer os.Remove(p.Ready)
 	return c.run(ctx)
+}
+
+// claim takes the data directory: a new one becomes a cluster's, an old one must be this
+// cluster's and have what it is known to have had.
+func claim(o Options, log *slog.Logger, progress Progress) (_ *os.File, _ *control, err error) {
+	p := PathsOf(o.DataDir)
+	var l *os.File
+	var m *Marker
+	if o.LockFD != 0 {
+		if l, err = inherited(o.LockFD, p.Lock); err == nil {
+			m, err = readMarker(o.DataDir)
+		}
+	} else {
+		l, m, err = enter(o.DataDir)
+	}
+	defer func() {
+		if err != nil && l != nil {
+			l.Close()
+		}
+	}()
+	if err != nil {
+		return nil, nil, err
+	}
+	have, err := ReadIdentity(o.DataDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, nil, err
+	}
+	now := o.identity()
+	if have != nil {
+		if err := o.agrees(have); err != nil {
+			return nil, nil, err
+		}
+		now.Created = have.Created
+	}
+	holds := holdingsOf(p, have, len(o.EtcdServers) == 0)
+	if err := holds.checkData(p, o.StartEmpty); err != nil {
+		return nil, nil, err
+	}
+	now.KeysMade, now.DataMade = holds.keys, holds.data
+	if err := now.write(o.DataDir); err != nil {
+		return nil, nil, err
+	}
+	return l, &control{o: o, p: p, id: m.Cluster, holds: holds, identity: now, log: log, progress: progress}, nil
+}
+
+// noteKeys remembers that all key material was made: from now on what is missing is lost.
+func (c *control) noteKeys() error {
+	c.identity.KeysMade = true
+	return c.identity.write(c.o.DataDir)
+}
+
+// noteData remembers that the embedded etcd has served.
+func (c *control) noteData() error {
+	c.identity.DataMade = len(c.o.EtcdServers) == 0
+	return c.identity.write(c.o.DataDir)
 }
 
 // control is a cluster while it runs.
 type control struct {
 	o        Options
 	p        Paths
+	id       string // of the cluster, for life
+	holds    holdings
+	identity Identity
 	log      *slog.Logger
 	progress Progress
 	roles    *supervise.Group
 
 	pki        *pki.Files
+	encryption *seal.Config
 	registries *registries // served at MetricsPort
 	api        *assembly.Assembly
 	shared     *kit.Informers // of the control plane's roles
 	stop       context.CancelFunc
+	ended      chan error // of vital parts
+}
+
+// vital runs a part that the others hold on to, so that it cannot be started anew alone:
+// when it ends before its time, run ends, and whoever keeps the process starts all again.
+func (c *control) vital(ctx context.Context, name string, run func() error) {
+	c.roles.Go(name, func() {
+		err := supervise.Contain(name, run)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("ended without an error")
+		}
+		var p *supervise.Panic
+		if errors.As(err, &p) {
+			c.log.Error("vital part panicked", "part", name, "err", err, "stack", string(p.Stack))
+		}
+		select {
+		case c.ended <- fmt.Errorf("%s ended: %w", name, err):
+		default: // one cause is enough
+		}
+	})
+}
+
+// either waits for what does not return when a vital part ends.
+func (c *control) either(ctx context.Context, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case err := <-c.ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // run starts the stages in order; parts that do not need each other overlap.
 func (c *control) run(ctx context.Context) (err error) {
 	ctx, c.stop = context.WithCancel(ctx)
+	c.registries, c.ended = newRegistries(), make(chan error, 1)
+	c.roles = supervise.New(supervise.Options{Log: c.log, Registry: c.registries.fresh("supervise")})
 	defer func() {
 		c.stop()
 		c.roles.Wait()
 	}()
-	c.registries = newRegistries()
 	if err := c.progress.timed("keys and certificates", c.makeKeys); err != nil {
 		return err
 	}
 	node := newNode(c)
 	nodeStarted := make(chan error, 1)
-	go func() { nodeStarted <- node.startRuntime(ctx) }()
-	apiEnded, err := c.startAPI(ctx)
-	if err != nil {
-		c.stop()
-		<-nodeStarted
+	c.roles.Go("node's start", func() {
+		nodeStarted <- supervise.Contain("node's start", func() error { return node.startRuntime(ctx) })
+	})
+	if err := c.startAPI(ctx); err != nil {
+		return err
+	}
+	if err := c.noteData(); err != nil {
 		return err
 	}
 	c.roles.Start(ctx, supervise.Role{Name: "metrics", Build: c.buildMetrics})
 	c.startControl(ctx)
-	if err := <-nodeStarted; err != nil {
+	if err := c.either(ctx, nodeStarted); err != nil {
 		return err
 	}
-	if err := node.start(ctx); err != nil {
+	complete := make(chan error, 1)
+	c.roles.Go("start", func() {
+		complete <- supervise.Contain("start", func() error { return node.start(ctx) })
+	})
+	if err := c.either(ctx, complete); err != nil {
 		return err
 	}
-	c.roles.Go("memory keeper", func() { resident.Keep(ctx, resident.Options{Forget: c.api.Store.Forget, Log: c.log}) })
+	c.roles.Start(ctx, supervise.Role{Name: "memory keeper", Build: func() (func(context.Context) error, error) {
+		return func(ctx context.Context) error {
+			resident.Keep(ctx, resident.Options{Forget: c.api.Store.Forget, Log: c.log})
+			return nil
+		}, nil
+	}})
+	if err := os.WriteFile(c.p.Ready, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return fmt.Errorf("telling that the cluster is ready: %w", err)
+	}
 	fmt.Fprintln(os.Stdout, readyLine)
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-apiEnded:
-		return fmt.Errorf("API server ended: %w", err)
+	case err := <-c.ended:
+		return err
 	}
 }
 
@@ -129,17 +245,23 @@ func (c *control) makeKeys() error {
 		Layout: pki.NewLayout(c.o.DataDir), Server: c.serverURL(), Names: names, IPs: ips, ServiceIP: net.ParseIP(serviceIP),
 		ClusterDomain: c.o.ClusterDomain, Now: time.Now(),
 		Nodes: []pki.Node{{Name: c.o.NodeName, IPs: []net.IP{ip, net.IPv4(127, 0, 0, 1)}}},
+		Known: c.holds.keys, NewCA: c.o.NewCA, NewServiceAccount: c.o.NewServiceAccountKey,
 	})
-	return err
+	if err != nil {
+		return adviseLost(err)
+	}
+	if c.encryption, err = c.holds.encryption(c.p, c.o.NewEncryptionKey); err != nil {
+		return err
+	}
+	return c.noteKeys()
 }
 
 func (c *control) serverURL() string {
 	return "https://" + net.JoinHostPort(c.o.NodeIP, strconv.Itoa(c.o.APIPort))
 }
 
-// startAPI starts etcd and the API server and returns when it is ready; the
-// channel tells when it ends.
-func (c *control) startAPI(ctx context.Context) (<-chan error, error) {
+// startAPI starts etcd and the API server and returns when it is ready.
+func (c *control) startAPI(ctx context.Context) error {
 	var member *etcd.Server
 	if len(c.o.EtcdServers) == 0 {
 		err := c.progress.timed("etcd", func() (err error) {
@@ -149,48 +271,64 @@ func (c *control) startAPI(ctx context.Context) (<-chan error, error) {
 				}
 			}
 			member, err = etcd.Start(ctx, etcd.Config{
-				Dir: c.p.Etcd, Cluster: c.pki.CA.Cert.SerialNumber.String(), Ephemeral: c.o.Ephemeral, Log: c.log.With("role", "etcd"),
+				Dir: c.p.Etcd, Cluster: c.id, Ephemeral: c.o.Ephemeral, Log: c.log.With("role", "etcd"),
 			})
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	ended := make(chan error, 1)
-	err := c.progress.timed("API server", func() error {
-		options, err := c.apiOptions(member)
-		if err != nil {
-			return err
+	return c.progress.timed("API server", func() error { return c.serveAPI(ctx, member) })
+}
+
+// serveAPI runs the API server on a member, which is nil for an etcd elsewhere. The member
+// never outlives it.
+func (c *control) serveAPI(ctx context.Context, member *etcd.Server) error {
+	stop := func() {
+		if member != nil {
+			member.Stop()
 		}
-		if c.api, err = assembly.New(ctx, options); err != nil {
+	}
+	options, err := c.apiOptions(member)
+	if err == nil {
+		err = supervise.Contain("API server", func() (err error) {
+			c.api, err = assembly.New(ctx, options)
 			return err
-		}
-		c.roles.Go("API server", func() {
-			err := c.api.Run(ctx)
-			if member != nil {
-				member.Stop()
-			}
-			ended <- err
 		})
+	}
+	if err != nil {
+		stop()
+		return err
+	}
+	if member != nil {
+		c.vital(ctx, "etcd", func() error {
+			select {
+			case <-member.Done():
+				return errors.New("the member stopped by itself")
+			case err := <-member.Err():
+				return err
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	c.vital(ctx, "API server", func() error {
+		defer stop()
+		return c.api.Run(ctx)
+	})
+	ready := make(chan error)
+	go func() {
 		select {
 		case <-c.api.Ready():
-			return nil
-		case err := <-ended:
-			ended <- err
-			return err
+			close(ready)
 		case <-ctx.Done():
-			return ctx.Err()
 		}
-	})
-	return ended, err
+	}()
+	return c.either(ctx, ready)
 }
 
 func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
-	keys, err := seal.LoadOrCreate(c.p.EncryptionConfig, "secrets")
-	if err != nil {
-		return assembly.Options{}, err
-	}
 	services, err := netip.ParsePrefix(c.o.ServiceCIDR)
 	if err != nil {
 		return assembly.Options{}, fmt.Errorf("--service-cidr: %w", err)
@@ -213,7 +351,7 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 	welcome.AddCert(c.pki.FrontProxyCA.Cert)
 	names := []string{c.pki.FrontProxyClient.Cert.Subject.CommonName}
 	return assembly.Options{
-		Log: c.log.With("role", "apiserver"), Etcd: member, EtcdServers: c.o.EtcdServers, Keys: keys,
+		Log: c.log.With("role", "apiserver"), Etcd: member, EtcdServers: c.o.EtcdServers, Keys: c.encryption,
 		Address:   net.JoinHostPort(c.o.BindAddress, strconv.Itoa(c.o.APIPort)),
 		TLS:       apiserver.TLS{CertFile: l.Cert(pki.NameAPIServer), KeyFile: l.Key(pki.NameAPIServer), MinVersion: tls.VersionTLS13, ClientCAs: welcome},
 		Advertise: netip.AddrPortFrom(ip, uint16(c.o.APIPort)),
@@ -224,13 +362,13 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 		},
 		Issuer: "https://kubernetes.default.svc." + c.o.ClusterDomain, SigningKey: c.pki.ServiceAccount,
 		Services: services, NodePorts: ports, KubeletClient: &kubelet, KubeletCAs: c.pki.CA.Pool(),
-		AuditPath: c.p.Audit, Version: c.o.Version,
+		AuditPath: c.p.Audit, AuditMaxBytes: bounds.AuditBytes, AuditKeep: bounds.AuditsKept, AuditCompress: true, Version: c.o.Version,
 	}, nil
 }
 
 func parsePorts(s string) (allocate.PortRange, error) {
 	var r allocate.PortRange
-	if _, err := fmt.Sscanf(s, "%d-%d", &r.First, &r.Last); err != nil {
+	if n, err := fmt.Sscanf(s, "%d-%d", &r.First, &r.Last); err != nil || n != 2 || r.First < 1 || r.Last < r.First || r.Last > 65535 {
 		return r, fmt.Errorf("--node-ports %q: want FIRST-LAST, e.g. 30000-32767", s)
 	}
 	return r, nil

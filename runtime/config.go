@@ -11,7 +11,7 @@ import (
 // Config is where containerd keeps its things and what it runs. All paths absolute.
 type Config struct {
 	Root       string // persistent: content, snapshots, metadata
-	State      string // gone at reboot: tasks, sockets of shims
+	State      string // gone at reboot: tasks, sockets of shims; at most maxState bytes
 	Socket     string // CRI and containerd API, a unix socket
 	Libexec    string // runc and the shim
 	CNIBinDir  string
@@ -38,6 +38,9 @@ oom_score = 0
 
 [plugins."io.containerd.server.v1.ttrpc"]
   address = {{printf "%q" (printf "%s.ttrpc" .Socket)}}
+
+[plugins."io.containerd.shim.v1.manager"]
+  socket_dir = {{printf "%q" .ShimSockets}}
 
 [plugins."io.containerd.gc.v1.scheduler"]
   startup_delay = "10s"
@@ -82,22 +85,44 @@ oom_score = 0
   stream_server_port = "0"
 `))
 
+const (
+	// maxSocket is how long a unix socket's path may be.
+	maxSocket = 107
+	// maxState leaves room for a shim's socket below it: "/s/" and a hash.
+	maxState = maxSocket - len("/s/") - 64
+)
+
+// Check refuses paths at which no socket can be made.
+func (c Config) Check() error {
+	if len(c.State) > maxState {
+		return fmt.Errorf("containerd's state directory %s has %d bytes: %d are the most, as shims have sockets in it", c.State, len(c.State), maxState)
+	}
+	if most := maxSocket - len(".ttrpc"); len(c.Socket) > most {
+		return fmt.Errorf("containerd's socket %s has %d bytes: %d are the most", c.Socket, len(c.Socket), most)
+	}
+	return nil
+}
+
 // render is config.toml for c. restrictOOM is set where the host refuses to
 // lower oom_score_adj.
 func render(c Config, restrictOOM bool) ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
 	if c.LogLevel == "" {
 		c.LogLevel = "warn"
 	}
 	var b bytes.Buffer
 	err := configTOML.Execute(&b, struct {
 		Config
-		RestrictOOM          bool
-		Shim, Runc, RuncRoot string
+		RestrictOOM                       bool
+		Shim, Runc, RuncRoot, ShimSockets string
 	}{
 		c, restrictOOM,
 		filepath.Join(c.Libexec, "containerd-shim-runc-v2"),
 		filepath.Join(c.Libexec, "runc"),
 		filepath.Join(c.State, "runc"),
+		filepath.Join(c.State, "s"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rendering containerd's configuration: %w", err)

@@ -9,7 +9,9 @@
 // waits for its socket, closes Ready, and keeps it running until ctx ends; then
 // it stops the child and returns when it is gone. Containers are never touched
 // by either: their shims are their parents. A child of an earlier run that was
-// killed with -9 is ended first, by the pid file.
+// killed with -9 is ended first, by the pid file. Before containerd first answers its end
+// is an error of Run; afterwards it is started again within a second. Beside it Run sweeps
+// shims that no container belongs to.
 package runtime
 
 import (
@@ -21,8 +23,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,6 +53,9 @@ type Runtime struct {
 
 // New unpacks what containerd execs and writes its configuration.
 func New(o Options) (*Runtime, error) {
+	if err := o.Config.Check(); err != nil {
+		return nil, err
+	}
 	dir, err := carried.Unpack(o.LibexecDir)
 	if err != nil {
 		return nil, err
@@ -74,6 +81,7 @@ func (r *Runtime) Ready() <-chan struct{} { return r.ready }
 const (
 	stopTimeout  = 5 * time.Second
 	startTimeout = 20 * time.Second
+	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 10 * time.Second
 )
 
@@ -82,15 +90,23 @@ func (r *Runtime) Run(ctx context.Context) error {
 	if err := r.endPredecessor(ctx); err != nil {
 		return err
 	}
-	backoff := 100 * time.Millisecond
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	beside.Go(func() { r.sweepShims(ctx) })
+	backoff := firstBackoff
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.runOnce(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
+		if !r.answered() {
+			return fmt.Errorf("containerd cannot start: %w", err)
+		}
 		if time.Since(began) > time.Minute {
-			backoff = 100 * time.Millisecond
+			backoff = firstBackoff
 		}
 		r.o.Logger.Error("containerd ended, starting it again", "err", err, "in", backoff, "log", r.o.LogFile)
 		select {
@@ -102,13 +118,23 @@ func (r *Runtime) Run(ctx context.Context) error {
 	return nil
 }
 
+// answered reports whether containerd ever did.
+func (r *Runtime) answered() bool {
+	select {
+	case <-r.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *Runtime) runOnce(ctx context.Context) error {
 	out, err := os.OpenFile(r.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening containerd's log: %w", err)
 	}
 	defer out.Close()
-	cmd := exec.CommandContext(ctx, r.o.Command[0], append(r.o.Command[1:], "--config", r.o.ConfigPath)...)
+	cmd := exec.CommandContext(ctx, r.o.Command[0], slices.Concat(r.o.Command[1:], []string{"--config", r.o.ConfigPath, "--log-file", r.o.LogFile})...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// containerd finds the shims of running containers again by PATH, not by the
 	// path it started them from.
@@ -130,9 +156,7 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 		cmd.Process.Kill()
 		return err
 	}
-	select {
-	case <-r.ready:
-	default:
+	if !r.answered() {
 		close(r.ready)
 	}
 	err = <-exited

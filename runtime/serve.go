@@ -15,12 +15,23 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/logfile"
 )
 
 // Serve is the containerd role: it runs containerd with the configuration at
 // path in this process until ctx ends. containerd keeps state in its packages,
-// so a process serves once.
-func Serve(ctx context.Context, path string) error {
+// so a process serves once. With logPath, what it logs goes to that file, which is rotated.
+func Serve(ctx context.Context, path, logPath string) error {
+	if logPath != "" {
+		l, err := logfile.Open(logfile.Options{Path: logPath, MaxBytes: bounds.LogBytes, Keep: bounds.LogsKept, Streams: []int{1, 2}})
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		log.L.Logger.SetOutput(l)
+	}
 	cfg := &srvconfig.Config{Version: version.ConfigVersion}
 	all := registry.Graph(func(*plugin.Registration) bool { return false })
 	err := srvconfig.LoadConfigWithPlugins(ctx, path, func() iter.Seq[plugin.Registration] { return slices.Values(all) }, cfg)

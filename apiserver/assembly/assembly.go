@@ -107,6 +107,7 @@ type Options struct {
 
 	AuditPath     string
 	AuditMaxBytes int64 // of one file; 0: filters' default
+	AuditCompress bool  // the files set aside
 	AuditKeep     int   // older files; 0: filters' default
 
 	Version string // gitVersion; empty: the default
@@ -168,7 +169,7 @@ func (a *Assembly) build() error {
 		Listener: o.Listener, Address: o.Address, TLS: o.TLS, Network: a.allocator, Handlers: map[string]http.Handler{},
 	}
 	if o.AuditPath != "" {
-		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Log: o.Log}
+		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Compress: o.AuditCompress, Log: o.Log}
 	}
 	if o.Version != "" {
 		so.Version = apiserver.DefaultVersion()

@@ -13,6 +13,7 @@ import (
 
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/logfile"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -24,11 +25,14 @@ type AuditLog struct {
 	Path     string
 	MaxBytes int64 // a fuller file is set aside; 0 means 100 MiB
 	Keep     int   // files set aside; 0 means 10
+	Compress bool  // them
 	Log      *slog.Logger
 
 	mu   sync.Mutex
 	file *os.File
 	size int64
+
+	rotation logfile.Rotation
 }
 
 type auditUser struct {
@@ -95,6 +99,7 @@ func (l *AuditLog) Close() error {
 	if l.file == nil {
 		return nil
 	}
+	l.rotation.Wait()
 	err := l.file.Close()
 	l.file = nil
 	return err
@@ -228,17 +233,11 @@ func (l *AuditLog) limit() int64 {
 
 // rotateLocked moves audit.log to audit.log.1, .1 to .2 and so on.
 func (l *AuditLog) rotateLocked() error {
-	keep := l.Keep
-	if keep <= 0 {
-		keep = 10
+	l.rotation.Path, l.rotation.Keep, l.rotation.Compress = l.Path, l.Keep, l.Compress
+	if l.Keep <= 0 {
+		l.rotation.Keep = 10
 	}
-	for i := keep - 1; i >= 1; i-- {
-		err := os.Rename(fmt.Sprintf("%s.%d", l.Path, i), fmt.Sprintf("%s.%d", l.Path, i+1))
-		if err != nil && !os.IsNotExist(err) {
-			return err
-		}
-	}
-	if err := os.Rename(l.Path, l.Path+".1"); err != nil {
+	if err := l.rotation.Rotate(); err != nil {
 		return err
 	}
 	old := l.file

@@ -14,16 +14,17 @@ import (
 )
 
 func containerdCommand() *cobra.Command {
-	var config string
+	var config, logFile string
 	c := &cobra.Command{
 		Use:   "containerd",
 		Short: "Run containerd, the container runtime",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return small(c.Context(), func(ctx context.Context) error { return runtime.Serve(ctx, config) })
+			return small(c.Context(), func(ctx context.Context) error { return runtime.Serve(ctx, config, logFile) })
 		},
 	}
 	c.Flags().StringVarP(&config, "config", "c", defaultContainerdConfig, "path to the configuration file")
+	c.Flags().StringVar(&logFile, "log-file", "", "file to log to, which is rotated (default: standard error)")
 	c.AddCommand(containerdConfigCommand())
 	return c
 }
@@ -44,6 +45,9 @@ func containerdConfigCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if _, err := os.Stat(path); err == nil {
 				return fmt.Errorf("%s is there already: remove it first, or name another with --config", path)
+			}
+			if err := o.Check(); err != nil {
+				return err
 			}
 			dir, err := carried.Unpack(libexec)
 			if err != nil {

@@ -20,10 +20,16 @@ func imageCommand() *cobra.Command {
 	dir := dataDir()
 	c.PersistentFlags().StringVar(&dir, "data-dir", dir, "data directory of the cluster")
 	c.PersistentFlags().StringVarP(&address, "address", "a", "", "containerd's socket (default: that of the cluster)")
-	c.PersistentPreRun = func(*cobra.Command, []string) {
-		if address == "" {
-			address = cluster.PathsOf(dir).Socket
+	c.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if address != "" {
+			return nil
 		}
+		resolved, err := cluster.ResolveDataDir(dir)
+		if err != nil {
+			return err
+		}
+		address = cluster.PathsOf(resolved).Socket
+		return nil
 	}
 	c.AddCommand(imageImport(&address), imageList(&address), imageBuild(&address), imageOwn(&address))
 	return c

@@ -156,7 +156,7 @@ func (v *kubeletFlags) others(f standardFlags) {
 }
 
 func (v *kubeletFlags) fill(o *kubelet.Options) (err error) {
-	if o.NodeName, err = nodeName(o.NodeName); err != nil {
+	if o.NodeName, err = nodeName(o.NodeName, "--hostname-override"); err != nil {
 		return err
 	}
 	for one := range strings.SplitSeq(v.nodeIP, ",") {
@@ -208,10 +208,16 @@ func (v *kubeletFlags) fill(o *kubelet.Options) (err error) {
 	return v.fillTLS(o)
 }
 
+// maxSocket is how long the path of a unix socket may be.
+const maxSocket = 107
+
 func socket(flag, s string) (string, error) {
 	path := strings.TrimPrefix(s, "unix://")
 	if !filepath.IsAbs(path) {
 		return "", fmt.Errorf("--%s %q: want a socket like unix:///run/containerd/containerd.sock", flag, s)
+	}
+	if len(path) > maxSocket {
+		return "", fmt.Errorf("--%s: the path of the socket has %d bytes, %d are the most", flag, len(path), maxSocket)
 	}
 	return path, nil
 }

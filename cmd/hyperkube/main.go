@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hyperkube/internal/resident"
+	"hyperkube/internal/supervise"
 )
 
 // exitCode lets a command end with a code of its own and no further words.
@@ -102,7 +104,12 @@ func small(ctx context.Context, run func(context.Context) error) error {
 func beside(ctx context.Context, companion func(context.Context), run func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var kept sync.WaitGroup
-	kept.Go(func() { companion(ctx) })
+	kept.Go(func() {
+		// The role goes on without it.
+		if err := supervise.Contain("companion", func() error { companion(ctx); return nil }); err != nil {
+			slog.Error("part of the process ended", "err", err)
+		}
+	})
 	defer kept.Wait()
 	defer cancel()
 	return run(ctx)

@@ -22,7 +22,7 @@ func networkCommand() *cobra.Command {
 	)
 	c, f := roleCommand("network", "Run the pod network of this node: bridge, masquerading, CNI configuration", func(c *cobra.Command) (err error) {
 		o.Log = roleLog("network", verbosity)
-		if o.NodeName, err = nodeName(o.NodeName); err != nil {
+		if o.NodeName, err = nodeName(o.NodeName, "--node-name"); err != nil {
 			return err
 		}
 		if o.ClusterCIDRs, err = prefixes("cluster-cidr", clusterCIDR); err != nil {

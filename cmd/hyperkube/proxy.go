@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -135,7 +134,7 @@ func (v *proxyFlags) fill(o *proxy.Options) (err error) {
 	if v.mode != "nftables" {
 		return fmt.Errorf("--proxy-mode %q is not supported: services are rules in nftables, which need no iptables, ipvs or nft program; say nftables", v.mode)
 	}
-	if o.NodeName, err = nodeName(o.NodeName); err != nil {
+	if o.NodeName, err = nodeName(o.NodeName, "--hostname-override"); err != nil {
 		return err
 	}
 	if o.ClusterCIDRs, err = prefixes("cluster-cidr", v.clusterCIDR); err != nil {
@@ -166,13 +165,13 @@ func bindAddress(flag, s string, port int) (string, error) {
 }
 
 // nodeName is the host's name where a flag gives no other.
-func nodeName(override string) (string, error) {
-	if override != "" {
-		return strings.ToLower(strings.TrimSpace(override)), nil
+func nodeName(override, flag string) (string, error) {
+	if override == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return "", fmt.Errorf("the host's name: %w (say %s)", err, flag)
+		}
+		override = host
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("the host's name: %w (say --hostname-override)", err)
-	}
-	return strings.ToLower(strings.TrimSpace(host)), nil
+	return cluster.NodeName(override, flag)
 }

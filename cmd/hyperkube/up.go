@@ -3,15 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"hyperkube/cluster"
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/logfile"
 )
 
 func upCommand() *cobra.Command {
@@ -55,7 +59,18 @@ containers of a cluster that was stopped or killed.`,
 	f.StringSliceVar(&o.ExtraSANs, "cert-san", nil, "further names and addresses in the API server's certificate")
 	f.BoolVar(&o.Ephemeral, "ephemeral", false, "keep etcd in memory: fast, and gone after a reboot")
 	f.StringVar(&o.LogLevel, "log-level", o.LogLevel, "debug, info, warn or error")
+	f.BoolVar(&o.StartEmpty, "start-empty", false, "the objects in etcd are lost: give them up and start with none")
+	f.BoolVar(&o.NewCA, "new-ca", false, "a CA is lost or has expired: make it and all its certificates anew")
+	f.BoolVar(&o.NewServiceAccountKey, "new-service-account-key", false, "the key of service-account tokens is lost: make it anew, all tokens end")
+	f.BoolVar(&o.NewEncryptionKey, "new-encryption-key", false, "the key that secrets are encrypted under is lost: give the secrets up and make it anew")
 	f.BoolVar(&foreground, "foreground", false, "stay in the foreground until interrupted")
+	// How `up` starts the process that runs the cluster.
+	f.IntVar(&o.LockFD, "lock-fd", 0, "")
+	f.BoolVar(&o.Kept, "kept", false, "")
+	errHidden := errors.Join(f.MarkHidden("lock-fd"), f.MarkHidden("kept"))
+	if errHidden != nil {
+		panic(errHidden) // a flag of this name is defined above
+	}
 	return c
 }
 
@@ -64,13 +79,22 @@ func upForeground(c *cobra.Command, o cluster.Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(75)
 	}
-	// A closed terminal must not take the cluster along.
-	signal.Ignore(syscall.SIGHUP)
+	// A closed terminal, or a starter that went, must not take the cluster along.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
 		return fmt.Errorf("--log-level %q: want debug, info, warn or error", o.LogLevel)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	out := io.Writer(os.Stderr)
+	if o.Kept {
+		l, err := logfile.Open(logfile.Options{Path: cluster.PathsOf(o.DataDir).Log, MaxBytes: bounds.LogBytes, Keep: bounds.LogsKept, Streams: []int{2}})
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		out = l
+	}
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 	bridgeKlog(log, 0)
 	err := cluster.Up(c.Context(), o, log, cluster.Printer(c.OutOrStdout()))
 	if errors.Is(err, cluster.ErrRunning) {
@@ -110,7 +134,11 @@ func resetCommand() *cobra.Command {
 			if !yes {
 				return fmt.Errorf("this removes the cluster in %s and all its data: say --yes to go ahead", dir)
 			}
-			return cluster.Reset(c.Context(), dir, cluster.Printer(c.OutOrStdout()))
+			kept, err := cluster.Reset(c.Context(), dir, cluster.Printer(c.OutOrStdout()))
+			if len(kept) > 0 {
+				fmt.Fprintf(c.OutOrStdout(), "Kept in %s, as it is not the cluster's: %s\n", dir, strings.Join(kept, ", "))
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&dir, "data-dir", dir, "data directory of the cluster")

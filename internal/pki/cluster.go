@@ -25,6 +25,9 @@ type Options struct {
 	EtcdIPs       []net.IP
 	Nodes         []Node
 	Now           time.Time
+	// Known says that the CAs and the service-account key were made before: what is
+	// missing is lost. NewCA and NewServiceAccount give up lost or expired ones.
+	Known, NewCA, NewServiceAccount bool
 }
 
 // Node is a kubelet whose files are made here.
@@ -68,7 +71,7 @@ func Ensure(o Options) (*Files, error) {
 		m.ca(&m.f.FrontProxyCA, NameFrontProxyCA, "front-proxy-ca"),
 		m.ca(&m.f.EtcdCA, NameEtcdCA, "etcd-ca"),
 		func() (err error) {
-			m.f.ServiceAccount, err = EnsureSigningKey(l.ServiceAccountKey(), l.ServiceAccountPub())
+			m.f.ServiceAccount, err = EnsureSigningKey(l.ServiceAccountKey(), l.ServiceAccountPub(), Making{o.Known, o.NewServiceAccount, o.Now})
 			return err
 		},
 	)
@@ -105,7 +108,7 @@ func (m *maker) all(jobs ...func() error) error {
 
 func (m *maker) ca(to **CA, file, name string) func() error {
 	return func() (err error) {
-		*to, err = EnsureCA(m.o.Layout.Cert(file), m.o.Layout.Key(file), name, m.o.Now)
+		*to, err = EnsureCA(m.o.Layout.Cert(file), m.o.Layout.Key(file), name, Making{m.o.Known, m.o.NewCA, m.o.Now})
 		return err
 	}
 }

@@ -15,28 +15,75 @@ import (
 	"time"
 )
 
-// EnsureCA loads the CA of the two files, or makes it when neither exists.
-// A CA is never replaced: that would cut off everybody who trusts it.
-func EnsureCA(certFile, keyFile, name string, now time.Time) (*CA, error) {
-	_, certErr := os.Stat(certFile)
-	_, keyErr := os.Stat(keyFile)
-	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
-		return makeCA(certFile, keyFile, name, now)
-	}
-	if certErr == nil && errors.Is(keyErr, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s exists but its key %s does not: put the key there, or remove the certificate to start a new cluster", certFile, keyFile)
-	}
+// Making says what to do about a key that is not there or cannot be used any more. A key
+// that others know is never replaced unasked: that would cut off everybody who trusts it.
+type Making struct {
+	Known   bool // it was made before: missing, it is lost
+	Replace bool // make a lost one anew; the files of the old are set aside
+	Now     time.Time
+}
+
+// SigningKey is what a LostError calls the key that signs service-account tokens.
+const SigningKey = "service-account key"
+
+// LostError is a key that others know and that cannot be used.
+type LostError struct {
+	What string // "CA kubernetes", SigningKey
+	File string
+	Err  error
+}
+
+// Error names the file. Who knows how to go on adds it.
+func (e *LostError) Error() string { return fmt.Sprintf("%s %s: %v", e.What, e.File, e.Err) }
+func (e *LostError) Unwrap() error { return e.Err }
+
+// EnsureCA loads the CA of the two files, or makes it when it never was or is to be replaced.
+func EnsureCA(certFile, keyFile, name string, m Making) (*CA, error) {
 	p, err := LoadPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("CA %s: %w: restore both files from a backup, or remove both to start a new cluster", name, err)
+	if err == nil {
+		err = usableCA(p, m.Now)
 	}
+	if err == nil {
+		return &CA{Cert: p.Cert, Key: p.Key, PEM: p.CertPEM}, nil
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: run as the owner of the file (root)", err)
+	}
+	// A process that was killed while making it left the key alone, which nobody knows.
+	fresh := !m.Known && missing(certFile)
+	if !fresh && !m.Replace {
+		return nil, &LostError{"CA " + name, certFile, err}
+	}
+	if err := setAside(m.Now, certFile, keyFile); err != nil {
+		return nil, err
+	}
+	return makeCA(certFile, keyFile, name, m.Now)
+}
+
+func usableCA(p *Pair, now time.Time) error {
 	if !p.Cert.IsCA {
-		return nil, fmt.Errorf("%s: %w: replace it by a CA certificate", certFile, ErrNotCA)
+		return ErrNotCA
 	}
 	if now.After(p.Cert.NotAfter) {
-		return nil, fmt.Errorf("%s: %w on %s: remove it and its key to make a new CA, then join the nodes again", certFile, ErrExpired, p.Cert.NotAfter.Format(time.DateOnly))
+		return fmt.Errorf("%w on %s", ErrExpired, p.Cert.NotAfter.Format(time.DateOnly))
 	}
-	return &CA{Cert: p.Cert, Key: p.Key, PEM: p.CertPEM}, nil
+	return nil
+}
+
+func missing(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// setAside keeps what is replaced, for whoever finds out later what it was good for.
+func setAside(now time.Time, files ...string) error {
+	for _, f := range files {
+		err := os.Rename(f, f+".before-"+now.UTC().Format("20060102T150405"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("setting the old key aside: %w", err)
+		}
+	}
+	return nil
 }
 
 func makeCA(certFile, keyFile, name string, now time.Time) (*CA, error) {
@@ -120,28 +167,35 @@ func sameSet(a, b []string) bool {
 	return true
 }
 
-// EnsureSigningKey loads or makes the key that signs service-account tokens and
-// keeps its public half beside it.
-func EnsureSigningKey(keyFile, pubFile string) (crypto.Signer, error) {
+// EnsureSigningKey loads the key that signs service-account tokens, or makes it when it
+// never was or is to be replaced, and keeps its public half beside it.
+func EnsureSigningKey(keyFile, pubFile string, m Making) (crypto.Signer, error) {
 	data, err := os.ReadFile(keyFile)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: run as the owner of the file (root)", err)
+	}
 	var key crypto.Signer
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			return nil, fmt.Errorf("generating service-account key: %w", err)
-		}
-		if data, err = encodeKey(key); err != nil {
-			return nil, err
-		}
-		if err = WriteFile(keyFile, data, 0o600); err != nil {
-			return nil, err
-		}
-	case err != nil:
-		return nil, fmt.Errorf("reading service-account key: %w", err)
-	default:
-		if key, err = ParseKey(data); err != nil {
-			return nil, fmt.Errorf("%s: %w: restore it from a backup, or remove it to make a new key (every service-account token becomes invalid)", keyFile, err)
-		}
+	if err == nil {
+		key, err = ParseKey(data)
+	}
+	if err == nil {
+		return key, ensurePublic(pubFile, key)
+	}
+	fresh := !m.Known && missing(keyFile) && missing(pubFile)
+	if !fresh && !m.Replace {
+		return nil, &LostError{SigningKey, keyFile, err}
+	}
+	if err := setAside(m.Now, keyFile, pubFile); err != nil {
+		return nil, err
+	}
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, fmt.Errorf("generating service-account key: %w", err)
+	}
+	if data, err = encodeKey(key); err != nil {
+		return nil, err
+	}
+	if err = WriteFile(keyFile, data, 0o600); err != nil {
+		return nil, err
 	}
 	return key, ensurePublic(pubFile, key)
 }

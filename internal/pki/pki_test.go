@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -110,14 +111,15 @@ func TestBadFilesAreNamed(t *testing.T) {
 		spoil func(l pki.Layout)
 		want  []string
 	}{
-		"CA is garbage":   {func(l pki.Layout) { os.WriteFile(l.Cert("ca"), []byte("x"), 0o600) }, []string{"ca.crt", "backup"}},
-		"CA key missing":  {func(l pki.Layout) { os.Remove(l.Key("ca")) }, []string{"ca.key", "new cluster"}},
+		"CA is garbage":   {func(l pki.Layout) { os.WriteFile(l.Cert("ca"), []byte("x"), 0o600) }, []string{"CA kubernetes", "ca.crt"}},
+		"CA key missing":  {func(l pki.Layout) { os.Remove(l.Key("ca")) }, []string{"CA kubernetes", "ca.key"}},
 		"CA key of other": {func(l pki.Layout) { copyFile(l.Key("etcd/ca"), l.Key("ca")) }, []string{"belong together"}},
 		"CA is a leaf": {func(l pki.Layout) {
 			copyFile(l.Cert("apiserver"), l.Cert("ca"))
 			copyFile(l.Key("apiserver"), l.Key("ca"))
 		}, []string{"not a CA"}},
-		"sa.key garbage": {func(l pki.Layout) { os.WriteFile(l.ServiceAccountKey(), []byte("x"), 0o600) }, []string{"sa.key", "remove it"}},
+		"sa.key garbage": {func(l pki.Layout) { os.WriteFile(l.ServiceAccountKey(), []byte("x"), 0o600) }, []string{"service-account key", "sa.key"}},
+		"sa.key missing": {func(l pki.Layout) { os.Remove(l.ServiceAccountKey()) }, []string{"service-account key", "sa.key"}},
 		"conf garbage":   {func(l pki.Layout) { os.WriteFile(l.Kubeconfig("admin.conf"), []byte("\x00{"), 0o600) }, []string{"admin.conf", "remove it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,14 +139,68 @@ func TestBadFilesAreNamed(t *testing.T) {
 	}
 }
 
-func TestExpiredCA(t *testing.T) {
-	dir := t.TempDir()
-	ensure(t, options(dir))
-	o := options(dir)
-	o.Now = now.Add(11 * 365 * 24 * time.Hour)
-	if _, err := pki.Ensure(o); !errors.Is(err, pki.ErrExpired) {
-		t.Fatalf("got %v", err)
+// TestKeysAreNeverMadeOverOthers: a key that others know is made anew only when told to,
+// whatever happened to it; then everything that hangs on it follows, and what is good stays.
+func TestKeysAreNeverMadeOverOthers(t *testing.T) {
+	late := now.Add(11 * 365 * 24 * time.Hour)
+	remove := func(files ...string) func(pki.Layout) {
+		return func(l pki.Layout) {
+			for _, f := range files {
+				os.Remove(filepath.Join(l.Dir, f))
+			}
+		}
 	}
+	for name, c := range map[string]struct {
+		spoil    func(pki.Layout)
+		at       time.Time
+		is       error  // of the refusal
+		sa       bool   // it is the service-account key
+		reissued string // by its loss
+	}{
+		"CA gone":             {remove("ca.crt", "ca.key"), now, os.ErrNotExist, false, "apiserver.crt"},
+		"CA certificate gone": {remove("ca.crt"), now, os.ErrNotExist, false, "apiserver.crt"},
+		"CA expired":          {remove(), late, pki.ErrExpired, false, "apiserver.crt"},
+		"front proxy's gone":  {remove("front-proxy-ca.crt", "front-proxy-ca.key"), now, os.ErrNotExist, false, "front-proxy-client.crt"},
+		"etcd's gone":         {remove("etcd/ca.crt", "etcd/ca.key"), now, os.ErrNotExist, false, "etcd/server.crt"},
+		"signing key gone":    {remove("sa.key", "sa.pub"), now, os.ErrNotExist, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			first := ensure(t, options(dir))
+			c.spoil(first.Layout)
+			o := options(dir)
+			o.Known, o.Now = true, c.at
+			o.NewServiceAccount = !c.sa
+			o.NewCA = c.sa
+			_, err := pki.Ensure(o)
+			var lost *pki.LostError
+			if !errors.As(err, &lost) || !errors.Is(err, c.is) {
+				t.Fatalf("refused with %v", err)
+			}
+			if _, err := os.Stat(lost.File); c.at == now && err == nil {
+				t.Error("it was made in spite of the refusal")
+			}
+			o.NewServiceAccount, o.NewCA = true, true
+			again := ensure(t, o)
+			if got := strings.Join(again.Issued, " "); c.reissued != "" && !strings.Contains(got, c.reissued) || c.sa && got != "" {
+				t.Errorf("issued %q", got)
+			}
+			if !c.sa && again.ServiceAccount.Public().(*ecdsa.PublicKey).Equal(first.ServiceAccount.Public()) != true {
+				t.Error("the good signing key was replaced")
+			}
+			if _, err := again.APIServer.Cert.Verify(x509.VerifyOptions{Roots: again.CA.Pool(), DNSName: "localhost", CurrentTime: c.at}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestKilledWhileMaking: a key without its certificate is what a killed first start leaves.
+func TestKilledWhileMaking(t *testing.T) {
+	dir := t.TempDir()
+	f := ensure(t, options(dir))
+	os.Remove(f.Layout.Cert("ca"))
+	ensure(t, options(dir))
 }
 
 func copyFile(from, to string) {

@@ -5,6 +5,7 @@
 package trouble
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,12 +19,22 @@ const (
 	lastPause  = 10 * time.Minute
 )
 
-// Metric counts failures by what failed. Each role registers one with its registry; nil
-// counts nothing.
+// Metric counts failures by what failed. Each role has one in its registry, which is made by
+// whoever asks first; nil counts nothing.
 func Metric(r prometheus.Registerer) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hyperkube_failures_total", Help: "How often something that is tried again and again failed."}, []string{"what"})
-	if r != nil {
-		r.MustRegister(v)
+	if r == nil {
+		return v
+	}
+	err := r.Register(v)
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(err, &there) {
+		if have, ok := there.ExistingCollector.(*prometheus.CounterVec); ok {
+			return have
+		}
+	}
+	if err != nil {
+		panic(err) // as MustRegister does: another metric has the name
 	}
 	return v
 }

@@ -51,3 +51,15 @@ func TestTeller(t *testing.T) {
 		}
 	})
 }
+
+// TestOneMetricARole: the parts of a role that share its registry count in one metric.
+func TestOneMetricARole(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	for _, part := range []string{"watching pods", "writing events"} {
+		New(slog.New(slog.DiscardHandler), Metric(reg), part).Failed(errors.New("gone"))
+	}
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 || len(families[0].Metric) != 2 {
+		t.Errorf("%v %v", families, err)
+	}
+}

@@ -1,6 +1,6 @@
 // Package carried holds the programs that travel inside the hyperkube binary,
 // because the kernel or containerd must exec them: runc, containerd's shim, our
-// CNI plugin and the pause program. They are compressed and unpacked on first
+// CNI plugin, the pause program and the keeper of a cluster's process. They are compressed and unpacked on first
 // use into a folder named after their content, so that two versions of the
 // binary never overwrite each other's files and a running container keeps its own.
 //
@@ -32,7 +32,11 @@ const (
 	Shim  = "containerd-shim-runc-v2"
 	CNI   = "hyperkube-cni"
 	Pause = "pause"
+	Keep  = "hyperkube-keep"
 )
+
+// all are the programs in the order in which they name their folder.
+var all = [...]string{Runc, Shim, CNI, Pause, Keep}
 
 // ErrAbsent is returned by a binary that was built without its programs.
 var ErrAbsent = errors.New("this binary carries no container programs: build it with make, not with go build alone")
@@ -40,10 +44,19 @@ var ErrAbsent = errors.New("this binary carries no container programs: build it 
 // Unpack writes all programs below dir and returns the folder that holds them.
 // Programs that are there already are left alone.
 func Unpack(dir string) (string, error) {
-	names := []string{Runc, Shim, CNI, Pause}
+	return unpack(dir, all[:]...)
+}
+
+// Place is Unpack for one program and returns its path.
+func Place(dir, name string) (string, error) {
+	out, err := unpack(dir, name)
+	return filepath.Join(out, name), err
+}
+
+func unpack(dir string, wanted ...string) (string, error) {
 	sum := sha256.New()
-	packed := make([][]byte, len(names))
-	for i, n := range names {
+	packed := map[string][]byte{}
+	for _, n := range all {
 		b, err := files.ReadFile("files/" + n + ".zst")
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", ErrAbsent
@@ -51,7 +64,7 @@ func Unpack(dir string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("reading carried %s: %w", n, err)
 		}
-		packed[i] = b
+		packed[n] = b
 		sum.Write(b)
 	}
 	out := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil))[:16])
@@ -59,9 +72,9 @@ func Unpack(dir string) (string, error) {
 		return "", fmt.Errorf("unpacking carried programs: %w", err)
 	}
 	var wg sync.WaitGroup
-	errs := make([]error, len(names))
-	for i, n := range names {
-		wg.Go(func() { errs[i] = unpackOne(filepath.Join(out, n), packed[i]) })
+	errs := make([]error, len(wanted))
+	for i, n := range wanted {
+		wg.Go(func() { errs[i] = unpackOne(filepath.Join(out, n), packed[n]) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

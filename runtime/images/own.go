@@ -12,6 +12,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/runtime/carried"
 )
 
@@ -101,7 +102,9 @@ func ignoreMissing(err error) error {
 // BuildAndImport streams the image from the builder into containerd.
 func (s *Store) BuildAndImport(ctx context.Context, img Image, o ImportOptions) error {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(Build(w, img)) }()
+	go func() {
+		w.CloseWithError(supervise.Contain("building an image", func() error { return Build(w, img) }))
+	}()
 	defer r.Close() // ends the builder when the import stops early
 	if _, err := s.Import(ctx, r, o); err != nil {
 		return fmt.Errorf("importing %s: %w", img.Ref, err)

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/image-spec/identity"
+
+	"hyperkube/internal/bounds"
 )
 
 // Store is the images of one containerd.
@@ -46,7 +49,7 @@ type ImportOptions struct {
 // Import reads a docker or OCI archive, unpacks its images and returns their names.
 func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) ([]string, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	imported, err := s.c.Import(ctx, r, containerd.WithAllPlatforms(false))
+	imported, err := s.c.Import(ctx, &limited{r, bounds.ImageExpanded}, containerd.WithAllPlatforms(false))
 	if err != nil {
 		return nil, fmt.Errorf("importing the archive: %w", err)
 	}
@@ -55,6 +58,11 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) ([]str
 	}
 	var names []string
 	for _, img := range imported {
+		if o.Build == "" { // our own need no measuring
+			if err := s.measure(ctx, img); err != nil {
+				return names, errors.Join(fmt.Errorf("measuring %s: %w", img.Name, err), s.forget(ctx, imported[len(names):]))
+			}
+		}
 		if img, err = s.label(ctx, img, o); err != nil {
 			return names, fmt.Errorf("labelling %s: %w", img.Name, err)
 		}
@@ -64,6 +72,17 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) ([]str
 		names = append(names, img.Name)
 	}
 	return names, nil
+}
+
+// forget removes images that were not accepted; containerd collects what they were made of.
+func (s *Store) forget(ctx context.Context, refused []images.Image) error {
+	var errs []error
+	for _, img := range refused {
+		if err := s.c.ImageService().Delete(ctx, img.Name); err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("removing %s again: %w", img.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Store) label(ctx context.Context, img images.Image, o ImportOptions) (images.Image, error) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,11 +127,11 @@ func TestBadStart(t *testing.T) {
 		}
 	}
 	other := filepath.Join(c.Dir, "other")
-	start("port 6443 for the API server is in use|--port", "--data-dir", other)
-	if entries, err := os.ReadDir(other); err == nil && len(entries) > 1 { // the lock file
-		t.Errorf("a refused start left %v", entries)
-	}
 	free := []string{"--port", "7443", "--kubelet-port", "11250", "--proxy-port", "11256", "--metrics-port", "11257"}
+	start("port 6443 for the API server is in use|--port", "--data-dir", other)
+	start("absolute path", "--data-dir", "here")
+	start("mount options", "--data-dir", other+",a")
+	start("cannot be the name of a node|--node-name", append(free, "--data-dir", other, "--node-name", "my_node")...)
 	foreign := filepath.Join(c.Dir, "foreign")
 	if err := os.MkdirAll(foreign, 0o755); err != nil {
 		t.Fatal(err)
@@ -142,10 +143,65 @@ func TestBadStart(t *testing.T) {
 	start("overlap", append(free, "--data-dir", other, "--pod-cidr", "10.96.0.0/16")...)
 	c.Run(time.Minute, c.Bin, "down", "--data-dir", c.DataDir)
 	start("--pod-cidr=10.244.0.0/16", "--data-dir", c.DataDir, "--node-name", "node-1", "--pod-cidr", "10.200.0.0/16")
+	if _, err := os.Stat(other); err == nil {
+		t.Error("refused starts left something behind")
+	}
+	foreignReset(t, c)
 	noRoot, err := c.Try(30*time.Second, "setpriv", "--reuid=65534", "--clear-groups", c.Bin, "up", "--data-dir", "/tmp/hyperkube-nobody")
 	os.RemoveAll("/tmp/hyperkube-nobody")
 	if err == nil || !strings.Contains(err.Error(), "root") {
 		t.Errorf("up without root: %s %v", noRoot, err)
 	}
-	c.Up()
+	startsRace(t, c)
+}
+
+// foreignReset: a folder that holds what a cluster's could is not removed.
+func foreignReset(t *testing.T, c *harness.Cluster) {
+	t.Helper()
+	mail := filepath.Join(c.Dir, "mail", "log")
+	if err := os.MkdirAll(mail, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Try(30*time.Second, c.Bin, "reset", "--yes", "--data-dir", filepath.Dir(mail))
+	if err == nil || !strings.Contains(err.Error(), "not a Hyperkube cluster's") {
+		t.Errorf("reset of a foreign folder: %s %v", out, err)
+	}
+	if _, err := os.Stat(mail); err != nil {
+		t.Error(err)
+	}
+}
+
+// startsRace: a start that is called off in its first moment leaves nothing running, and of
+// two starts at once one waits for the other.
+func startsRace(t *testing.T, c *harness.Cluster) {
+	t.Helper()
+	up := func() chan error {
+		done := make(chan error, 1)
+		go func() {
+			out, err := c.Try(2*time.Minute, c.Bin, "up", "--data-dir", c.DataDir)
+			if err == nil && !strings.Contains(out, "The cluster is up") {
+				err = errors.New(out)
+			}
+			done <- err
+		}()
+		return done
+	}
+	first := up()
+	c.Eventually(20*time.Second, "a start to call off", func() error {
+		out, err := c.Try(2*time.Minute, c.Bin, "down", "--data-dir", c.DataDir)
+		if err == nil && strings.Contains(out, "not running") {
+			err = errors.New(out)
+		}
+		return err
+	})
+	if err := <-first; err == nil {
+		t.Error("a start that was called off says it is up")
+	}
+	if out, err := c.Try(30*time.Second, c.Bin, "down", "--data-dir", c.DataDir); err != nil || !strings.Contains(out, "not running") {
+		t.Errorf("something runs on: %s %v", out, err)
+	}
+	a, b := up(), up()
+	if err := errors.Join(<-a, <-b); err != nil {
+		t.Error(err)
+	}
 }

@@ -126,8 +126,9 @@ func TestCrashes(t *testing.T) {
 	k.says("Back-off restarting failed container", "describe", "pod", "crash")
 }
 
-// TestContainerdKilled: containerd dies alone; it comes back and knows its containers.
-func TestContainerdKilled(t *testing.T) {
+// TestPartsKilled: containerd dies alone, then the cluster's process; each comes back by
+// itself and knows its containers.
+func TestPartsKilled(t *testing.T) {
 	c := harness.Up(t)
 	k := &client{c, t, []string{c.Bin, "kubectl"}}
 	k.ok("create", "deployment", "web", "--image="+nginx+"v1")
@@ -148,5 +149,30 @@ func TestContainerdKilled(t *testing.T) {
 	})
 	k.ok("scale", "deployment/web", "--replicas=2")
 	k.ok("rollout", "status", "deployment/web", "--timeout=60s")
+	killedProcess(t, c)
+	k.ok("rollout", "status", "deployment/web", "--timeout=60s")
 	k.says("0 0", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.containerStatuses[0].restartCount}")
+}
+
+// killedProcess kills the cluster's process; `up` then waits until it is there again.
+func killedProcess(t *testing.T, c *harness.Cluster) {
+	t.Helper()
+	pid, err := c.PID("hyperkube.pid")
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := c.Up(); !strings.Contains(out, "up already") {
+		t.Errorf("up, while the process is started again: %s", out)
+	}
+	now, err := c.PID("hyperkube.pid")
+	if err != nil || now == pid {
+		t.Errorf("the process is still %d: %v", now, err)
+	}
+	b, err := os.ReadFile(filepath.Join(c.DataDir, "log", "hyperkube.log"))
+	if err != nil || !strings.Contains(string(b), "ended, signal 9; starting it again") {
+		t.Errorf("the log does not say why it was started again: %v", err)
+	}
 }

@@ -82,9 +82,20 @@ func (c *Cluster) Reset() string {
 }
 
 // Kill ends the cluster's process, and containerd, as a power cut would, but for
-// the containers.
+// the containers. Who would start it again goes first.
 func (c *Cluster) Kill() {
 	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.DataDir, "lock"))
+	keeper := 0
+	if err == nil {
+		keeper, err = strconv.Atoi(strings.TrimSpace(string(b)))
+	}
+	if err == nil {
+		err = syscall.Kill(keeper, syscall.SIGKILL)
+	}
+	if err != nil {
+		c.t.Fatalf("kill -9 of the keeper: %v", err)
+	}
 	for _, file := range []string{"hyperkube.pid", "containerd.pid"} {
 		pid, err := c.PID(file)
 		if err == nil {

@@ -62,9 +62,6 @@ func (b *builder) run() error {
 	}
 	for _, r := range recipes {
 		path := filepath.Join(b.out, r.file)
-		if newer(path, b.nettool) {
-			continue
-		}
 		img, err := r.make(b)
 		if err != nil {
 			return fmt.Errorf("making %s: %w", r.file, err)
@@ -75,16 +72,6 @@ func (b *builder) run() error {
 		fmt.Println(img.Ref, path)
 	}
 	return nil
-}
-
-// newer reports whether the archive is there and not older than what it is made from.
-func newer(archive, from string) bool {
-	a, err := os.Stat(archive)
-	if err != nil {
-		return false
-	}
-	f, err := os.Stat(from)
-	return err == nil && a.ModTime().After(f.ModTime())
 }
 
 func write(path string, img images.Image) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"debug/elf"
 	"fmt"
 	"io/fs"
 	"os"
@@ -24,18 +25,21 @@ func baseTree() images.Tree {
 	return t
 }
 
-// addBusybox puts busybox and a link for each of its applets into t.
+// addBusybox puts busybox, the libraries it loads and a link for each of its applets into
+// t. It is the dynamic one: a static glibc cannot resolve names.
 func (b *builder) addBusybox(t images.Tree) error {
-	dir, err := b.unpack("busybox-static")
+	bin, err := b.find("busybox", "busybox")
 	if err != nil {
 		return err
 	}
-	bin := filepath.Join(dir, "bin", "busybox")
-	if _, err := os.Stat(bin); err != nil {
-		bin = filepath.Join(dir, "usr", "bin", "busybox")
-	}
 	t.Add("/bin/busybox", images.Node{Mode: 0o755, Source: bin})
-	out, err := exec.CommandContext(b.ctx, bin, "--list").Output()
+	t.Add("/etc/nsswitch.conf", images.Node{Mode: 0o644, Data: []byte("passwd: files\ngroup: files\nhosts: files dns\n")})
+	loader, err := b.addLibraries(t, bin, "libc6")
+	if err != nil {
+		return err
+	}
+	// Run by its own loader, so that this machine needs no glibc of that version.
+	out, err := exec.CommandContext(b.ctx, loader, "--library-path", filepath.Dir(loader), bin, "--list").Output()
 	if err != nil {
 		return fmt.Errorf("asking busybox for its applets: %w", err)
 	}
@@ -45,6 +49,76 @@ func (b *builder) addBusybox(t images.Tree) error {
 		}
 	}
 	return nil
+}
+
+// addLibraries puts a program's loader and the libraries that it and they need, all of a
+// package, to where the loader looks for them. It returns the loader's path on this machine.
+func (b *builder) addLibraries(t images.Tree, program, pkg string) (loader string, err error) {
+	asks, needs, err := interpreter(program)
+	if err != nil {
+		return "", err
+	}
+	if loader, err = b.find(pkg, filepath.Base(asks)); err != nil {
+		return "", err
+	}
+	t.Add(asks, images.Node{Mode: 0o755, Source: loader})
+	added := map[string]bool{filepath.Base(asks): true}
+	for len(needs) > 0 {
+		name := needs[0]
+		needs = needs[1:]
+		if added[name] {
+			continue
+		}
+		added[name] = true
+		lib, err := b.find(pkg, name)
+		if err != nil {
+			return "", err
+		}
+		t.Add("/lib/"+filepath.Base(filepath.Dir(lib))+"/"+name, images.Node{Mode: 0o644, Source: lib})
+		_, more, err := interpreter(lib)
+		if err != nil {
+			return "", err
+		}
+		needs = append(needs, more...)
+	}
+	return loader, nil
+}
+
+// interpreter reads which loader a program asks for and which libraries it needs.
+func interpreter(path string) (loader string, needs []string, err error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return "", nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	if s := f.Section(".interp"); s != nil {
+		text, err := s.Data()
+		if err != nil {
+			return "", nil, fmt.Errorf("reading %s: %w", path, err)
+		}
+		loader = strings.TrimRight(string(text), "\x00")
+	}
+	needs, err = f.ImportedLibraries()
+	return loader, needs, err
+}
+
+// find is the regular file, or what a link leads to, of a name in a package.
+func (b *builder) find(pkg, name string) (string, error) {
+	dir, err := b.unpack(pkg)
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == name && d.Type().IsRegular() && (filepath.Ext(p) != "" || filepath.Base(filepath.Dir(p)) == "bin") {
+			found = p
+		}
+		return err
+	})
+	if err == nil && found == "" {
+		err = fmt.Errorf("package %s has no file %s", pkg, name)
+	}
+	return found, err
 }
 
 func (b *builder) busybox() (images.Image, error) {

@@ -1,0 +1,16 @@
+package bounds
+
+// What a cluster may take of a host's disk besides its data.
+const (
+	// LogBytes is how large a log of the cluster's own processes becomes before it is set
+	// aside, LogsKept how many of those, compressed, are kept.
+	LogBytes = 16 << 20
+	LogsKept = 5
+	// AuditBytes and AuditsKept are the same for the audit log.
+	AuditBytes = 32 << 20
+	AuditsKept = 10
+	// ImageExpanded is how many bytes the files of an imported image may have, holes
+	// included, and ImageFiles how many files it may have.
+	ImageExpanded = 64 << 30
+	ImageFiles    = 5_000_000
+)

@@ -1,0 +1,229 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
+	"hyperkube/runtime/carried"
+)
+
+// A containerd that is killed while it starts a container forgets the shim it had just
+// started. Nobody ends such a shim: it, and what it runs, would stay for ever.
+//
+//	look ─▶ shims of ours that containerd knows no container of
+//	          └─ seen so in a look at least sweepPause before, too ─▶ ended
+//
+// A creation takes at most four minutes (the kubelet's limit for a sandbox), so that one in
+// flight is never in two looks.
+const (
+	sweepPause  = 5 * time.Minute
+	lookTimeout = 30 * time.Second
+	criSpace    = "k8s.io"
+)
+
+// shim is one process, told from a later one with the same number by when it started.
+type shim struct {
+	pid     int
+	started string
+	id      string // of the sandbox it was started for
+}
+
+// suspects are the shims without a container, with the time of the first look that found
+// them so.
+type suspects map[shim]time.Time
+
+// look returns the shims to end and remembers the others that may be next.
+func (s suspects) look(now time.Time, running []shim, known map[string]bool) []shim {
+	var end []shim
+	for _, sh := range running {
+		first, before := s[sh]
+		switch {
+		case known[sh.id]:
+			delete(s, sh)
+		case !before:
+			s[sh] = now
+		case now.Sub(first) >= sweepPause:
+			end = append(end, sh)
+		}
+	}
+	for sh := range s {
+		if !slices.Contains(running, sh) {
+			delete(s, sh)
+		}
+	}
+	return end
+}
+
+// sweepShims looks once containerd answers, and from then on now and again.
+func (r *Runtime) sweepShims(ctx context.Context) {
+	select {
+	case <-r.ready:
+	case <-ctx.Done():
+		return
+	}
+	s, teller := suspects{}, trouble.New(r.o.Logger, nil, "looking for leaked shims")
+	tick := time.NewTicker(sweepPause + time.Second)
+	defer tick.Stop()
+	for {
+		err := supervise.Contain("sweeping shims", func() error { return r.sweepOnce(ctx, s) })
+		if err == nil {
+			teller.Well()
+		} else if ctx.Err() == nil {
+			teller.Failed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *Runtime) sweepOnce(ctx context.Context, s suspects) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	// First the processes, then what containerd knows: a shim that is made in between is
+	// in neither.
+	running, err := shims(r.o.Config.Socket)
+	if err != nil || len(running) == 0 {
+		return err
+	}
+	known, err := knownContainers(ctx, r.o.Config.Socket)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, sh := range s.look(time.Now(), running, known) {
+		r.o.Logger.Warn("ending a shim that belongs to no container", "pid", sh.pid, "id", sh.id)
+		errs = append(errs, sh.end())
+	}
+	return errors.Join(errs...)
+}
+
+// knownContainers are the containers of pods and the sandboxes they are in.
+func knownContainers(ctx context.Context, socket string) (map[string]bool, error) {
+	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to containerd: %w", err)
+	}
+	defer c.Close()
+	ctx = namespaces.WithNamespace(ctx, criSpace)
+	list, err := c.ContainerService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing containers: %w", err)
+	}
+	boxes, err := c.SandboxStore().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing sandboxes: %w", err)
+	}
+	known := map[string]bool{}
+	for _, one := range list {
+		known[one.ID], known[one.SandboxID] = true, true
+	}
+	for _, b := range boxes {
+		known[b.ID] = true
+	}
+	return known, nil
+}
+
+// shims are the processes that serve pods of the containerd at socket.
+func shims(socket string) ([]shim, error) {
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("reading processes: %w", err)
+	}
+	var out []shim
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
+		if err != nil {
+			continue // gone
+		}
+		id, ok := shimID(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), socket)
+		if !ok {
+			continue
+		}
+		if started, _, err := procStat(pid); err == nil {
+			out = append(out, shim{pid, started, id})
+		}
+	}
+	return out, nil
+}
+
+// shimID reads a shim's command line; those of others, and the short-lived calls of the
+// shim's program that start or delete, are not meant.
+func shimID(args []string, socket string) (string, bool) {
+	if filepath.Base(args[0]) != carried.Shim {
+		return "", false
+	}
+	flags := map[string]string{}
+	for i := 1; i < len(args); i++ {
+		name, isFlag := strings.CutPrefix(args[i], "-")
+		if !isFlag {
+			return "", false // a command
+		}
+		if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			flags[strings.TrimPrefix(name, "-")] = args[i+1]
+			i++
+		}
+	}
+	return flags["id"], flags["id"] != "" && flags["address"] == socket && flags["namespace"] == criSpace
+}
+
+// procStat is when a process started, in the kernel's ticks, and who its parent is.
+func procStat(pid int) (started string, parent int, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", 0, err
+	}
+	// The name in parentheses may hold anything.
+	_, rest, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
+	w := strings.Fields(rest)
+	if len(w) < 20 {
+		return "", 0, fmt.Errorf("reading process %d: %q", pid, b)
+	}
+	parent, err = strconv.Atoi(w[1])
+	return w[19], parent, err
+}
+
+// end kills the shim and what it is the parent of, unless it is another by now.
+func (s shim) end() error {
+	if started, _, err := procStat(s.pid); err != nil || started != s.started {
+		return nil
+	}
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return fmt.Errorf("reading processes: %w", err)
+	}
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		if _, parent, err := procStat(pid); err == nil && parent == s.pid {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("ending process %d of shim %d: %w", pid, s.pid, err)
+			}
+		}
+	}
+	if err := syscall.Kill(s.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("ending shim %d: %w", s.pid, err)
+	}
+	return nil
+}
