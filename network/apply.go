@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/nft"
 	"hyperkube/network/bridge"
 	"hyperkube/network/cni"
@@ -28,7 +29,7 @@ func (n *Network) ensureBridge(plan Plan) (netlink.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := netlink.LinkList()
+	links, err := dump.Links()
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
@@ -149,7 +150,7 @@ func (n *Network) putHostPorts(d *nft.Desired, f nft.Family) error {
 // ensureRoutes points to other nodes' ranges where they are neighbours, and removes
 // our routes to what is no node's range any more.
 func (n *Network) ensureRoutes(plan Plan) error {
-	have, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
+	have, err := dump.Routes(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
 	}

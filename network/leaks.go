@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"hyperkube/internal/dump"
 	"hyperkube/network/bridge"
 	"hyperkube/network/cni"
 	"hyperkube/network/ipam"
@@ -92,7 +93,7 @@ func (n *Network) freeLeaked(ctx context.Context, _ Plan) error {
 }
 
 func hasLink(o ipam.Owner) (bool, error) {
-	_, err := netlink.LinkByName(bridge.PortName(o.Container, o.Interface))
+	_, err := dump.Link(bridge.PortName(o.Container, o.Interface))
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
 		return false, nil

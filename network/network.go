@@ -26,6 +26,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/nft"
 	"hyperkube/kit"
 	"hyperkube/network/rules"
@@ -253,7 +254,7 @@ func (n *Network) ensureRules(plan Plan) error {
 
 // uplinkMTU is the MTU of the link with the default route.
 func uplinkMTU() (int, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := dump.Routes(netlink.FAMILY_V4, nil, 0)
 	if err != nil {
 		return 0, fmt.Errorf("listing routes: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/nft"
 	"hyperkube/network/bridge"
 )
@@ -49,7 +50,7 @@ func removeFile(path string) error {
 }
 
 func removeRoutes() error {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
+	routes, err := dump.Routes(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
 	for i := range routes {
 		if e := netlink.RouteDel(&routes[i]); e != nil && !errors.Is(e, unix.ESRCH) {
 			err = errors.Join(err, e)
@@ -59,7 +60,7 @@ func removeRoutes() error {
 }
 
 func removeLinks(br string) error {
-	links, err := netlink.LinkList()
+	links, err := dump.Links()
 	for _, l := range links {
 		name := l.Attrs().Name
 		ours := strings.HasPrefix(name, bridge.PortPrefix) && l.Type() == "veth" || name == br && l.Type() == "bridge"

@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/dump"
 	"hyperkube/kit"
 )
 
@@ -117,7 +118,9 @@ func (s *staleFlows) clean(_ context.Context) error {
 		if !wanted {
 			continue
 		}
-		if _, err := s.conn.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter); err != nil {
+		if _, err := dump.Whole(func() (uint, error) {
+			return s.conn.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter)
+		}); err != nil {
 			return fmt.Errorf("deleting stale UDP flows: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
 )
 
@@ -49,7 +50,7 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 			err = errors.Join(err, Detach(p.Name))
 		}
 	}()
-	link, err := netlink.LinkByName(p.Name)
+	link, err := dump.Link(p.Name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding link %s: %w", p.Name, err)
 	}
@@ -67,7 +68,7 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 
 // Detach removes a link by the name of the node's end; it is no error if it is gone.
 func Detach(name string) error {
-	link, err := netlink.LinkByName(name)
+	link, err := dump.Link(name)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
 		return nil
@@ -83,10 +84,10 @@ func Detach(name string) error {
 
 // configure runs in the pod's namespace.
 func configure(p Port) error {
-	if lo, err := netlink.LinkByName("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
+	if lo, err := dump.Link("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
 		return fmt.Errorf("setting lo up: %w", errors.Join(err))
 	}
-	link, err := netlink.LinkByName(p.Iface)
+	link, err := dump.Link(p.Iface)
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", p.Iface, err)
 	}

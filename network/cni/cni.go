@@ -24,6 +24,7 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
 	"hyperkube/network/bridge"
 	"hyperkube/network/ipam"
@@ -222,7 +223,7 @@ func Check(a *skel.CmdArgs) error {
 		return types.NewError(types.ErrUnknownContainer, "the container has no address in this network", a.ContainerID)
 	}
 	name := bridge.PortName(a.ContainerID, a.IfName)
-	if _, err := netlink.LinkByName(name); err != nil {
+	if _, err := dump.Link(name); err != nil {
 		return fmt.Errorf("node's end of the link: %w", err)
 	}
 	ns, err := netns.Open(a.Netns)
@@ -234,14 +235,14 @@ func Check(a *skel.CmdArgs) error {
 }
 
 func checkPod(iface string, addrs []netip.Addr) error {
-	link, err := netlink.LinkByName(iface)
+	link, err := dump.Link(iface)
 	if err != nil {
 		return fmt.Errorf("pod's end of the link: %w", err)
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
 		return fmt.Errorf("%s is down", iface)
 	}
-	have, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	have, err := dump.Addrs(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("listing addresses of %s: %w", iface, err)
 	}
@@ -276,7 +277,7 @@ func Status(a *skel.CmdArgs) error {
 	if err := pool.Close(); err != nil {
 		return fmt.Errorf("closing address state: %w", err)
 	}
-	if _, err := netlink.LinkByName("lo"); err != nil {
+	if _, err := dump.Link("lo"); err != nil {
 		return types.NewError(types.ErrPluginNotAvailable, "links cannot be listed", err.Error())
 	}
 	return nil
