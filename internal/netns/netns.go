@@ -16,6 +16,9 @@ import (
 
 const current = "/proc/thread-self/ns/net"
 
+// ErrNoNamespace says that a file names no namespace (any more).
+var ErrNoNamespace = errors.New("not a network namespace")
+
 // NS is an open network namespace.
 type NS struct{ file *os.File }
 
@@ -30,7 +33,7 @@ func Open(path string) (*NS, error) {
 		return nil, errors.Join(fmt.Errorf("checking %s: %w", path, err), f.Close())
 	}
 	if st.Type != unix.NSFS_MAGIC && st.Type != unix.PROC_SUPER_MAGIC {
-		return nil, errors.Join(fmt.Errorf("%s is not a network namespace", path), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrNoNamespace), f.Close())
 	}
 	return &NS{f}, nil
 }

@@ -60,7 +60,7 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 	if err := netlink.LinkSetHairpin(link, true); err != nil {
 		return nil, nil, fmt.Errorf("setting hairpin mode of %s: %w", p.Name, err)
 	}
-	if err := ns.Do(func() error { return configure(p) }); err != nil {
+	if err := ns.Do(func() error { return Configure(p) }); err != nil {
 		return nil, nil, err
 	}
 	return link.Attrs().HardwareAddr, veth.PeerHardwareAddr, nil
@@ -82,10 +82,15 @@ func Detach(name string) error {
 	return nil
 }
 
-// configure runs in the pod's namespace.
-func configure(p Port) error {
-	if lo, err := dump.Link("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
-		return fmt.Errorf("setting lo up: %w", errors.Join(err))
+// Configure sets the pod's end up, in the pod's namespace. It may be repeated to mend what
+// was lost, and changes nothing else that the pod did there.
+func Configure(p Port) error {
+	lo, err := dump.Link("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		return fmt.Errorf("setting lo up: %w", err)
 	}
 	link, err := dump.Link(p.Iface)
 	if err != nil {
@@ -103,7 +108,7 @@ func configure(p Port) error {
 	for _, a := range p.Addrs {
 		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())},
 			Flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_NODAD}
-		if err := netlink.AddrAdd(link, addr); err != nil {
+		if err := netlink.AddrAdd(link, addr); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("adding address %s to %s: %w", a, p.Iface, err)
 		}
 	}
@@ -118,10 +123,10 @@ func addRoutes(link netlink.Link, gates []netip.Addr) error {
 		ip := net.IP(g.AsSlice())
 		direct := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK,
 			Dst: &net.IPNet{IP: ip, Mask: net.CIDRMask(g.BitLen(), g.BitLen())}}
-		if err := netlink.RouteAdd(direct); err != nil {
+		if err := netlink.RouteAdd(direct); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("adding route to gateway %s: %w", g, err)
 		}
-		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: ip}); err != nil {
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: ip}); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("adding default route by %s: %w", g, err)
 		}
 	}
