@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -79,7 +80,7 @@ func startAgent(t *testing.T, change func(*Options), before func(*Network)) *tes
 	t.Cleanup(a.stop)
 	select {
 	case <-n.Ready():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("not ready:\n%s", a.log)
 	}
 	return a
@@ -99,6 +100,52 @@ func TestNoDefaultRoute(t *testing.T) {
 	if s := a.log.String(); strings.Contains(s, "WARN") || strings.Contains(s, "ERROR") {
 		t.Error(s)
 	}
+}
+
+// TestServicesWithoutDefaultRoute: the node itself can call services, and no longer by our
+// route once it has a default one.
+func TestServicesWithoutDefaultRoute(t *testing.T) {
+	a := startAgent(t, func(o *Options) {
+		o.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.32.0.0/16"), netip.MustParsePrefix("fd00:32::/112")}
+	}, nil)
+	way := func() (link string, err error) {
+		err = a.ns.Do(func() error {
+			routes, err := netlink.RouteGet(net.ParseIP("10.32.0.1"))
+			if err != nil {
+				return err
+			}
+			l, err := netlink.LinkByIndex(routes[0].LinkIndex)
+			if err == nil {
+				link = l.Attrs().Name
+			}
+			return err
+		})
+		return link, err
+	}
+	eventually(t, "a way to services", func() error {
+		link, err := way()
+		if err == nil && link != DefaultBridge {
+			err = errors.New(link)
+		}
+		return err
+	})
+	in(t, a.ns, func() error {
+		if err := uplink(); err != nil {
+			return err
+		}
+		l, err := netlink.LinkByName("up0")
+		if err != nil {
+			return err
+		}
+		return netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP("192.168.7.2")})
+	})
+	eventually(t, "the default route", func() error {
+		link, err := way()
+		if err == nil && link != "up0" {
+			err = errors.New(link)
+		}
+		return err
+	})
 }
 
 // TestConfigurationComesBack: the CNI configuration is deleted, changed, and its whole

@@ -210,11 +210,16 @@ func (o Options) ourRoutes() ([]netlink.Route, error) {
 
 // ensureRoutes points to other nodes' ranges where they are neighbours, and removes
 // our routes to what is no node's range any more.
-func (n *Network) ensureRoutes(plan Plan) error {
+func (n *Network) ensureRoutes(plan Plan, br netlink.Link) error {
 	have, err := n.o.ourRoutes()
 	if err != nil {
 		return err
 	}
+	services, err := n.o.serviceRoutes()
+	if err != nil {
+		return err
+	}
+	plan.Peers = slices.Concat(plan.Peers, services)
 	wanted := map[Peer]bool{}
 	for _, p := range plan.Peers {
 		wanted[p] = true
@@ -242,6 +247,12 @@ func (n *Network) ensureRoutes(plan Plan) error {
 		if there[p] {
 			continue
 		}
+		if !p.Via.IsValid() {
+			if err := netlink.RouteReplace(p.route(br.Attrs().Index)); err != nil {
+				return fmt.Errorf("adding route to %s: %w", p.CIDR, err)
+			}
+			continue
+		}
 		link, near, err := neighbour(p.Via)
 		if err != nil || !near {
 			if far[p] = true; !n.far[p] {
@@ -257,16 +268,43 @@ func (n *Network) ensureRoutes(plan Plan) error {
 }
 
 func (p Peer) route(link int) *netlink.Route {
-	return &netlink.Route{Dst: &net.IPNet{IP: p.CIDR.Addr().AsSlice(), Mask: net.CIDRMask(p.CIDR.Bits(), p.CIDR.Addr().BitLen())},
-		Gw: p.Via.AsSlice(), LinkIndex: link, Protocol: routeOrigin}
+	r := &netlink.Route{Dst: &net.IPNet{IP: p.CIDR.Addr().AsSlice(), Mask: net.CIDRMask(p.CIDR.Bits(), p.CIDR.Addr().BitLen())},
+		LinkIndex: link, Protocol: routeOrigin}
+	if p.Via.IsValid() {
+		r.Gw = p.Via.AsSlice()
+	} else {
+		r.Scope = netlink.SCOPE_LINK
+	}
+	return r
+}
+
+// serviceRoutes are routes to the services' ranges by the bridge, for families without a
+// default route. A packet is routed before the rules give it a real destination, so without
+// any route it would be refused; no packet is sent by this one as it is.
+func (o Options) serviceRoutes() ([]Peer, error) {
+	var out []Peer
+	for _, c := range o.ServiceCIDRs {
+		family := netlink.FAMILY_V4
+		if c.Addr().Is6() {
+			family = netlink.FAMILY_V6
+		}
+		ways, err := defaultRoutes(family)
+		if err != nil {
+			return nil, err
+		}
+		if len(ways) == 0 {
+			out = append(out, Peer{CIDR: c.Masked()})
+		}
+	}
+	return out, nil
 }
 
 func peerOf(r *netlink.Route) (p Peer, ok bool) {
-	if r.Dst == nil || r.Gw == nil {
+	if r.Dst == nil {
 		return p, false
 	}
 	ip, _ := netip.AddrFromSlice(r.Dst.IP)
-	gw, _ := netip.AddrFromSlice(r.Gw)
+	gw, _ := netip.AddrFromSlice(r.Gw) // invalid: by the bridge
 	bits, _ := r.Dst.Mask.Size()
 	return Peer{netip.PrefixFrom(ip.Unmap(), bits), gw.Unmap()}, true
 }

@@ -61,7 +61,7 @@ func masqueraded(t *testing.T, bridgeNF string) {
 	}()
 	select {
 	case <-n.Ready():
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("not ready")
 	}
 	in(t, home, func() error { return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte(bridgeNF), 0) })

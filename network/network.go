@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,12 +48,15 @@ type Options struct {
 
 	ClusterCIDRs []netip.Prefix // pods' ranges: traffic to them keeps its source
 	PodCIDRs     []netip.Prefix // this node's; empty: taken from its Node
-	Bridge       string         // cbr0 when empty
-	MTU          int            // 0: that of the link with the default route
-	ConfDir      string         // /etc/cni/net.d when empty
-	StateDir     string         // attachments, addresses, host ports, what sysctls were before
-	NetnsDir     string         // where only this node's runtime keeps namespaces; empty: nowhere
-	Table        string         // nftables table; hyperkube when empty
+	// ServiceCIDRs are the services' ranges. Where the host has no default route it gets one
+	// to them, or nothing on it could call a service. May be empty.
+	ServiceCIDRs []netip.Prefix
+	Bridge       string // cbr0 when empty
+	MTU          int    // 0: that of the link with the default route
+	ConfDir      string // /etc/cni/net.d when empty
+	StateDir     string // attachments, addresses, host ports, what sysctls were before
+	NetnsDir     string // where only this node's runtime keeps namespaces; empty: nowhere
+	Table        string // nftables table; hyperkube when empty
 	// Sandboxes are the ids of the pod sandboxes that the runtime knows; without it
 	// links alone tell which addresses are in use.
 	Sandboxes func(ctx context.Context) (map[string]bool, error)
@@ -301,7 +305,7 @@ func (n *Network) apply() error {
 		err = n.ensureRules(plan)
 	}
 	if err == nil {
-		err = n.ensureRoutes(plan)
+		err = n.ensureRoutes(plan, br)
 	}
 	if err == nil {
 		err = n.writeConf(plan)
@@ -347,17 +351,30 @@ func (n *Network) ensureRules(plan Plan) error {
 	return nil
 }
 
+// defaultRoutes are the default routes of a family.
+func defaultRoutes(family int) ([]netlink.Route, error) {
+	routes, err := dump.Routes(family, nil, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	return slices.DeleteFunc(routes, func(r netlink.Route) bool {
+		if r.Dst == nil {
+			return false
+		}
+		bits, _ := r.Dst.Mask.Size()
+		return bits != 0
+	}), nil
+}
+
 // uplinkMTU is the MTU of the link with the default route.
 func uplinkMTU() (int, error) {
-	routes, err := dump.Routes(netlink.FAMILY_V4, nil, 0)
+	routes, err := defaultRoutes(netlink.FAMILY_V4)
 	if err != nil {
-		return 0, fmt.Errorf("listing routes: %w", err)
+		return 0, err
 	}
 	for _, r := range routes {
-		if r.Dst == nil || r.Dst.IP.IsUnspecified() {
-			if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
-				return link.Attrs().MTU, nil
-			}
+		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
+			return link.Attrs().MTU, nil
 		}
 	}
 	return 0, nil

@@ -24,7 +24,8 @@ type Plan struct {
 	Peers  []Peer // other nodes
 }
 
-// Peer is another node's range and how to reach it.
+// Peer is another node's range and how to reach it; without Via it is a range that is
+// reached by the bridge.
 type Peer struct {
 	CIDR netip.Prefix
 	Via  netip.Addr

@@ -104,7 +104,7 @@ func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
 		if len(m.Data) < unix.SizeofRtMsg {
 			return false
 		}
-		if netlink.RouteProtocol(m.Data[5]) == routeOrigin { // rtm_protocol
+		if netlink.RouteProtocol(m.Data[5]) == routeOrigin || m.Data[1] == 0 { // rtm_protocol; rtm_dst_len: a default route
 			return true
 		}
 		attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofRtMsg:])
