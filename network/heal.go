@@ -76,7 +76,9 @@ func (n *Network) healPorts(br netlink.Link) error {
 		}
 		errs = errors.Join(errs, healHostEnd(there[name], br, s))
 		if s.podDown && note != nil && n.mayRepair(name) {
-			errs = errors.Join(errs, n.repairPodEnd(note))
+			if err := n.repairPodEnd(note); err != nil { // the pod may have done anything in there
+				n.o.Log.Warn("a pod's end of its link cannot be set up", "container", note.Owner.Container, "err", err)
+			}
 		}
 	}
 	n.tellLost(lost, ours)

@@ -295,10 +295,9 @@ func (n *Network) apply() error {
 		plan.Bridge.MTU, mtuErr = uplinkMTU()
 	}
 	br, err := bridge.Ensure(plan.Bridge)
+	var portErr error // of some pods: the others' network is set up all the same
 	if err == nil {
-		err = n.healPorts(br)
-	}
-	if err == nil {
+		portErr = n.healPorts(br)
 		err = n.setSysctls(plan)
 	}
 	if err == nil {
@@ -310,7 +309,7 @@ func (n *Network) apply() error {
 	if err == nil {
 		err = n.writeConf(plan)
 	}
-	if err = errors.Join(mtuErr, err); err != nil {
+	if err = errors.Join(mtuErr, portErr, err); err != nil {
 		return err
 	}
 	if !n.isReady() {
