@@ -188,7 +188,7 @@ func (n *network) unmapPorts(owner ipam.Owner) error {
 			return err
 		}
 	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFiles(file, file+".new"); err != nil {
 		return fmt.Errorf("forgetting host ports: %w", err)
 	}
 	return nil

@@ -140,10 +140,23 @@ func (s State) InFlight(link string) (bool, error) {
 	return locked(filepath.Join(attachmentsDir(s.Dir), link+attachmentSuffix))
 }
 
-// forget removes the note of an attachment. The caller holds the pool's lock.
+// forget removes the note of an attachment, and what a killed ADD wrote of one. The caller
+// holds the pool's lock.
 func (n *network) forget(o ipam.Owner) error {
-	if err := os.Remove(attachmentFile(n.StateDir, o)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file := attachmentFile(n.StateDir, o)
+	if err := removeFiles(file, file+".new"); err != nil {
 		return fmt.Errorf("forgetting the attachment: %w", err)
 	}
 	return nil
+}
+
+// removeFiles removes files; it is no error if they are gone.
+func removeFiles(paths ...string) error {
+	var errs error
+	for _, p := range paths {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = errors.Join(errs, err)
+		}
+	}
+	return errs
 }
