@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,11 +159,17 @@ func TestConfigurationComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, hurt := range map[string]func() error{
-		"deleted":           func() error { return os.Remove(path) },
-		"changed":           func() error { return os.WriteFile(path, []byte("{}"), 0o644) },
-		"replaced":          func() error { return errors.Join(os.WriteFile(path+".x", nil, 0o600), os.Rename(path+".x", path)) },
-		"directory removed": func() error { return os.RemoveAll(a.o.ConfDir) },
-		"moved away":        func() error { return os.Rename(path, path+".bak") },
+		"deleted":  func() error { return os.Remove(path) },
+		"changed":  func() error { return os.WriteFile(path, []byte("{}"), 0o644) },
+		"replaced": func() error { return errors.Join(os.WriteFile(path+".x", nil, 0o600), os.Rename(path+".x", path)) },
+		"directory removed": func() (err error) {
+			for err = syscall.ENOTEMPTY; errors.Is(err, syscall.ENOTEMPTY); { // the agent may be quicker
+				err = os.RemoveAll(a.o.ConfDir)
+			}
+			return err
+		},
+		"directory moved away": func() error { return os.Rename(a.o.ConfDir, filepath.Join(t.TempDir(), "moved")) },
+		"moved away":           func() error { return os.Rename(path, path+".bak") },
 	} {
 		for range 2 {
 			if err := hurt(); err != nil {
