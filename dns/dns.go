@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/coredns/caddy"
@@ -43,10 +44,25 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		return nil, errors.New("dns needs a logger")
 	}
-	if _, err := s.load(serverType); err != nil {
+	in, err := s.load(serverType)
+	if err != nil {
 		return nil, err
 	}
+	if !forwards(in.Body()) {
+		o.Log.Warn("names outside of the cluster are refused: no upstream name server is configured, since this host knew none that a pod can reach when the cluster was set up",
+			"next", "name one in the Corefile (forward . ADDRESS)")
+	}
 	return s, nil
+}
+
+// forwards reports whether a Corefile sends any query elsewhere.
+func forwards(corefile []byte) bool {
+	for line := range strings.Lines(string(corefile)) {
+		if f := strings.Fields(line); len(f) > 0 && f[0] == "forward" {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Server) load(typ string) (caddy.Input, error) {

@@ -26,6 +26,8 @@ type informerSet struct {
 	stopped bool
 	shared  map[informerKey]*shared
 	running sync.WaitGroup
+
+	observers []observer
 }
 
 type informerKey struct {
@@ -105,7 +107,7 @@ func (f *informerSet) get(k informerKey, example Object) *shared {
 	if s, ok := f.shared[k]; ok {
 		return s
 	}
-	s := newShared(f.source, k, example, f.log)
+	s := newShared(f, k, example)
 	f.shared[k] = s
 	if f.ctx != nil && !f.stopped {
 		f.startLocked(s)
@@ -121,8 +123,9 @@ func (f *informerSet) has(k informerKey) bool {
 	return ok
 }
 
-func newShared(src Source, k informerKey, example Object, log *slog.Logger) *shared {
-	lw := asListerWatcher(src.ListerWatcher(k.gvr, k.options))
+func newShared(f *informerSet, k informerKey, example Object) *shared {
+	inner, log := f.source.ListerWatcher(k.gvr, k.options), f.log
+	lw := &observed{asListerWatcher(inner), inner, f, k.gvr.Resource}
 	s := &shared{gvr: k.gvr, log: log, indexes: map[string]bool{cache.NamespaceIndex: true}}
 	o := cache.SharedIndexInformerOptions{
 		Indexers:          cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},

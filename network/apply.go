@@ -1,50 +1,31 @@
 package network
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/nft"
 	"hyperkube/network/bridge"
 	"hyperkube/network/cni"
+	"hyperkube/network/rules"
 )
 
 // routeOrigin marks our routes (the "proto" that `ip route` shows).
 const routeOrigin netlink.RouteProtocol = 0x4b
-
-// ensureBridge makes the bridge and joins pods' links that lost it.
-func (n *Network) ensureBridge(plan Plan) (netlink.Link, error) {
-	br, err := bridge.Ensure(plan.Bridge)
-	if err != nil {
-		return nil, err
-	}
-	links, err := netlink.LinkList()
-	if err != nil {
-		return nil, fmt.Errorf("listing links: %w", err)
-	}
-	for _, l := range links {
-		if !strings.HasPrefix(l.Attrs().Name, bridge.PortPrefix) || l.Type() != "veth" || l.Attrs().MasterIndex != 0 {
-			continue
-		}
-		if err := netlink.LinkSetMaster(l, br); err != nil && !errors.Is(err, unix.ENODEV) {
-			return nil, fmt.Errorf("joining %s to %s: %w", l.Attrs().Name, plan.Bridge.Name, err)
-		}
-		if err := netlink.LinkSetHairpin(l, true); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
-			return nil, fmt.Errorf("setting hairpin mode of %s: %w", l.Attrs().Name, err)
-		}
-	}
-	return br, nil
-}
 
 func (n *Network) sysctlFile() string { return filepath.Join(n.o.StateDir, "sysctls.json") }
 
@@ -129,10 +110,28 @@ func (n *Network) writeConf(plan Plan) error {
 		return err
 	}
 	path := filepath.Join(n.o.ConfDir, ConfName)
-	if have, err := os.ReadFile(path); err == nil && string(have) == string(want) {
+	if have, e := os.ReadFile(path); e != nil || string(have) != string(want) {
+		if n.isReady() {
+			n.o.Log.Info("the CNI configuration was changed or is gone; writing it anew", "path", path)
+		}
+		err = writeFile(path, want, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	// The directory may be another one now. Between the check above and this nobody is told
+	// of a change, so what is there is looked at once more.
+	if err := n.conf.Add(n.o.ConfDir); err != nil {
+		n.blind = true
+		n.watching.Failed(err)
 		return nil
 	}
-	return writeFile(path, want, 0o644)
+	n.blind = false
+	n.watching.Well()
+	if have, e := os.ReadFile(path); e != nil || string(have) != string(want) {
+		n.poke()
+	}
+	return nil
 }
 
 func (n *Network) putHostPorts(d *nft.Desired, f nft.Family) error {
@@ -140,39 +139,125 @@ func (n *Network) putHostPorts(d *nft.Desired, f nft.Family) error {
 	if err != nil {
 		return err
 	}
+	refused := map[string]bool{}
 	for i := range ports {
-		d.Put("pod/"+ports[i].Owner.Container+"/"+ports[i].Owner.Interface, &nft.Fragment{Elements: ports[i].Elements(f)})
+		d.Put(ports[i].Key(), &nft.Fragment{Elements: ports[i].Elements(f, n.o.ReservedPorts)})
+		for _, p := range rules.Refused(ports[i].Ports, n.o.ReservedPorts) {
+			what := fmt.Sprintf("%s %s/%d", ports[i].Owner.Container, p.Protocol, p.HostPort)
+			if refused[what] = true; !n.refused[what] {
+				n.o.Log.Warn("a pod's host port is one of the node's own; it is left out", "container", ports[i].Owner.Container, "protocol", p.Protocol, "port", p.HostPort)
+			}
+		}
 	}
+	n.refused = refused
 	return nil
+}
+
+// routesFile remembers the routes that are ours: another cluster on the same host marks
+// its own in the same way.
+func routesFile(stateDir string) string { return filepath.Join(stateDir, "routes.json") }
+
+// readRoutes returns what is remembered; false: nothing was ever.
+func readRoutes(stateDir string) ([]Peer, bool, error) {
+	raw, err := os.ReadFile(routesFile(stateDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	var out []Peer
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reading saved routes: %w", err)
+	}
+	return out, true, nil
+}
+
+// rememberRoutes notes what we are about to add besides what we have.
+func (n *Network) rememberRoutes(ours map[Peer]bool) error {
+	list := slices.SortedFunc(maps.Keys(ours), func(a, b Peer) int {
+		return cmp.Or(cmp.Compare(a.CIDR.String(), b.CIDR.String()), a.Via.Compare(b.Via))
+	})
+	raw, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("encoding routes: %w", err)
+	}
+	if have, err := os.ReadFile(routesFile(n.o.StateDir)); err == nil && string(have) == string(raw) {
+		return nil
+	}
+	return writeFile(routesFile(n.o.StateDir), raw, 0o600)
+}
+
+// ourRoutes are the routes in the kernel that we made. A version that did not remember
+// them marked them: those within the cluster's ranges are taken for ours.
+func (o Options) ourRoutes() ([]netlink.Route, error) {
+	marked, err := dump.Routes(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	noted, ever, err := readRoutes(o.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(marked, func(r netlink.Route) bool {
+		p, ok := peerOf(&r)
+		if ever {
+			return !ok || !slices.Contains(noted, p)
+		}
+		return !ok || !slices.ContainsFunc(o.ClusterCIDRs, func(c netip.Prefix) bool { return c.Overlaps(p.CIDR) })
+	}), nil
 }
 
 // ensureRoutes points to other nodes' ranges where they are neighbours, and removes
 // our routes to what is no node's range any more.
-func (n *Network) ensureRoutes(plan Plan) error {
-	have, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
+func (n *Network) ensureRoutes(plan Plan, br netlink.Link) error {
+	have, err := n.o.ourRoutes()
 	if err != nil {
-		return fmt.Errorf("listing routes: %w", err)
+		return err
+	}
+	services, err := n.o.serviceRoutes()
+	if err != nil {
+		return err
+	}
+	plan.Peers = slices.Concat(plan.Peers, services)
+	wanted := map[Peer]bool{}
+	for _, p := range plan.Peers {
+		wanted[p] = true
+	}
+	ours := maps.Clone(wanted)
+	for i := range have {
+		if p, ok := peerOf(&have[i]); ok {
+			ours[p] = true
+		}
+	}
+	if err := n.rememberRoutes(ours); err != nil {
+		return err
 	}
 	there := map[Peer]bool{}
 	for i := range have {
-		p, ok := peerOf(&have[i])
-		wanted := false
-		for _, w := range plan.Peers {
-			wanted = wanted || ok && w == p
-		}
-		if wanted {
+		if p, ok := peerOf(&have[i]); ok && wanted[p] {
 			there[p] = true
 		} else if err := netlink.RouteDel(&have[i]); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("removing route to %s: %w", have[i].Dst, err)
 		}
 	}
+	far := map[Peer]bool{}
+	defer func() { n.far = far }()
 	for _, p := range plan.Peers {
 		if there[p] {
 			continue
 		}
+		if !p.Via.IsValid() {
+			if err := netlink.RouteReplace(p.route(br.Attrs().Index)); err != nil {
+				return fmt.Errorf("adding route to %s: %w", p.CIDR, err)
+			}
+			continue
+		}
 		link, near, err := neighbour(p.Via)
 		if err != nil || !near {
-			n.o.Log.Warn("no route to a node's pods: the node is not on a directly connected network", "podCIDR", p.CIDR, "node", p.Via, "err", err)
+			if far[p] = true; !n.far[p] {
+				n.o.Log.Warn("no route to a node's pods: the node is not on a directly connected network", "podCIDR", p.CIDR, "node", p.Via, "err", err)
+			}
 			continue
 		}
 		if err := netlink.RouteReplace(p.route(link)); err != nil {
@@ -183,16 +268,43 @@ func (n *Network) ensureRoutes(plan Plan) error {
 }
 
 func (p Peer) route(link int) *netlink.Route {
-	return &netlink.Route{Dst: &net.IPNet{IP: p.CIDR.Addr().AsSlice(), Mask: net.CIDRMask(p.CIDR.Bits(), p.CIDR.Addr().BitLen())},
-		Gw: p.Via.AsSlice(), LinkIndex: link, Protocol: routeOrigin}
+	r := &netlink.Route{Dst: &net.IPNet{IP: p.CIDR.Addr().AsSlice(), Mask: net.CIDRMask(p.CIDR.Bits(), p.CIDR.Addr().BitLen())},
+		LinkIndex: link, Protocol: routeOrigin}
+	if p.Via.IsValid() {
+		r.Gw = p.Via.AsSlice()
+	} else {
+		r.Scope = netlink.SCOPE_LINK
+	}
+	return r
+}
+
+// serviceRoutes are routes to the services' ranges by the bridge, for families without a
+// default route. A packet is routed before the rules give it a real destination, so without
+// any route it would be refused; no packet is sent by this one as it is.
+func (o Options) serviceRoutes() ([]Peer, error) {
+	var out []Peer
+	for _, c := range o.ServiceCIDRs {
+		family := netlink.FAMILY_V4
+		if c.Addr().Is6() {
+			family = netlink.FAMILY_V6
+		}
+		ways, err := defaultRoutes(family)
+		if err != nil {
+			return nil, err
+		}
+		if len(ways) == 0 {
+			out = append(out, Peer{CIDR: c.Masked()})
+		}
+	}
+	return out, nil
 }
 
 func peerOf(r *netlink.Route) (p Peer, ok bool) {
-	if r.Dst == nil || r.Gw == nil {
+	if r.Dst == nil {
 		return p, false
 	}
 	ip, _ := netip.AddrFromSlice(r.Dst.IP)
-	gw, _ := netip.AddrFromSlice(r.Gw)
+	gw, _ := netip.AddrFromSlice(r.Gw) // invalid: by the bridge
 	bits, _ := r.Dst.Mask.Size()
 	return Peer{netip.PrefixFrom(ip.Unmap(), bits), gw.Unmap()}, true
 }

@@ -61,7 +61,7 @@ func masqueraded(t *testing.T, bridgeNF string) {
 	}()
 	select {
 	case <-n.Ready():
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("not ready")
 	}
 	in(t, home, func() error { return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte(bridgeNF), 0) })
@@ -109,6 +109,38 @@ func configure(name, addr string) error {
 // join does what a container runtime does with the agent's configuration.
 func join(t *testing.T, home, pod *netns.NS, o Options, id string) (ip string) {
 	t.Helper()
+	return joinAt(t, home, pod.Path(), o, id)
+}
+
+// joinAt is join with the file that the runtime keeps the namespace in, joinWith also with
+// a host port.
+func joinAt(t *testing.T, home *netns.NS, file string, o Options, id string) (ip string) {
+	t.Helper()
+	return joinWith(t, home, file, o, id, 0)
+}
+
+func joinWith(t *testing.T, home *netns.NS, file string, o Options, id string, hostPort int) (ip string) {
+	t.Helper()
+	in(t, home, func() error {
+		res, _, err := cni.Add(&skel.CmdArgs{ContainerID: id, IfName: "eth0", Netns: file, StdinData: stdin(t, o, hostPort)})
+		if err == nil {
+			ip = res.IPs[0].Address.IP.String()
+		}
+		return err
+	})
+	return ip
+}
+
+// leave undoes join.
+func leave(t *testing.T, home *netns.NS, file string, o Options, id string) {
+	t.Helper()
+	in(t, home, func() error {
+		return cni.Del(&skel.CmdArgs{ContainerID: id, IfName: "eth0", Netns: file, StdinData: stdin(t, o, 0)})
+	})
+}
+
+func stdin(t *testing.T, o Options, hostPort int) []byte {
+	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(o.ConfDir, ConfName))
 	if err != nil {
 		t.Fatal(err)
@@ -122,18 +154,14 @@ func join(t *testing.T, home, pod *netns.NS, o Options, id string) (ip string) {
 	}
 	conf := list.Plugins[0]
 	conf["name"], conf["cniVersion"] = list.Name, list.CNIVersion
-	stdin, err := json.Marshal(conf)
+	if hostPort != 0 {
+		conf["runtimeConfig"] = map[string]any{"portMappings": []any{map[string]any{"hostPort": hostPort, "containerPort": 80, "protocol": "TCP"}}}
+	}
+	out, err := json.Marshal(conf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in(t, home, func() error {
-		res, _, err := cni.Add(&skel.CmdArgs{ContainerID: id, IfName: "eth0", Netns: pod.Path(), StdinData: stdin})
-		if err == nil {
-			ip = res.IPs[0].Address.IP.String()
-		}
-		return err
-	})
-	return ip
+	return out
 }
 
 func tellCaller(t *testing.T, ns *netns.NS) {

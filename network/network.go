@@ -18,16 +18,25 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/vishvananda/netlink"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/nft"
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
+	"hyperkube/network/bridge"
 	"hyperkube/network/rules"
 )
 
@@ -39,16 +48,24 @@ type Options struct {
 
 	ClusterCIDRs []netip.Prefix // pods' ranges: traffic to them keeps its source
 	PodCIDRs     []netip.Prefix // this node's; empty: taken from its Node
-	Bridge       string         // cbr0 when empty
-	MTU          int            // 0: that of the link with the default route
-	ConfDir      string         // /etc/cni/net.d when empty
-	StateDir     string         // addresses, host ports, what sysctls were before
-	Table        string         // nftables table; hyperkube when empty
+	// ServiceCIDRs are the services' ranges. Where the host has no default route it gets one
+	// to them, or nothing on it could call a service. May be empty.
+	ServiceCIDRs []netip.Prefix
+	Bridge       string // cbr0 when empty
+	MTU          int    // 0: that of the link with the default route
+	ConfDir      string // /etc/cni/net.d when empty
+	StateDir     string // attachments, addresses, host ports, what sysctls were before
+	NetnsDir     string // where only this node's runtime keeps namespaces; empty: nowhere
+	Table        string // nftables table; hyperkube when empty
 	// Sandboxes are the ids of the pod sandboxes that the runtime knows; without it
 	// links alone tell which addresses are in use.
 	Sandboxes func(ctx context.Context) (map[string]bool, error)
+	// ReservedPorts are ports of the host's own listeners (API server, kubelet, …), which no
+	// pod may have as host ports.
+	ReservedPorts []rules.HostPort
 
-	Log *slog.Logger
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // may be nil
 }
 
 // DefaultTable and DefaultBridge are the names used when Options has none.
@@ -59,7 +76,10 @@ const (
 )
 
 const (
-	retryAfter = time.Second
+	retryFirst = time.Second
+	retryMax   = 30 * time.Second
+	// blindPause is how often the CNI configuration is looked at where it cannot be watched.
+	blindPause = 10 * time.Second
 	// settle lets a burst of notifications (a pod's link is five of them) end.
 	settle = 20 * time.Millisecond
 )
@@ -84,7 +104,21 @@ type Network struct {
 	wake   chan struct{}
 	ready  chan struct{}
 	tables []*table
-	leaks  leaks
+	conf   *fsnotify.Watcher
+	left   leftovers
+
+	lost      map[string]bool      // pods' links that are gone
+	repaired  map[string]time.Time // pods' ends of links, when last
+	healAgain time.Time            // when a repair that was put off may be done
+	refused   map[string]bool      // host ports of pods that are the host's own
+	far       map[Peer]bool        // nodes that are no neighbours
+	blind     bool                 // the CNI configuration is not watched
+
+	lostLinks prometheus.Gauge
+	setUp     *trouble.Teller
+	sweeping  *trouble.Teller
+	reading   *trouble.Teller
+	watching  *trouble.Teller
 }
 
 // table is the agent's table in one family.
@@ -100,8 +134,37 @@ func New(o Options) (*Network, error) {
 	if o.Informers == nil && len(o.PodCIDRs) == 0 || o.NodeName == "" || o.StateDir == "" || o.Log == nil {
 		return nil, errors.New("network needs informers, a node name, a state directory and a logger")
 	}
-	n := &Network{o: o.withDefaults(), wake: make(chan struct{}, 1), ready: make(chan struct{})}
+	o = o.withDefaults()
+	for what, dir := range map[string]string{"state directory": o.StateDir, "CNI configuration directory": o.ConfDir} {
+		if !filepath.IsAbs(dir) {
+			return nil, fmt.Errorf("the %s %q is not an absolute path, which the CNI plugin needs", what, dir)
+		}
+	}
+	if len(o.Bridge) >= unix.IFNAMSIZ {
+		return nil, fmt.Errorf("bridge %q: a link's name has at most %d characters", o.Bridge, unix.IFNAMSIZ-1)
+	}
+	n := &Network{o: o, wake: make(chan struct{}, 1), ready: make(chan struct{}), left: newLeftovers(),
+		repaired: map[string]time.Time{}, refused: map[string]bool{},
+		lostLinks: prometheus.NewGauge(prometheus.GaugeOpts{Name: "hyperkube_network_lost_links", Help: "Links of pods that are gone while the pods hold addresses."})}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(n.lostLinks)
+	}
+	failures := trouble.Metric(o.Metrics)
+	n.setUp = trouble.New(o.Log, failures, "setting up the pod network")
+	n.sweeping = trouble.New(o.Log, failures, "looking for what pods left behind")
+	n.watching = trouble.New(o.Log, failures, "watching the CNI configuration")
+	n.reading = trouble.New(o.Log, failures, "reading nodes from the API server")
 	if o.Informers != nil {
+		o.Informers.Observe(func(resource string, err error) {
+			if resource != "nodes" {
+				return
+			}
+			if err != nil {
+				n.reading.Failed(err)
+			} else {
+				n.reading.Well()
+			}
+		})
 		n.nodes = kit.InformerFor[*corev1.Node](o.Informers, corev1.SchemeGroupVersion.WithResource("nodes"))
 		n.nodes.OnChange(kit.Handler[*corev1.Node]{
 			Add: func(*corev1.Node, bool) { n.poke() },
@@ -129,28 +192,67 @@ func (n *Network) Ready() <-chan struct{} { return n.ready }
 // Run sets the network up once the podCIDR is known and keeps it so until ctx is
 // done. What it made stays, so that pods go on.
 func (n *Network) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	watching, err := n.watch(ctx)
-	if err != nil {
-		cancel()
-		return err
+	own, fail := context.WithCancelCause(ctx)
+	w := &watchers{ctx: own, fail: fail}
+	err := n.watch(w)
+	if err == nil {
+		err = n.loop(own)
 	}
-	defer watching.Wait()
-	defer cancel()
+	fail(nil)
+	w.Wait()
+	if err == nil && ctx.Err() == nil {
+		err = context.Cause(own)
+	}
+	return errors.Join(err, n.closeTables())
+}
+
+func (n *Network) loop(ctx context.Context) error {
 	if n.nodes != nil {
 		if err := n.nodes.WaitSynced(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+	retry := retryFirst
 	for ctx.Err() == nil {
-		wait := n.leaks.next(time.Now())
-		if err := n.apply(ctx); err != nil {
-			n.o.Log.Error("setting up the pod network failed; trying again", "after", retryAfter, "err", err)
-			wait = retryAfter
+		if err := supervise.Contain("setting up the pod network", n.apply); err != nil {
+			n.setUp.Failed(err)
+			n.sleep(ctx, retry)
+			retry = min(2*retry, retryMax)
+			continue
 		}
-		n.sleep(ctx, wait)
+		n.setUp.Well()
+		retry = retryFirst
+		if n.isReady() {
+			if err := supervise.Contain("looking for leftovers", func() error { return n.sweep(ctx) }); err != nil && ctx.Err() == nil {
+				n.sweeping.Failed(err)
+			} else {
+				n.sweeping.Well()
+			}
+		}
+		n.sleep(ctx, n.pause(time.Now()))
 	}
 	return nil
+}
+
+// pause is how long there is nothing to do without an event.
+func (n *Network) pause(now time.Time) time.Duration {
+	d := n.left.next(now)
+	if n.blind {
+		d = min(d, blindPause)
+	}
+	if !n.healAgain.IsZero() {
+		d = min(d, max(n.healAgain.Sub(now), time.Millisecond))
+	}
+	return d
+}
+
+func (n *Network) isReady() bool {
+	select {
+	case <-n.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // sleep waits for a reason to look again: a change (and for the burst to end), or
@@ -182,7 +284,7 @@ func (n *Network) sleep(ctx context.Context, d time.Duration) {
 }
 
 // apply brings everything to what it should be.
-func (n *Network) apply(ctx context.Context) error {
+func (n *Network) apply() error {
 	plan, ok := n.plan()
 	if !ok {
 		n.o.Log.Debug("waiting for the node's podCIDR", "node", n.o.NodeName)
@@ -192,28 +294,25 @@ func (n *Network) apply(ctx context.Context) error {
 	if plan.Bridge.MTU == 0 {
 		plan.Bridge.MTU, mtuErr = uplinkMTU()
 	}
-	br, err := n.ensureBridge(plan)
+	br, err := bridge.Ensure(plan.Bridge)
+	var portErr error // of some pods: the others' network is set up all the same
 	if err == nil {
+		portErr = n.healPorts(br)
 		err = n.setSysctls(plan)
 	}
 	if err == nil {
 		err = n.ensureRules(plan)
 	}
 	if err == nil {
-		err = n.ensureRoutes(plan)
-	}
-	if err == nil {
-		err = n.freeLeaked(ctx, plan)
+		err = n.ensureRoutes(plan, br)
 	}
 	if err == nil {
 		err = n.writeConf(plan)
 	}
-	if err = errors.Join(mtuErr, err); err != nil {
+	if err = errors.Join(mtuErr, portErr, err); err != nil {
 		return err
 	}
-	select {
-	case <-n.ready:
-	default:
+	if !n.isReady() {
 		n.o.Log.Info("pod network is up", "bridge", br.Attrs().Name, "podCIDRs", fmt.Sprint(plan.Rules.PodCIDRs), "mtu", br.Attrs().MTU)
 		close(n.ready)
 	}
@@ -251,17 +350,30 @@ func (n *Network) ensureRules(plan Plan) error {
 	return nil
 }
 
+// defaultRoutes are the default routes of a family.
+func defaultRoutes(family int) ([]netlink.Route, error) {
+	routes, err := dump.Routes(family, nil, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	return slices.DeleteFunc(routes, func(r netlink.Route) bool {
+		if r.Dst == nil {
+			return false
+		}
+		bits, _ := r.Dst.Mask.Size()
+		return bits != 0
+	}), nil
+}
+
 // uplinkMTU is the MTU of the link with the default route.
 func uplinkMTU() (int, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := defaultRoutes(netlink.FAMILY_V4)
 	if err != nil {
-		return 0, fmt.Errorf("listing routes: %w", err)
+		return 0, err
 	}
 	for _, r := range routes {
-		if r.Dst == nil || r.Dst.IP.IsUnspecified() {
-			if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
-				return link.Attrs().MTU, nil
-			}
+		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
+			return link.Attrs().MTU, nil
 		}
 	}
 	return 0, nil

@@ -24,7 +24,8 @@ type Plan struct {
 	Peers  []Peer // other nodes
 }
 
-// Peer is another node's range and how to reach it.
+// Peer is another node's range and how to reach it; without Via it is a range that is
+// reached by the bridge.
 type Peer struct {
 	CIDR netip.Prefix
 	Via  netip.Addr
@@ -71,7 +72,7 @@ func MakePlan(o Options, nodes []*corev1.Node) (Plan, bool) {
 	for _, c := range mine {
 		p.Bridge.Gateways = append(p.Bridge.Gateways, netip.PrefixFrom(ipam.Gateway(c), c.Bits()))
 	}
-	p.Rules = rules.Config{Bridge: o.Bridge, PodCIDRs: mine, NoMasquerade: o.ClusterCIDRs}
+	p.Rules = rules.Config{Bridge: o.Bridge, PodCIDRs: mine, NoMasquerade: o.ClusterCIDRs, Reserved: o.ReservedPorts}
 	return p, true
 }
 
@@ -117,6 +118,9 @@ func (o Options) conf(p Plan) ([]byte, error) {
 		"type": cni.Type, "bridge": p.Bridge.Name, "mtu": p.Bridge.MTU, "subnets": text(p.Rules.PodCIDRs),
 		"noMasquerade": text(o.ClusterCIDRs), "stateDir": o.StateDir, "table": o.Table,
 		"capabilities": map[string]bool{"portMappings": true},
+	}
+	if len(o.ReservedPorts) > 0 {
+		plugin["reservedPorts"] = o.ReservedPorts
 	}
 	raw, err := json.MarshalIndent(map[string]any{"cniVersion": "1.1.0", "name": "hyperkube", "plugins": []any{plugin}}, "", "  ")
 	if err != nil {

@@ -4,81 +4,177 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"hyperkube/internal/nft"
+	"hyperkube/internal/supervise"
 	"hyperkube/network/bridge"
 )
 
-// watch begins to listen for what others change: the bridge, its addresses, our
-// routes and tables. Sockets are opened on the calling thread. The group is done some
-// moments after ctx is.
-func (n *Network) watch(ctx context.Context) (*sync.WaitGroup, error) {
-	var group sync.WaitGroup
-	links, addrs, routes := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64), make(chan netlink.RouteUpdate, 64)
-	lost := func(err error) {
-		if ctx.Err() == nil {
-			n.o.Log.Warn("missed network notifications", "err", err)
-			n.poke()
+// eventBuffer holds the kernel's notifications until they are read.
+const eventBuffer = 4 << 20
+
+// watchers are the goroutines that listen. One that ends before its time ends the role,
+// with the cause, so that it starts anew and listens again.
+type watchers struct {
+	sync.WaitGroup
+	ctx  context.Context
+	fail context.CancelCauseFunc
+}
+
+func (w *watchers) start(name string, f func() error) {
+	w.Go(func() {
+		err := supervise.Contain(name, f)
+		if w.ctx.Err() == nil {
+			if err == nil {
+				err = errors.New("ended")
+			}
+			w.fail(fmt.Errorf("%s: %w", name, err))
 		}
-	}
-	err := netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{ErrorCallback: lost})
-	if err == nil {
-		group.Go(func() { drain(links, func(u netlink.LinkUpdate) bool { return n.concerns(u.Attrs().Name) }, n.poke) })
-		err = netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: lost})
-	}
-	if err == nil {
-		group.Go(func() { drain(addrs, func(u netlink.AddrUpdate) bool { return !u.NewAddr }, n.poke) })
-		err = netlink.RouteSubscribeWithOptions(routes, ctx.Done(), netlink.RouteSubscribeOptions{ErrorCallback: lost})
-	}
-	if err == nil {
-		group.Go(func() {
-			drain(routes, func(u netlink.RouteUpdate) bool { return u.Protocol == routeOrigin || u.Gw != nil }, n.poke)
-		})
-	}
+	})
+}
+
+// watch begins to listen for what others change: links, addresses, our routes and tables,
+// the CNI configuration. Sockets are opened on the calling thread. What it starts is done
+// some moments after w.ctx is.
+func (n *Network) watch(w *watchers) error {
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("listening for network changes: %w", err)
+		return fmt.Errorf("listening for network changes: %w", err)
 	}
-	return &group, n.watchTables(ctx, &group)
+	_ = s.SetReceiveBufferSize(eventBuffer, true) // a smaller one overflows sooner, which is told
+	stop := context.AfterFunc(w.ctx, s.Close)
+	w.start("listening for network changes", func() error {
+		defer stop()
+		return n.listen(func() ([]syscall.NetlinkMessage, error) { msgs, _, err := s.Receive(); return msgs, err })
+	})
+	if err := n.watchConf(w); err != nil {
+		return err
+	}
+	return n.watchTables(w)
 }
 
-func drain[T any](from <-chan T, concerns func(T) bool, poke func()) {
-	for u := range from {
-		if concerns(u) {
-			poke()
+// listen pokes for each batch of notifications that concerns us, and when some were lost.
+func (n *Network) listen(receive func() ([]syscall.NetlinkMessage, error)) error {
+	for {
+		msgs, err := receive()
+		switch {
+		case errors.Is(err, unix.ENOBUFS): // the socket goes on
+			n.o.Log.Debug("missed network notifications")
+			n.poke()
+			continue
+		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN):
+			continue
+		case err != nil:
+			return err
+		}
+		for i := range msgs {
+			if n.concerns(&msgs[i]) {
+				n.poke()
+				break
+			}
 		}
 	}
 }
 
-// concerns says whether a link is the bridge or a pod's.
-func (n *Network) concerns(name string) bool {
-	return name == n.o.Bridge || strings.HasPrefix(name, bridge.PortPrefix)
+// concerns says whether a notification is of the bridge, a pod's link, an address that
+// went, or a route of ours or by a gateway.
+func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
+	switch m.Header.Type {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		h := unix.NlMsghdr(m.Header)
+		link, err := netlink.LinkDeserialize(&h, m.Data)
+		if err != nil {
+			return true
+		}
+		name := link.Attrs().Name
+		return name == n.o.Bridge || strings.HasPrefix(name, bridge.PortPrefix)
+	case unix.RTM_DELADDR:
+		return true
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if len(m.Data) < unix.SizeofRtMsg {
+			return false
+		}
+		if netlink.RouteProtocol(m.Data[5]) == routeOrigin || m.Data[1] == 0 { // rtm_protocol; rtm_dst_len: a default route
+			return true
+		}
+		attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofRtMsg:])
+		for _, a := range attrs {
+			if a.Attr.Type == unix.RTA_GATEWAY {
+				return true
+			}
+		}
+		return err != nil
+	}
+	return false
 }
 
-func (n *Network) watchTables(ctx context.Context, group *sync.WaitGroup) error {
+func (n *Network) watchTables(w *watchers) error {
 	n.tables = nil
 	for _, f := range []nft.Family{nft.IPv4, nft.IPv6} {
 		k, err := nft.Open(nft.Table{Family: f, Name: n.o.Table})
 		if err != nil {
 			return err
 		}
-		w, err := k.NewWatcher()
+		listener, err := k.NewWatcher()
 		if err != nil {
 			return errors.Join(err, k.Close())
 		}
-		t := &table{kernel: k, watcher: w}
+		t := &table{kernel: k, watcher: listener}
 		n.tables = append(n.tables, t)
-		group.Go(func() {
-			defer k.Close()
-			err := w.Run(ctx, func() { t.foreign.Store(true); n.poke() })
-			if err != nil {
-				n.o.Log.Error("watching nftables ended", "err", err)
-			}
-			<-ctx.Done()
+		w.start("watching nftables", func() error {
+			return listener.Run(w.ctx, func() { t.foreign.Store(true); n.poke() })
 		})
 	}
+	return nil
+}
+
+// closeTables is called when nobody uses them any more.
+func (n *Network) closeTables() error {
+	var errs error
+	for _, t := range n.tables {
+		errs = errors.Join(errs, t.kernel.Close())
+	}
+	return errs
+}
+
+// watchConf listens for changes of the CNI configuration. The directory may come and go:
+// writing the file watches it again.
+func (n *Network) watchConf(w *watchers) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching the CNI configuration: %w", err)
+	}
+	n.conf = watcher
+	stop := context.AfterFunc(w.ctx, func() { _ = watcher.Close() })
+	w.start("watching the CNI configuration", func() error {
+		defer stop()
+		for {
+			select {
+			case e, ok := <-watcher.Events:
+				if !ok {
+					return nil
+				}
+				if b := filepath.Base(e.Name); b == ConfName || e.Name == filepath.Clean(n.o.ConfDir) {
+					n.poke()
+				}
+			case err, ok := <-watcher.Errors:
+				if !ok {
+					return nil
+				}
+				n.o.Log.Debug("missed changes of the CNI configuration", "err", err)
+				n.poke()
+			}
+		}
+	})
 	return nil
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/dump"
 	"hyperkube/kit"
 )
 
@@ -20,13 +24,15 @@ type staleFlows struct {
 	gone  []staleFlow
 }
 
-// staleFlow matches flows to a front (an address and port, or a node port) that went
-// to an endpoint; with no endpoint, flows that were not translated.
+// staleFlow matches flows to a front (an address and port, or a node port) that went to
+// one of several endpoints; without any, flows that were not translated.
 type staleFlow struct {
 	ip   netip.Addr // invalid: any
 	port uint16
-	to   netip.AddrPort
+	to   endpointSet // shared by the fronts of one port
 }
+
+type endpointSet map[netip.AddrPort]bool
 
 func newStaleFlows() (*staleFlows, error) {
 	conn, err := netlink.NewHandle(unix.NETLINK_NETFILTER)
@@ -51,6 +57,9 @@ func (s *staleFlows) update(k kit.Key, now []Port) {
 		s.known[k] = udp
 	}
 	s.gone = append(s.gone, compareUDP(before, udp)...)
+	if over := len(s.gone) - bounds.StaleFlows; over > 0 { // deleting fails for long
+		s.gone = slices.Delete(s.gone, 0, over)
+	}
 }
 
 type front struct {
@@ -71,12 +80,12 @@ func fronts(p *Port) []front {
 	return out
 }
 
-// targets maps each front to its endpoints. Pure.
-func targets(ports []Port) map[front]map[netip.AddrPort]bool {
-	out := map[front]map[netip.AddrPort]bool{}
+// targets maps each front to the endpoints of its port. Pure.
+func targets(ports []Port) map[front]endpointSet {
+	out := map[front]endpointSet{}
 	for i := range ports {
 		p := &ports[i]
-		set := map[netip.AddrPort]bool{}
+		set := make(endpointSet, len(p.All))
 		for _, list := range [][]netip.AddrPort{p.All, p.Local} {
 			for _, e := range list {
 				set[e] = true
@@ -89,14 +98,26 @@ func targets(ports []Port) map[front]map[netip.AddrPort]bool {
 	return out
 }
 
+// compareUDP finds the flows that are stale. What two sets of endpoints differ in is found
+// once for all fronts that have them. Pure.
 func compareUDP(before, now []Port) []staleFlow {
 	was, is := targets(before), targets(now)
+	differences := map[[2]uintptr]endpointSet{}
 	var out []staleFlow
-	for f, endpoints := range was {
-		for e := range endpoints {
-			if !is[f][e] {
-				out = append(out, staleFlow{f.ip, f.port, e})
+	for f, old := range was {
+		pair := [2]uintptr{reflect.ValueOf(old).Pointer(), reflect.ValueOf(is[f]).Pointer()}
+		gone, known := differences[pair]
+		if !known {
+			gone = endpointSet{}
+			for e := range old {
+				if !is[f][e] {
+					gone[e] = true
+				}
 			}
+			differences[pair] = gone
+		}
+		if len(gone) > 0 {
+			out = append(out, staleFlow{f.ip, f.port, gone})
 		}
 	}
 	for f, endpoints := range is {
@@ -117,7 +138,9 @@ func (s *staleFlows) clean(_ context.Context) error {
 		if !wanted {
 			continue
 		}
-		if _, err := s.conn.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter); err != nil {
+		if _, err := dump.Whole(func() (uint, error) {
+			return s.conn.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter)
+		}); err != nil {
 			return fmt.Errorf("deleting stale UDP flows: %w", err)
 		}
 	}
@@ -135,9 +158,14 @@ func newFlowFilter(flows []staleFlow) *flowFilter {
 	f := &flowFilter{byPort: map[uint16][]staleFlow{}}
 	for _, s := range flows {
 		f.byPort[s.port] = append(f.byPort[s.port], s)
-		any := !s.ip.IsValid() && !s.to.IsValid()
-		f.v4 = f.v4 || any || s.ip.Is4() || s.to.Addr().Is4()
-		f.v6 = f.v6 || any || s.ip.Is6() || s.to.Addr().Is6()
+		if s.ip.IsValid() {
+			f.v4, f.v6 = f.v4 || s.ip.Is4(), f.v6 || s.ip.Is6()
+			continue
+		}
+		f.v4, f.v6 = f.v4 || len(s.to) == 0, f.v6 || len(s.to) == 0
+		for e := range s.to {
+			f.v4, f.v6 = f.v4 || e.Addr().Is4(), f.v6 || e.Addr().Is6()
+		}
 	}
 	return f
 }
@@ -154,12 +182,11 @@ func (f *flowFilter) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 		if s.ip.IsValid() && s.ip != dst {
 			continue
 		}
-		switch {
-		case s.to.IsValid():
-			if s.to == netip.AddrPortFrom(src, flow.Reverse.SrcPort) {
+		if len(s.to) > 0 {
+			if s.to[netip.AddrPortFrom(src, flow.Reverse.SrcPort)] {
 				return true
 			}
-		case src == dst: // was not translated
+		} else if src == dst { // was not translated
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,15 +16,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	corev1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 )
 
-const shutdownTime = 2 * time.Second
+const (
+	shutdownTime = 2 * time.Second
+	portRetry    = 10 * time.Second
+)
 
 // health answers for the proxy and, on their health check node ports, for services
 // with external traffic policy Local: does this node have an endpoint?
 type health struct {
 	log  *slog.Logger
+	tell *trouble.Teller
 	mu   sync.Mutex
 	last time.Time
 	want map[kit.Key]localService
@@ -36,8 +43,8 @@ type localService struct {
 	endpoints int
 }
 
-func newHealth(log *slog.Logger) *health {
-	return &health{log: log, want: map[kit.Key]localService{}, open: map[kit.Key]*http.Server{}, bell: make(chan struct{}, 1)}
+func newHealth(log *slog.Logger, tell *trouble.Teller) *health {
+	return &health{log: log, tell: tell, want: map[kit.Key]localService{}, open: map[kit.Key]*http.Server{}, bell: make(chan struct{}, 1)}
 }
 
 func (h *health) healthy(at time.Time) {
@@ -92,18 +99,27 @@ func (h *health) run(ctx context.Context) error {
 	defer serving.Wait()
 	defer h.closeAll()
 	for {
-		h.adjust(ctx, &serving)
+		var again <-chan time.Time
+		if err := h.adjust(ctx, &serving); err != nil {
+			h.tell.Failed(err)
+			again = time.After(portRetry)
+		} else {
+			h.tell.Well()
+		}
 		select {
 		case <-h.bell:
+		case <-again:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (h *health) adjust(ctx context.Context, serving *sync.WaitGroup) {
+// adjust opens and closes ports; one that is in use is tried again.
+func (h *health) adjust(ctx context.Context, serving *sync.WaitGroup) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	var errs error
 	for k, srv := range h.open {
 		if w, ok := h.want[k]; !ok || srv.Addr != portAddr(w.port) {
 			_ = srv.Close()
@@ -116,13 +132,19 @@ func (h *health) adjust(ctx context.Context, serving *sync.WaitGroup) {
 		}
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", portAddr(w.port))
 		if err != nil {
-			h.log.Error("cannot open health check node port", "service", k, "port", w.port, "err", err)
+			errs = errors.Join(errs, fmt.Errorf("service %s: %w", k, err))
 			continue
 		}
 		srv := &http.Server{Addr: portAddr(w.port), Handler: h.forService(k), ReadHeaderTimeout: 5 * time.Second}
 		h.open[k] = srv
-		serving.Go(func() { _ = srv.Serve(l) })
+		serving.Go(func() {
+			// Handlers are contained by the server itself.
+			if err := supervise.Contain("health check node port", func() error { return srv.Serve(l) }); !errors.Is(err, http.ErrServerClosed) {
+				h.log.Warn("a health check node port ended", "service", k, "port", w.port, "err", err)
+			}
+		})
 	}
+	return errs
 }
 
 func (h *health) closeAll() {
@@ -149,6 +171,17 @@ func (h *health) forService(k kit.Key) http.Handler {
 		}
 		fmt.Fprintf(w, `{"service":{"namespace":%q,"name":%q},"localEndpoints":%d,"serviceProxyHealthy":true}`, k.Namespace, k.Name, n)
 	})
+}
+
+// ownPorts are the numbers of the proxy's own ports.
+func (p *Proxy) ownPorts() []HostPort {
+	var out []HostPort
+	for _, s := range p.servers {
+		if a, ok := s.listener.Addr().(*net.TCPAddr); ok {
+			out = append(out, HostPort{corev1.ProtocolTCP, uint16(a.Port)})
+		}
+	}
+	return out
 }
 
 // server is one of the proxy's own ports.
@@ -184,7 +217,7 @@ func (p *Proxy) listen() error {
 func (s *server) run(ctx context.Context) error {
 	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second}
 	result := make(chan error, 1)
-	go func() { result <- srv.Serve(s.listener) }()
+	go func() { result <- supervise.Contain("proxy server", func() error { return srv.Serve(s.listener) }) }()
 	select {
 	case err := <-result:
 		return fmt.Errorf("serving %s: %w", s.listener.Addr(), err)

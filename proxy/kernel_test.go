@@ -233,9 +233,11 @@ func TestForeignFlushAndRestart(t *testing.T) {
 	}
 }
 
-func (l *lab) kernel() *nft.Kernel {
+func (l *lab) kernel() *nft.Kernel { return l.kernelOf(nft.IPv4) }
+
+func (l *lab) kernelOf(f nft.Family) *nft.Kernel {
 	var k *nft.Kernel
-	l.in(l.node, func() (err error) { k, err = nft.Open(nft.Table{Family: nft.IPv4, Name: DefaultTable}); return err })
+	l.in(l.node, func() (err error) { k, err = nft.Open(nft.Table{Family: f, Name: DefaultTable}); return err })
 	l.t.Cleanup(func() { _ = k.Close() })
 	return k
 }

@@ -258,16 +258,34 @@ func ask(ns *netns.NS, network, addr string) (answer string, err error) {
 }
 
 // start runs a proxy in the node's namespace until stop.
-func (l *lab) start() *Proxy {
+func (l *lab) start(change ...func(*Options)) *Proxy {
+	l.t.Helper()
+	p := l.prepare(change...)
+	l.run(p)
+	return p
+}
+
+// prepare makes a proxy that does not run yet.
+func (l *lab) prepare(change ...func(*Options)) *Proxy {
 	l.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	informers := kit.NewInformers(l.api, log)
 	var p *Proxy
 	l.in(l.node, func() (err error) {
-		p, err = New(Options{Informers: informers, NodeName: "here", Log: log, HealthzAddress: "-", MetricsAddress: "-",
-			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.88.0.0/16")}})
+		o := Options{Informers: informers, NodeName: "here", Log: log, HealthzAddress: "-", MetricsAddress: "-",
+			ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.88.0.0/16")}}
+		for _, c := range change {
+			c(&o)
+		}
+		p, err = New(o)
 		return err
 	})
+	return p
+}
+
+func (l *lab) run(p *Proxy) {
+	l.t.Helper()
+	informers := p.o.Informers
 	ctx, cancel := context.WithCancel(l.t.Context())
 	done := make(chan error, 2)
 	go func() { done <- informers.Run(ctx) }()
@@ -284,16 +302,18 @@ func (l *lab) start() *Proxy {
 	l.t.Cleanup(func() { l.stop() })
 	select {
 	case <-p.Synced():
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		l.t.Fatal("no first sync")
 	}
-	return p
 }
+
+// patience is for machines that have much else to do; what works does not need it.
+const patience = 30 * time.Second
 
 // eventually tries until f is content.
 func (l *lab) eventually(what string, f func() error) {
 	l.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	err := f()
 	for tick := time.NewTicker(5 * time.Millisecond); err != nil && time.Now().Before(deadline); <-tick.C {
 		err = f()

@@ -26,6 +26,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +36,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/internal/nft"
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 )
 
@@ -48,6 +52,7 @@ type Options struct {
 
 	ClusterCIDRs      []netip.Prefix // pods' ranges, of one or both families
 	NodePortAddresses []netip.Prefix // empty: all addresses of the node
+	ReservedPorts     []HostPort     // of the host's own listeners, besides the proxy's: no service takes them over
 	Table             string         // DefaultTable when empty
 	MinSyncPeriod     time.Duration  // least time between two changes of the rules
 
@@ -65,6 +70,7 @@ type Proxy struct {
 	slices    *kit.Informer[*discoveryv1.EndpointSlice]
 	nodes     *kit.Informer[*corev1.Node]
 	tables    []*table
+	other     *nft.Kernel // the table of a family that is not served; nil if all are
 	changes   *changes
 	health    *health
 	metrics   *metrics
@@ -72,6 +78,14 @@ type Proxy struct {
 	published published
 	servers   []*server
 	synced    chan struct{}
+
+	rules func(nft.Family, Config, []Port) *nft.Fragment // ServiceRules
+	cut   map[kit.Key]Cut                                // services of which something was left out
+
+	reading, writing, flows, broken *trouble.Teller
+
+	failingMu sync.Mutex
+	failing   map[string]bool // resources that cannot be read
 }
 
 // New prepares a proxy and takes its ports, so that a port in use is reported at once.
@@ -85,23 +99,65 @@ func New(o Options) (*Proxy, error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	p := &Proxy{o: o, changes: newChanges(), metrics: newMetrics(o.Metrics), health: newHealth(o.Log), synced: make(chan struct{})}
+	failures := trouble.Metric(o.Metrics)
+	p := &Proxy{o: o, changes: newChanges(), metrics: newMetrics(o.Metrics), synced: make(chan struct{}), cut: map[kit.Key]Cut{}, rules: ServiceRules, failing: map[string]bool{},
+		health:  newHealth(o.Log, trouble.New(o.Log, failures, "opening health check node ports")),
+		reading: trouble.New(o.Log, failures, "reading services and endpoints from the API server"),
+		writing: trouble.New(o.Log, failures, "changing rules"),
+		flows:   trouble.New(o.Log, failures, "cleaning connection tracking"),
+		broken:  trouble.New(o.Log, failures, "making the rules of a service")}
 	var err error
 	if p.stale, err = newStaleFlows(); err != nil {
 		return nil, err
 	}
-	for _, f := range families(o.ClusterCIDRs) {
-		t, err := newTable(f, o)
-		if err != nil {
-			return nil, errors.Join(err, p.close())
-		}
-		p.tables = append(p.tables, t)
-	}
 	if err := p.listen(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	if err := p.openTables(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	o.Informers.Observe(p.heard)
 	p.watch()
 	return p, nil
+}
+
+// openTables opens the tables of the families that are served, with the proxy's own ports
+// among those that no service takes over. One that is not served (any more) is removed by
+// the first sync.
+func (p *Proxy) openTables() error {
+	o := p.o
+	o.ReservedPorts = append(slices.Clone(o.ReservedPorts), p.ownPorts()...)
+	served := families(o.ClusterCIDRs)
+	for _, f := range served {
+		t, err := newTable(f, o)
+		if err != nil {
+			return err
+		}
+		p.tables = append(p.tables, t)
+	}
+	if slices.Contains(served, nft.IPv6) {
+		return nil
+	}
+	var err error
+	p.other, err = nft.Open(nft.Table{Family: nft.IPv6, Name: o.Table})
+	return err
+}
+
+// heard is told how lists and watches fare. All is well when no resource fails.
+func (p *Proxy) heard(resource string, err error) {
+	if resource != "services" && resource != "endpointslices" && resource != "nodes" {
+		return
+	}
+	p.failingMu.Lock()
+	defer p.failingMu.Unlock()
+	if err != nil {
+		p.failing[resource] = true
+		p.reading.Failed(err, "resource", resource)
+		return
+	}
+	if delete(p.failing, resource); len(p.failing) == 0 {
+		p.reading.Well()
+	}
 }
 
 // families that services can have here: IPv4 always, IPv6 where pods have it.
@@ -125,6 +181,9 @@ func (p *Proxy) close() error {
 			errs = errors.Join(errs, err)
 		}
 	}
+	if p.other != nil {
+		errs = errors.Join(errs, p.other.Close())
+	}
 	p.stale.conn.Close()
 	return errs
 }
@@ -138,6 +197,7 @@ func (p *Proxy) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, p.close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// A panic of one ends the proxy with an error, and nothing else.
 	tasks := []func(context.Context) error{p.syncLoop, p.health.run}
 	for _, s := range p.servers {
 		tasks = append(tasks, s.run)
@@ -149,7 +209,7 @@ func (p *Proxy) Run(ctx context.Context) (err error) {
 	}
 	results := make(chan error, len(tasks))
 	for _, task := range tasks {
-		go func() { results <- task(ctx) }()
+		go func() { results <- supervise.Contain("proxy", func() error { return task(ctx) }) }()
 	}
 	for range tasks {
 		e := <-results

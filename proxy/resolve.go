@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"cmp"
 	"net/netip"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/nft"
 )
 
@@ -41,6 +40,7 @@ type Port struct {
 	Sticky             time.Duration // 0: no affinity
 	All                []netip.AddrPort
 	Local              []netip.AddrPort
+	Cut                Cut
 }
 
 // Resolve returns the ports of a service in one family, or none if the proxy has
@@ -64,19 +64,77 @@ func Resolve(f nft.Family, svc *corev1.Service, slicesOf []*discoveryv1.Endpoint
 	if len(base.ClusterIPs) == 0 {
 		return nil // a service of the other family
 	}
-	var out []Port
-	for i := range spec.Ports {
-		sp := &spec.Ports[i]
-		proto, ok := protocolNumber(sp.Protocol)
-		if !ok {
-			continue
-		}
+	base.ClusterIPs = base.ClusterIPs[:1] // there is one in a family
+	ports := validPorts(spec.Ports)
+	cut := base.bound(&ports)
+	index := newSliceIndex(f, slicesOf, here)
+	each := min(bounds.PortBackends, max(1, bounds.ServiceBackends/max(1, len(ports))))
+	out := make([]Port, 0, len(ports))
+	for i, sp := range ports {
 		p := base
-		p.Proto, p.Port, p.NodePort = proto, uint16(sp.Port), uint16(sp.NodePort)
-		p.All, p.Local = endpoints(f, sp, slicesOf, here)
+		p.Proto, _ = protocolNumber(sp.Protocol)
+		p.Port, p.NodePort = uint16(sp.Port), portNumber(sp.NodePort)
+		var left int
+		p.All, p.Local, left = index.endpoints(sp, each, here)
+		if p.Cut.Backends = left; i == 0 {
+			p.Cut.Fronts, p.Cut.Ranges = cut.Fronts, cut.Ranges
+		}
 		out = append(out, p)
 	}
 	return out
+}
+
+// Cut is how much of a service was left out because it is beyond the bounds.
+type Cut struct{ Backends, Fronts, Ranges int }
+
+// bound leaves out what is too much, ports last, and says how much that is.
+func (p *Port) bound(ports *[]*corev1.ServicePort) (cut Cut) {
+	keep := func(n *int, limit int) int {
+		over := max(0, *n-max(0, limit))
+		*n -= over
+		return over
+	}
+	count := len(*ports)
+	cut.Fronts += keep(&count, bounds.ServiceFronts/len(p.ClusterIPs))
+	*ports = (*ports)[:count]
+	count = max(1, count)
+	spare := bounds.ServiceFronts/count - len(p.ClusterIPs)
+	externals, balancers := len(p.ExternalIPs), len(p.BalancerIPs)
+	cut.Fronts += count * keep(&externals, spare)
+	cut.Fronts += count * keep(&balancers, spare-externals)
+	p.ExternalIPs, p.BalancerIPs = p.ExternalIPs[:externals], p.BalancerIPs[:balancers]
+	// With fewer ranges fewer sources are let in.
+	ranges := len(p.SourceRanges)
+	cut.Ranges = keep(&ranges, max(1, bounds.ServiceRanges/count))
+	p.SourceRanges = p.SourceRanges[:ranges]
+	return cut
+}
+
+// validPorts are those with a protocol and number that exist, each once.
+func validPorts(in []corev1.ServicePort) []*corev1.ServicePort {
+	type key struct {
+		proto uint8
+		port  int32
+	}
+	seen := map[key]bool{}
+	var out []*corev1.ServicePort
+	for i := range in {
+		sp := &in[i]
+		proto, ok := protocolNumber(sp.Protocol)
+		if k := (key{proto, sp.Port}); ok && portNumber(sp.Port) != 0 && !seen[k] {
+			seen[k] = true
+			out = append(out, sp)
+		}
+	}
+	return out
+}
+
+// portNumber is n, or 0 if it is no port.
+func portNumber(n int32) uint16 {
+	if n < 1 || n > 65535 {
+		return 0
+	}
+	return uint16(n)
 }
 
 func stickiness(spec *corev1.ServiceSpec) time.Duration {
@@ -103,10 +161,18 @@ func protocolNumber(p corev1.Protocol) (uint8, bool) {
 
 func inFamily(f nft.Family, a netip.Addr) bool { return a.Is6() == (f == nft.IPv6) }
 
+// usable says that an address can be that of a service or an endpoint in a family. The
+// host's own loopback and what is valid on one link only are not.
+func usable(f nft.Family, a netip.Addr) bool {
+	return inFamily(f, a) && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
+
 func addrs(f nft.Family, in []string) []netip.Addr {
 	var out []netip.Addr
+	seen := map[netip.Addr]bool{}
 	for _, s := range in {
-		if a, err := netip.ParseAddr(s); err == nil && inFamily(f, a) && !slices.Contains(out, a) {
+		if a, err := netip.ParseAddr(s); err == nil && usable(f, a) && !seen[a] {
+			seen[a] = true
 			out = append(out, a)
 		}
 	}
@@ -131,124 +197,4 @@ func balancerIPs(f nft.Family, svc *corev1.Service) []netip.Addr {
 		}
 	}
 	return addrs(f, ips)
-}
-
-// endpoint is one address that serves a port.
-type endpoint struct {
-	addr  netip.AddrPort
-	local bool
-	hints *discoveryv1.EndpointHints
-}
-
-// endpoints picks who serves a port: those that are ready or, if none is, those that
-// are terminating but still serve. The choice is made for the cluster and for the
-// node apart.
-func endpoints(f nft.Family, sp *corev1.ServicePort, slicesOf []*discoveryv1.EndpointSlice, here Here) (all, local []netip.AddrPort) {
-	ready, leaving := gather(f, sp, slicesOf, here)
-	pick := func(keep func(endpoint) bool) []endpoint {
-		for _, from := range [][]endpoint{ready, leaving} {
-			if got := slices.DeleteFunc(slices.Clone(from), func(e endpoint) bool { return !keep(e) }); len(got) > 0 {
-				return got
-			}
-		}
-		return nil
-	}
-	everyone := pick(func(endpoint) bool { return true })
-	return sorted(nearest(everyone, here)), sorted(pick(func(e endpoint) bool { return e.local }))
-}
-
-func gather(f nft.Family, sp *corev1.ServicePort, slicesOf []*discoveryv1.EndpointSlice, here Here) (ready, leaving []endpoint) {
-	family := discoveryv1.AddressTypeIPv4
-	if f == nft.IPv6 {
-		family = discoveryv1.AddressTypeIPv6
-	}
-	for _, s := range slicesOf {
-		port, ok := slicePort(s, sp)
-		if s.AddressType != family || !ok {
-			continue
-		}
-		for i := range s.Endpoints {
-			e := &s.Endpoints[i]
-			isReady := e.Conditions.Ready == nil || *e.Conditions.Ready
-			serves := e.Conditions.Serving != nil && *e.Conditions.Serving && e.Conditions.Terminating != nil && *e.Conditions.Terminating
-			if len(e.Addresses) == 0 || !isReady && !serves {
-				continue
-			}
-			a, err := netip.ParseAddr(e.Addresses[0]) // more than one means nothing
-			if err != nil || !inFamily(f, a) {
-				continue
-			}
-			ep := endpoint{netip.AddrPortFrom(a, port), e.NodeName != nil && *e.NodeName == here.Node, e.Hints}
-			if isReady {
-				ready = append(ready, ep)
-			} else {
-				leaving = append(leaving, ep)
-			}
-		}
-	}
-	return ready, leaving
-}
-
-// slicePort finds the number that a service port has in a slice.
-func slicePort(s *discoveryv1.EndpointSlice, sp *corev1.ServicePort) (uint16, bool) {
-	for _, p := range s.Ports {
-		name, proto := "", corev1.ProtocolTCP
-		if p.Name != nil {
-			name = *p.Name
-		}
-		if p.Protocol != nil {
-			proto = *p.Protocol
-		}
-		if name == sp.Name && proto == cmp.Or(sp.Protocol, corev1.ProtocolTCP) && p.Port != nil {
-			return uint16(*p.Port), true
-		}
-	}
-	return 0, false
-}
-
-// nearest keeps the endpoints hinted for this node, else for its zone, if every
-// endpoint has such hints.
-func nearest(in []endpoint, here Here) []endpoint {
-	forNode := hinted(in, func(h *discoveryv1.EndpointHints) (bool, bool) {
-		return len(h.ForNodes) > 0, slices.ContainsFunc(h.ForNodes, func(n discoveryv1.ForNode) bool { return n.Name == here.Node })
-	})
-	if forNode != nil {
-		return forNode
-	}
-	if here.Zone == "" {
-		return in
-	}
-	forZone := hinted(in, func(h *discoveryv1.EndpointHints) (bool, bool) {
-		return len(h.ForZones) > 0, slices.ContainsFunc(h.ForZones, func(z discoveryv1.ForZone) bool { return z.Name == here.Zone })
-	})
-	if forZone != nil {
-		return forZone
-	}
-	return in
-}
-
-func hinted(in []endpoint, of func(*discoveryv1.EndpointHints) (has, us bool)) []endpoint {
-	var out []endpoint
-	for _, e := range in {
-		if e.hints == nil {
-			return nil
-		}
-		has, us := of(e.hints)
-		if !has {
-			return nil
-		}
-		if us {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-func sorted(in []endpoint) []netip.AddrPort {
-	out := make([]netip.AddrPort, len(in))
-	for i, e := range in {
-		out[i] = e.addr
-	}
-	slices.SortFunc(out, netip.AddrPort.Compare)
-	return slices.Compact(out)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/internal/nft"
 )
@@ -16,6 +17,7 @@ const (
 	mapFirewall  = "firewall-ips"      // address . protocol . port → chain
 	setClusters  = "cluster-ips"
 	setHairpins  = "hairpin" // address . address of the node's own endpoints
+	setReserved  = "reserved-ports"
 
 	chainReject  = "reject"
 	chainOutside = "only-from-inside"
@@ -33,6 +35,25 @@ type Config struct {
 	// NodePortNets are the ranges of node addresses that NodePorts are served on.
 	// Empty: all addresses of the node.
 	NodePortNets []netip.Prefix
+	// Reserved are ports that the host itself listens on: no service takes them over, be it
+	// by a node port or by an external address that is one of the host's.
+	Reserved []HostPort
+}
+
+// HostPort is a port of the host.
+type HostPort struct {
+	Protocol corev1.Protocol
+	Port     uint16
+}
+
+func (c Config) reserved() []nft.Element {
+	var out []nft.Element
+	for _, p := range c.Reserved {
+		if proto, ok := protocolNumber(p.Protocol); ok && p.Port != 0 {
+			out = append(out, nft.Element{Set: setReserved, Key: nft.Key(proto, p.Port)})
+		}
+	}
+	return out
 }
 
 // BaseRules is the part of the table that does not depend on services.
@@ -47,7 +68,9 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 			{Name: mapNodePorts, Key: []nft.Type{nft.Proto, nft.Port}, Data: verdicts},
 			{Name: setClusters, Key: []nft.Type{nft.Addr}},
 			{Name: setHairpins, Key: []nft.Type{nft.Addr, nft.Addr}},
+			{Name: setReserved, Key: []nft.Type{nft.Proto, nft.Port}},
 		},
+		Elements: c.reserved(),
 		Chains: append(guardLoopback(f), []nft.Chain{
 			natHook("nat-prerouting", unix.NF_INET_PRE_ROUTING, -100, nft.Rule{nft.JumpTo("firewall")}, nft.Rule{nft.JumpTo("services")}),
 			natHook("nat-output", unix.NF_INET_LOCAL_OUT, -100, nft.Rule{nft.JumpTo("services")}),
@@ -64,7 +87,7 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 }
 
 func serviceRules(f nft.Family, c Config, marks bool) []nft.Rule {
-	var out []nft.Rule
+	out := []nft.Rule{{nft.InSet(setReserved, nft.L4Proto, nft.Dport), nft.ToHost(), nft.Return()}}
 	if marks {
 		out = append(out, nft.Rule{nft.InSet(setClusters, nft.Daddr), nft.JumpTo(chainMark)})
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,6 +30,12 @@ func TestRuleset(t *testing.T) {
 					switch a.Key {
 					case "cluster":
 						c.ClusterCIDRs = append(c.ClusterCIDRs, netip.MustParsePrefix(v))
+					case "reserved":
+						p, err := strconv.ParseUint(v, 10, 16)
+						if err != nil {
+							t.Fatal(err)
+						}
+						c.Reserved = append(c.Reserved, HostPort{corev1.ProtocolTCP, uint16(p)})
 					case "nodeports":
 						c.NodePortNets = append(c.NodePortNets, netip.MustParsePrefix(v))
 					}

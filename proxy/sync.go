@@ -8,9 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/internal/nft"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 )
 
@@ -44,7 +46,7 @@ func newTable(f nft.Family, o Options) (*table, error) {
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
-	t := &table{family: f, kernel: k, watcher: w, want: nft.NewDesired(name), config: Config{ClusterCIDRs: o.ClusterCIDRs, NodePortNets: o.NodePortAddresses}}
+	t := &table{family: f, kernel: k, watcher: w, want: nft.NewDesired(name), config: Config{ClusterCIDRs: o.ClusterCIDRs, NodePortNets: o.NodePortAddresses, Reserved: o.ReservedPorts}}
 	t.want.Put(baseOwner, BaseRules(f, t.config))
 	return t, nil
 }
@@ -98,10 +100,11 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 		}
 		err := p.sync(ctx)
 		if err != nil {
-			p.o.Log.Error("changing rules failed; trying again", "after", retry, "err", err)
+			p.writing.Failed(err)
 			p.changes.wake()
 			wait, retry = retry, min(2*retry, retryMax)
 		} else {
+			p.writing.Well()
 			retry = retryFirst
 		}
 		if !pause(ctx, wait) {
@@ -145,9 +148,12 @@ func (p *Proxy) sync(ctx context.Context) error {
 	keys, triggers := p.changes.take()
 	here := p.here()
 	for k := range keys {
-		p.resolve(k, here)
+		// What is wrong with one service must not keep the others from being served.
+		if err := supervise.Contain("rules of "+k.String(), func() error { p.resolve(k, here); return nil }); err != nil {
+			p.broken.Failed(err, "service", k.String())
+		}
 	}
-	var errs error
+	errs := p.removeOther()
 	for _, t := range p.tables {
 		errs = errors.Join(errs, t.apply())
 	}
@@ -164,9 +170,25 @@ func (p *Proxy) sync(ctx context.Context) error {
 		close(p.synced)
 	}
 	if err := p.stale.clean(ctx); err != nil { // rules are right all the same
-		p.o.Log.Warn("cleaning connection tracking failed", "err", err)
+		p.flows.Failed(err)
+	} else {
+		p.flows.Well()
 	}
 	return nil
+}
+
+// removeOther removes the table of a family that was served before.
+func (p *Proxy) removeOther() error {
+	if p.other == nil {
+		return nil
+	}
+	err := p.other.Delete()
+	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) { // the kernel has no such tables
+		return err
+	}
+	err = p.other.Close()
+	p.other = nil
+	return err
 }
 
 func (p *Proxy) here() Here {
@@ -185,11 +207,31 @@ func (p *Proxy) resolve(k kit.Key, here Here) {
 	for _, t := range p.tables {
 		ports := Resolve(t.family, svc, slices, here)
 		all = append(all, ports...)
-		f := ServiceRules(t.family, t.config, ports)
+		f := p.rules(t.family, t.config, ports)
 		if f != nil || t.want.Owns(k.String()) {
 			t.want.Put(k.String(), f)
 		}
 	}
 	p.stale.update(k, all)
 	p.published.update(k, svc, all)
+	p.tellCut(k, all)
+}
+
+// tellCut says that something of a service was left out, and how much, when that changed.
+func (p *Proxy) tellCut(k kit.Key, ports []Port) {
+	var sum Cut
+	for i := range ports {
+		sum.Backends += ports[i].Cut.Backends
+		sum.Fronts += ports[i].Cut.Fronts
+		sum.Ranges += ports[i].Cut.Ranges
+	}
+	if sum == (Cut{}) {
+		delete(p.cut, k)
+		return
+	}
+	if p.cut[k] != sum {
+		p.o.Log.Warn("a service is larger than a node's rules may be; this was left out", "service", k.String(),
+			"endpoints", sum.Backends, "addresses", sum.Fronts, "sourceRanges", sum.Ranges)
+	}
+	p.cut[k] = sum
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hyperkube/cluster"
 	"hyperkube/network"
+	"hyperkube/network/rules"
 )
 
 // networkCommand is the one role without a standard daemon: the part of a node
@@ -17,6 +21,7 @@ func networkCommand() *cobra.Command {
 		o           network.Options
 		client      = cluster.Client{Agent: "hyperkube-network"}
 		clusterCIDR string
+		reserved    []string
 		endpoint    string
 		verbosity   int
 	)
@@ -31,6 +36,9 @@ func networkCommand() *cobra.Command {
 		if len(o.ClusterCIDRs) == 0 {
 			return errors.New("--cluster-cidr is missing: name the pods' network, as the controller manager's flag does")
 		}
+		if o.ReservedPorts, err = hostPorts("reserved-ports", reserved); err != nil {
+			return err
+		}
 		return small(c.Context(), func(ctx context.Context) error { return cluster.RunNetwork(ctx, client, endpoint, o) })
 	})
 	c.Long = `Run the pod network of this node: the bridge, masquerading and the CNI configuration,
@@ -44,7 +52,28 @@ hyperkube-cni is, and for the configuration in --cni-conf-dir.`
 	f.StringVar(&o.ConfDir, "cni-conf-dir", network.DefaultConfDir, "where the CNI configuration is written")
 	f.StringVar(&o.StateDir, "state-dir", "/var/lib/cni/hyperkube", "where given addresses and host ports are noted")
 	f.StringVar(&o.Bridge, "bridge", network.DefaultBridge, "name of the pods' bridge")
+	f.StringSliceVar(&reserved, "reserved-ports", []string{"10248/TCP", "10249/TCP", "10250/TCP", "10256/TCP"}, "ports of this host's own listeners (PORT/PROTOCOL), which no pod may have as hostPort; name the API server's and etcd's where they run on this host")
 	f.IntVar(&o.MTU, "mtu", 0, "MTU of the pods' links (default: that of the default route's)")
 	f.StringVar(&endpoint, "container-runtime-endpoint", "unix:///run/containerd/containerd.sock", "CRI socket that knows whose addresses are in use; empty: links alone tell")
 	return c
+}
+
+// hostPorts reads ports as "10250/TCP"; without a protocol it is TCP.
+func hostPorts(flag string, list []string) ([]rules.HostPort, error) {
+	var out []rules.HostPort
+	for _, s := range list {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		number, proto, ok := strings.Cut(s, "/")
+		if proto = strings.ToUpper(proto); !ok {
+			proto = "TCP"
+		}
+		p, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || p == 0 || proto != "TCP" && proto != "UDP" && proto != "SCTP" {
+			return nil, fmt.Errorf("--%s %q: want a port like 6443/TCP", flag, s)
+		}
+		out = append(out, rules.HostPort{Protocol: proto, Port: uint16(p)})
+	}
+	return out, nil
 }

@@ -9,11 +9,15 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 )
 
 const current = "/proc/thread-self/ns/net"
+
+// ErrNoNamespace says that a file names no namespace (any more).
+var ErrNoNamespace = errors.New("not a network namespace")
 
 // NS is an open network namespace.
 type NS struct{ file *os.File }
@@ -29,7 +33,7 @@ func Open(path string) (*NS, error) {
 		return nil, errors.Join(fmt.Errorf("checking %s: %w", path, err), f.Close())
 	}
 	if st.Type != unix.NSFS_MAGIC && st.Type != unix.PROC_SUPER_MAGIC {
-		return nil, errors.Join(fmt.Errorf("%s is not a network namespace", path), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrNoNamespace), f.Close())
 	}
 	return &NS{f}, nil
 }
@@ -63,16 +67,39 @@ func (n *NS) Fd() int { return int(n.file.Fd()) }
 // Path names the namespace for this process, good until Close.
 func (n *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.Fd()) }
 
-// Do runs f in the namespace and waits for it.
+// Do runs f in the namespace and waits for it. A panic of f is one of the caller's, so
+// that who contains the caller contains f.
 func (n *NS) Do(f func() error) error {
+	var panicked *Panic
 	out := make(chan error)
 	go func() {
 		err := errors.New("function did not return")
-		defer func() { out <- err }() // also when f ends its goroutine
+		defer func() {
+			if v := recover(); v != nil {
+				panicked = &Panic{v, debug.Stack()}
+			}
+			out <- err // also when f ends its goroutine
+		}()
 		err = n.do(f)
 	}()
-	return <-out
+	err := <-out
+	if panicked != nil {
+		panic(panicked)
+	}
+	return err
 }
+
+// Panic is what Do panics with: what f did, and where.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+// String shows both: the caller's own stack does not tell where f was.
+func (p *Panic) String() string { return fmt.Sprintf("%v\n%s", p.Value, p.Stack) }
+
+// Error makes it an error, as the values of runtime panics are.
+func (p *Panic) Error() string { return p.String() }
 
 func (n *NS) do(f func() error) error {
 	runtime.LockOSThread()

@@ -8,35 +8,55 @@ import (
 
 // Installed is what is known to be in the kernel.
 type Installed struct {
-	Exists bool              // the table is there
-	Chains map[string]string // name → digest
-	Sets   map[string]InstalledSet
+	Exists    bool // the table is there
+	Dormant   bool // somebody switched it off
+	Chains    map[string]InstalledChain
+	Sets      map[string]InstalledSet
+	Strangers []Stranger
+}
+
+// InstalledChain is a chain in the kernel.
+type InstalledChain struct {
+	Hook   string // empty: reached only by jumps; cannot be changed
+	Digest string // of its text; empty: not as we write it
 }
 
 // InstalledSet is a set in the kernel.
 type InstalledSet struct {
-	Spec     string // its text
+	Spec     string // types, flags, size, timeout; cannot be changed
 	Elements map[string]Value
+}
+
+// Stranger is an object of a kind that we never make (a counter, a flowtable).
+type Stranger struct {
+	Flowtable bool
+	Type      uint32 // of an object
+	Name      string
 }
 
 // NewInstalled returns "nothing is there".
 func NewInstalled() *Installed {
-	return &Installed{Chains: map[string]string{}, Sets: map[string]InstalledSet{}}
+	return &Installed{Chains: map[string]InstalledChain{}, Sets: map[string]InstalledSet{}}
 }
 
 // Changes turns what is installed into what is desired. Fields are in the order in
 // which they are applied.
 type Changes struct {
-	AddTable   bool
-	AddSets    []*Set
-	AddChains  []*Chain
-	DelElems   []Element
-	AddElems   []Element
-	SetChains  []*Chain // exist with other rules
-	DelSets    []string
-	DelChains  []string
-	wantDigest map[string]string
-	setSpecs   map[string]*Set
+	AddTable      bool
+	Wake          bool // the table is dormant
+	AddSets       []*Set
+	AddChains     []*Chain
+	ReplaceSets   []*Set   // exist with other types or flags
+	ReplaceChains []*Chain // exist on another hook
+	DelElems      []Element
+	AddElems      []Element
+	SetChains     []*Chain // exist with other rules, or with rules that use what is replaced
+	DelSets       []string
+	DelChains     []string
+	DelStrangers  []Stranger
+	wantChains    map[string]InstalledChain
+	setSpecs      map[string]*Set
+	replaced      map[string]bool // sets
 }
 
 // ElementChanges is a change of the elements of one set that is there already.
@@ -46,9 +66,12 @@ func ElementChanges(s *Set, add, del []Element) *Changes {
 
 // Empty reports whether there is nothing to do.
 func (c *Changes) Empty() bool {
-	return !c.AddTable && len(c.AddSets)+len(c.AddChains)+len(c.DelElems)+len(c.AddElems)+
-		len(c.SetChains)+len(c.DelChains)+len(c.DelSets) == 0
+	return !c.AddTable && !c.Wake && len(c.AddSets)+len(c.AddChains)+len(c.ReplaceSets)+len(c.ReplaceChains)+
+		len(c.DelElems)+len(c.AddElems)+len(c.SetChains)+len(c.DelChains)+len(c.DelSets)+len(c.DelStrangers) == 0
 }
+
+// replaces says that something must go before what has its name can come.
+func (c *Changes) replaces() bool { return len(c.ReplaceSets)+len(c.ReplaceChains) > 0 }
 
 // Plan compares what changed since the last Clean.
 func (d *Desired) Plan(have *Installed) *Changes {
@@ -85,38 +108,84 @@ func (d *Desired) PlanAll(have *Installed) *Changes {
 }
 
 func (d *Desired) plan(have *Installed, sets, chains map[string]bool, elems map[elemKey]bool) *Changes {
-	c := &Changes{AddTable: !have.Exists, wantDigest: map[string]string{}, setSpecs: map[string]*Set{}}
+	c := &Changes{AddTable: !have.Exists, Wake: have.Dormant, DelStrangers: have.Strangers,
+		wantChains: map[string]InstalledChain{}, setSpecs: map[string]*Set{}, replaced: map[string]bool{}}
 	for n := range sets {
-		_, there := have.Sets[n]
-		switch want := d.sets[n]; {
-		case want != nil && !there:
-			c.AddSets = append(c.AddSets, want)
-		case want == nil && there:
-			c.DelSets = append(c.DelSets, n)
-		}
+		d.planSet(c, have, n)
 	}
 	for n := range chains {
-		digest, there := have.Chains[n]
-		want := d.chains[n]
-		switch {
-		case want == nil && there:
-			c.DelChains = append(c.DelChains, n)
-		case want == nil:
-		case !there:
-			c.AddChains = append(c.AddChains, want)
-			c.wantDigest[n] = want.digest(d.table.Family)
-		default:
-			if w := want.digest(d.table.Family); w != digest {
-				c.SetChains = append(c.SetChains, want)
-				c.wantDigest[n] = w
-			}
-		}
+		d.planChain(c, have, n)
+	}
+	if len(c.replaced) > 0 {
+		d.planUsers(c, have, chains)
 	}
 	for k := range elems {
-		d.planElement(c, have, k)
+		if !c.replaced[k.set] {
+			d.planElement(c, have, k)
+		}
 	}
 	c.sort()
 	return c
+}
+
+func (d *Desired) planSet(c *Changes, have *Installed, name string) {
+	is, there := have.Sets[name]
+	want := d.sets[name]
+	switch {
+	case want == nil && there:
+		c.DelSets = append(c.DelSets, name)
+	case want == nil:
+	case !there:
+		c.AddSets = append(c.AddSets, want)
+	case is.Spec != want.spec(d.table.Family):
+		c.ReplaceSets = append(c.ReplaceSets, want)
+		c.replaced[name], c.setSpecs[name] = true, want
+		for k := range d.claims[name] {
+			v, _ := d.value(name, k)
+			c.AddElems = append(c.AddElems, Element{name, k, v})
+		}
+	}
+}
+
+func (d *Desired) planChain(c *Changes, have *Installed, name string) {
+	is, there := have.Chains[name]
+	want := d.chains[name]
+	if want == nil {
+		if there {
+			c.DelChains = append(c.DelChains, name)
+		}
+		return
+	}
+	w := InstalledChain{Hook: want.Hook.spec(), Digest: want.digest(d.table.Family)}
+	switch {
+	case w == is:
+		return
+	case !there:
+		c.AddChains = append(c.AddChains, want)
+	case w.Hook != is.Hook:
+		c.ReplaceChains = append(c.ReplaceChains, want)
+	default:
+		c.SetChains = append(c.SetChains, want)
+	}
+	c.wantChains[name] = w
+}
+
+// planUsers has the chains written again whose rules hold on to a set that is replaced.
+// What the kernel has in a chain is known to be what we want there, or the chain is
+// changed anyway.
+func (d *Desired) planUsers(c *Changes, have *Installed, looked map[string]bool) {
+	for n, want := range d.chains {
+		if _, there := have.Chains[n]; !there || c.wantChains[n] != (InstalledChain{}) || !want.usesAny(c.replaced) {
+			continue
+		}
+		if !looked[n] { // it may differ as well
+			d.planChain(c, have, n)
+		}
+		if c.wantChains[n] == (InstalledChain{}) {
+			c.SetChains = append(c.SetChains, want)
+			c.wantChains[n] = have.Chains[n]
+		}
+	}
 }
 
 func (d *Desired) planElement(c *Changes, have *Installed, k elemKey) {
@@ -141,6 +210,8 @@ func (c *Changes) sort() {
 	slices.SortFunc(c.AddSets, func(x, y *Set) int { return cmp.Compare(x.Name, y.Name) })
 	slices.SortFunc(c.AddChains, byName)
 	slices.SortFunc(c.SetChains, byName)
+	slices.SortFunc(c.ReplaceChains, byName)
+	slices.SortFunc(c.ReplaceSets, func(x, y *Set) int { return cmp.Compare(x.Name, y.Name) })
 	slices.SortFunc(c.DelElems, byKey)
 	slices.SortFunc(c.AddElems, byKey)
 	slices.Sort(c.DelChains)
@@ -150,10 +221,11 @@ func (c *Changes) sort() {
 // Apply does to the model what Kernel.Apply did to the kernel.
 func (h *Installed) Apply(c *Changes, f Family) {
 	h.Exists = h.Exists || c.AddTable
-	for _, s := range c.AddSets {
-		h.Sets[s.Name] = InstalledSet{Spec: s.text(f), Elements: map[string]Value{}}
+	h.Dormant, h.Strangers = false, nil
+	for _, s := range slices.Concat(c.AddSets, c.ReplaceSets) {
+		h.Sets[s.Name] = InstalledSet{Spec: s.spec(f), Elements: map[string]Value{}}
 	}
-	maps.Copy(h.Chains, c.wantDigest)
+	maps.Copy(h.Chains, c.wantChains)
 	for _, e := range c.DelElems {
 		delete(h.Sets[e.Set].Elements, e.Key)
 	}

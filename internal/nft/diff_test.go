@@ -3,27 +3,58 @@ package nft
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
+
+// ownSet draws a set or map of one of several types, and rules that look it up.
+func ownSet(t *rapid.T, owner string) (Set, Element, Rule) {
+	name := "own/" + owner
+	e := Element{Set: name}
+	var key []Type
+	var fields []Field
+	switch rapid.SampledFrom([]string{"port", "addr", "proto.port"}).Draw(t, "key") {
+	case "port":
+		key, fields, e.Key = []Type{Port}, []Field{Dport}, Key(uint16(1))
+	case "addr":
+		key, fields, e.Key = []Type{Addr}, []Field{Daddr}, Key(netip.MustParseAddr("10.0.0.1"))
+	default:
+		key, fields, e.Key = []Type{Proto, Port}, []Field{L4Proto, Dport}, Key(uint8(6), uint16(1))
+	}
+	s := Set{Name: name, Key: key}
+	if rapid.Bool().Draw(t, "map") {
+		s.Data, e.Value = []Type{Verdicts}, Drop()
+		return s, e, Rule{VerdictMap(name, fields...)}
+	}
+	return s, e, Rule{InSet(name, fields...), Return()}
+}
 
 // fragment draws what an owner may want: its own chains and sets, and elements that
 // others may want too.
 func fragment(t *rapid.T, owner string) *Fragment {
 	f := &Fragment{}
+	set, elem, lookup := ownSet(t, owner)
+	withSet := rapid.Bool().Draw(t, "own set")
 	for i := range rapid.IntRange(0, 3).Draw(t, "chains") {
 		c := Chain{Name: fmt.Sprintf("%s/%d", owner, i)}
+		if p := rapid.IntRange(-1, 1).Draw(t, "priority"); p >= 0 {
+			c.Hook = &Hook{rapid.SampledFrom([]string{"filter", "nat"}).Draw(t, "type"), unix.NF_INET_PRE_ROUTING, int32(10 * p)}
+		}
+		if withSet && rapid.Bool().Draw(t, "uses set") {
+			c.Rules = append(c.Rules, lookup)
+		}
 		for range rapid.IntRange(0, 2).Draw(t, "rules") {
 			c.Rules = append(c.Rules, Rule{HasMark(uint32(rapid.IntRange(1, 3).Draw(t, "mark"))), Return()})
 		}
 		f.Chains = append(f.Chains, c)
 	}
-	if rapid.Bool().Draw(t, "own set") {
-		set := Set{Name: "own/" + owner, Key: []Type{Port}}
+	if withSet {
 		f.Sets = append(f.Sets, set)
-		f.Elements = append(f.Elements, Element{Set: set.Name, Key: Key(uint16(1))})
+		f.Elements = append(f.Elements, elem)
 	}
 	for _, k := range rapid.SliceOfDistinct(rapid.IntRange(0, 5), rapid.ID[int]).Draw(t, "keys") {
 		f.Elements = append(f.Elements, Element{Set: "shared", Key: Key(uint16(k)), Value: Goto(owner)})

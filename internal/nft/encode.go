@@ -11,6 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Attributes of flowtables (linux/netfilter/nf_tables.h), which package unix lacks.
+const (
+	flowtableTable = 1
+	flowtableName  = 2
+)
+
 // maxElementBytes keeps a list of elements within a netlink attribute (64 KiB).
 const maxElementBytes = 48 << 10
 
@@ -98,6 +104,14 @@ func (b *batch) addTable() {
 	b.nft(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func() { b.attrString(unix.NFTA_TABLE_NAME, b.table.Name) })
 }
 
+// wakeTable switches a dormant table on.
+func (b *batch) wakeTable() {
+	b.nft(unix.NFT_MSG_NEWTABLE, 0, func() {
+		b.attrString(unix.NFTA_TABLE_NAME, b.table.Name)
+		b.attrU32(unix.NFTA_TABLE_FLAGS, 0)
+	})
+}
+
 func (b *batch) delTable() {
 	b.nft(unix.NFT_MSG_DELTABLE, 0, func() { b.attrString(unix.NFTA_TABLE_NAME, b.table.Name) })
 }
@@ -121,6 +135,21 @@ func (b *batch) delChain(name string) {
 	b.nft(unix.NFT_MSG_DELCHAIN, 0, func() {
 		b.attrString(unix.NFTA_CHAIN_TABLE, b.table.Name)
 		b.attrString(unix.NFTA_CHAIN_NAME, name)
+	})
+}
+
+func (b *batch) delStranger(s Stranger) {
+	if s.Flowtable {
+		b.nft(unix.NFT_MSG_DELFLOWTABLE, 0, func() {
+			b.attrString(flowtableTable, b.table.Name)
+			b.attrString(flowtableName, s.Name)
+		})
+		return
+	}
+	b.nft(unix.NFT_MSG_DELOBJ, 0, func() {
+		b.attrString(unix.NFTA_OBJ_TABLE, b.table.Name)
+		b.attrString(unix.NFTA_OBJ_NAME, s.Name)
+		b.attrU32(unix.NFTA_OBJ_TYPE, s.Type)
 	})
 }
 

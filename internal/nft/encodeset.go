@@ -1,18 +1,90 @@
 package nft
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // dynamicSize bounds how many clients a dynamic set remembers.
 const dynamicSize = 1 << 16
 
 func (b *batch) addSet(s *Set) {
 	b.setID++
-	size := 0
-	flags := uint32(0)
-	if s.Dynamic {
-		flags, size = unix.NFT_SET_EVAL|unix.NFT_SET_TIMEOUT, dynamicSize
-	}
+	flags, size := s.flags()
 	b.newSet(s, flags, b.setID, size)
+}
+
+// flags are the set's flags, except that it is a map, and how much it may hold (0: no bound).
+func (s *Set) flags() (flags uint32, size int) {
+	if s.Dynamic {
+		return unix.NFT_SET_EVAL | unix.NFT_SET_TIMEOUT, dynamicSize
+	}
+	return 0, 0
+}
+
+// setSpec is what of a set cannot be changed once it is there.
+type setSpec struct {
+	flags, keyType, keyLen, dataType, dataLen, size uint32
+	timeout                                         uint64
+}
+
+func (s setSpec) String() string {
+	return fmt.Sprintf("flags %#x key %d/%d data %d/%d size %d timeout %d", s.flags, s.keyType, s.keyLen, s.dataType, s.dataLen, s.size, s.timeout)
+}
+
+// spec is the set as the kernel will describe it.
+func (s *Set) spec(f Family) string {
+	flags, size := s.flags()
+	x := setSpec{flags: flags, keyType: typeCode(s.Key, f), keyLen: uint32(width(s.Key, f)), size: uint32(size)}
+	switch {
+	case s.isVerdictMap():
+		x.flags, x.dataType = x.flags|unix.NFT_SET_MAP, unix.NFT_DATA_VERDICT
+	case s.Data != nil:
+		x.flags, x.dataType, x.dataLen = x.flags|unix.NFT_SET_MAP, typeCode(s.Data, f), uint32(width(s.Data, f))
+	}
+	return x.String()
+}
+
+// parseSetSpec reads the same from a set's attributes.
+func parseSetSpec(raw []byte) (name string, x setSpec) {
+	u32 := func(d []byte) uint32 {
+		if len(d) < 4 {
+			return 0
+		}
+		return binary.BigEndian.Uint32(d)
+	}
+	attributes(raw, func(t uint16, d []byte) {
+		switch t {
+		case unix.NFTA_SET_NAME:
+			name = cString(d)
+		case unix.NFTA_SET_FLAGS:
+			x.flags = u32(d)
+		case unix.NFTA_SET_KEY_TYPE:
+			x.keyType = u32(d)
+		case unix.NFTA_SET_KEY_LEN:
+			x.keyLen = u32(d)
+		case unix.NFTA_SET_DATA_TYPE:
+			x.dataType = u32(d)
+		case unix.NFTA_SET_DATA_LEN:
+			x.dataLen = u32(d)
+		case unix.NFTA_SET_TIMEOUT:
+			if len(d) == 8 {
+				x.timeout = binary.BigEndian.Uint64(d)
+			}
+		case unix.NFTA_SET_DESC:
+			attributes(d, func(t uint16, d []byte) {
+				if t == unix.NFTA_SET_DESC_SIZE {
+					x.size = u32(d)
+				}
+			})
+		}
+	})
+	if x.dataType == unix.NFT_DATA_VERDICT { // of a length that is the kernel's business
+		x.dataLen = 0
+	}
+	return name, x
 }
 
 func (b *batch) newSet(s *Set, flags, id uint32, size int) {

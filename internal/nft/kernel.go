@@ -19,6 +19,7 @@ type Kernel struct {
 	table Table
 	mu    sync.Mutex
 	sock  *socket
+	ear   *socket // hears of changes while the table is read
 	names *anonymousNames
 }
 
@@ -28,11 +29,15 @@ func Open(t Table) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{table: t, sock: s, names: newAnonymousNames()}, nil
+	ear, err := openSocket(0)
+	if err != nil {
+		return nil, errors.Join(err, s.file.Close())
+	}
+	return &Kernel{table: t, sock: s, ear: ear, names: newAnonymousNames()}, nil
 }
 
 // Close ends the connection; the table stays.
-func (k *Kernel) Close() error { return k.sock.file.Close() }
+func (k *Kernel) Close() error { return errors.Join(k.sock.file.Close(), k.ear.file.Close()) }
 
 func (k *Kernel) newBatch() *batch {
 	b := newBatch(k.table)
@@ -61,8 +66,12 @@ func (k *Kernel) Apply(c *Changes) error {
 	defer k.mu.Unlock()
 	w := &writer{kernel: k, batch: k.newBatch()}
 	w.create(c)
-	w.switchOver(c)
-	w.remove(c)
+	if c.replaces() {
+		w.replace(c)
+	} else {
+		w.switchOver(c)
+		w.remove(c)
+	}
 	w.flush()
 	if w.err != nil {
 		return fmt.Errorf("changing table %s: %w", k.table, w.err)
@@ -75,12 +84,13 @@ type writer struct {
 	kernel *Kernel
 	batch  *batch
 	steps  int
+	whole  bool // no more cuts
 	err    error
 }
 
 func (w *writer) cut() {
 	w.steps++
-	if len(w.batch.buf) >= maxBatchBytes {
+	if len(w.batch.buf) >= maxBatchBytes && !w.whole {
 		w.flush()
 	}
 }
@@ -97,6 +107,10 @@ func (w *writer) create(c *Changes) {
 		w.batch.addTable()
 		w.cut()
 	}
+	if c.Wake {
+		w.batch.wakeTable()
+		w.cut()
+	}
 	for _, s := range c.AddSets {
 		w.batch.addSet(s)
 		w.cut()
@@ -110,8 +124,56 @@ func (w *writer) create(c *Changes) {
 		}
 	}
 	for _, ch := range c.AddChains {
-		w.batch.addRules(ch)
-		w.cut()
+		if !ch.usesAny(c.replaced) {
+			w.batch.addRules(ch)
+			w.cut()
+		}
+	}
+}
+
+// replace does everything that create did not, in one transaction: a set or a hook
+// cannot be changed in place, and what it is replaced by has its name, so whoever uses it
+// must let go of it first and take hold of it again before a packet sees that.
+func (w *writer) replace(c *Changes) {
+	w.whole = true
+	w.steps++
+	b := w.batch
+	for _, ch := range slices.Concat(c.SetChains, c.ReplaceChains) {
+		b.flushChain(ch.Name)
+	}
+	for _, n := range c.DelChains {
+		b.flushChain(n)
+	}
+	w.elements(unix.NFT_MSG_DELSETELEM, c, c.DelElems, false)
+	for _, n := range c.DelSets {
+		b.delSet(n)
+	}
+	for _, s := range c.ReplaceSets {
+		b.delSet(s.Name)
+	}
+	for _, n := range c.DelChains {
+		b.delChain(n)
+	}
+	for _, ch := range c.ReplaceChains {
+		b.delChain(ch.Name)
+	}
+	for _, s := range c.ReplaceSets {
+		b.addSet(s)
+	}
+	for _, ch := range c.ReplaceChains {
+		b.addChain(ch)
+	}
+	for _, ch := range slices.Concat(c.SetChains, c.ReplaceChains) {
+		b.addRules(ch)
+	}
+	for _, ch := range c.AddChains {
+		if ch.usesAny(c.replaced) {
+			b.addRules(ch)
+		}
+	}
+	w.elements(unix.NFT_MSG_NEWSETELEM, c, c.AddElems, false)
+	for _, s := range c.DelStrangers {
+		b.delStranger(s)
 	}
 }
 
@@ -182,6 +244,10 @@ func (w *writer) remove(c *Changes) {
 	}
 	for _, n := range c.DelChains {
 		w.batch.delChain(n)
+		w.cut()
+	}
+	for _, s := range c.DelStrangers {
+		w.batch.delStranger(s)
 		w.cut()
 	}
 }

@@ -15,6 +15,11 @@
 //   - Changes that fit one transaction are applied atomically. Larger ones are cut
 //     so that a packet never meets a rule whose target is not there yet: first what
 //     is new, then what is switched, then what is no longer used.
+//   - The types, flags and size of a set and the hook of a chain cannot be changed in
+//     place, so one that differs (an earlier version made it) is replaced under its
+//     name, with all that uses it, in one transaction of any size.
+//   - Objects that we never make (counters, flowtables) are removed, and a table that
+//     was switched off is switched on.
 //   - The digest of a chain's text is kept with its first rule in the kernel, so a
 //     restarted writer knows what is installed without decoding expressions.
 //   - Dynamic sets are filled by packets; their elements are never compared.

@@ -7,7 +7,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/dump"
 )
 
 // digestComment is the user data of a chain's first rule: a comment that nft prints.
@@ -42,11 +45,50 @@ func attributes(raw []byte, each func(typ uint16, data []byte)) {
 
 func cString(b []byte) string { return strings.TrimRight(string(b), "\x00") }
 
-// Read returns what the table holds in the kernel.
+// Read returns what the table holds in the kernel. Its parts are read one after the
+// other, so it is read again when somebody else changed it meanwhile.
 func (k *Kernel) Read() (*Installed, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return dump.Whole(func() (*Installed, error) {
+		if err := k.ear.join(unix.NFNLGRP_NFTABLES); err != nil {
+			return nil, err
+		}
+		have, err := k.read()
+		changed, err2 := k.changed()
+		if err := errors.Join(err2, k.ear.leave(unix.NFNLGRP_NFTABLES)); err != nil {
+			return nil, err
+		}
+		if changed {
+			return nil, fmt.Errorf("reading table %s: %w", k.table, netlink.ErrDumpInterrupted)
+		}
+		return have, err
+	})
+}
+
+// changed reports whether others changed the table since the ear was joined. A change is
+// seen by readers a moment before it is told; an empty transaction waits for its turn
+// after the one that is in that moment.
+func (k *Kernel) changed() (bool, error) {
+	if err := k.sock.transact(newBatch(k.table)); err != nil {
+		return false, err
+	}
+	foreign := false
+	err := k.ear.drain(func(m message) error {
+		foreign = foreign || k.isForeign(m)
+		return nil
+	})
+	if errors.Is(err, unix.ENOBUFS) { // too much was told
+		return true, nil
+	}
+	return foreign, err
+}
+
+func (k *Kernel) read() (*Installed, error) {
 	have := NewInstalled()
+	if err := k.readTable(have); err != nil {
+		return nil, fmt.Errorf("reading table %s: %w", k.table, err)
+	}
 	if err := k.readChains(have); err != nil {
 		return nil, fmt.Errorf("reading chains of %s: %w", k.table, err)
 	}
@@ -56,7 +98,73 @@ func (k *Kernel) Read() (*Installed, error) {
 	if err := k.readSets(have); err != nil {
 		return nil, fmt.Errorf("reading sets of %s: %w", k.table, err)
 	}
+	if err := k.readStrangers(have); err != nil {
+		return nil, fmt.Errorf("reading objects of %s: %w", k.table, err)
+	}
 	return have, nil
+}
+
+func (k *Kernel) readTable(have *Installed) error {
+	return k.sock.dump(k.table, unix.NFT_MSG_GETTABLE, func(*batch) {}, func() { have.Dormant = false }, func(m []byte) error {
+		var name string
+		var flags uint32
+		attributes(m[4:], func(t uint16, d []byte) {
+			switch {
+			case t == unix.NFTA_TABLE_NAME:
+				name = cString(d)
+			case t == unix.NFTA_TABLE_FLAGS && len(d) == 4:
+				flags = binary.BigEndian.Uint32(d)
+			}
+		})
+		if name == k.table.Name {
+			have.Dormant = flags&unix.NFT_TABLE_F_DORMANT != 0
+		}
+		return nil
+	})
+}
+
+// readStrangers finds what we never make: it would keep chains and sets from being removed.
+func (k *Kernel) readStrangers(have *Installed) error {
+	reset := func() { have.Strangers = nil }
+	err := k.sock.dump(k.table, unix.NFT_MSG_GETOBJ, func(b *batch) { b.attrString(unix.NFTA_OBJ_TABLE, k.table.Name) }, reset, func(m []byte) error {
+		var table string
+		var s Stranger
+		attributes(m[4:], func(t uint16, d []byte) {
+			switch {
+			case t == unix.NFTA_OBJ_TABLE:
+				table = cString(d)
+			case t == unix.NFTA_OBJ_NAME:
+				s.Name = cString(d)
+			case t == unix.NFTA_OBJ_TYPE && len(d) == 4:
+				s.Type = binary.BigEndian.Uint32(d)
+			}
+		})
+		if table == k.table.Name {
+			have.Strangers = append(have.Strangers, s)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	objects := len(have.Strangers)
+	reset = func() { have.Strangers = have.Strangers[:objects] }
+	return k.sock.dump(k.table, unix.NFT_MSG_GETFLOWTABLE, func(b *batch) { b.attrString(flowtableTable, k.table.Name) }, reset, func(m []byte) error {
+		var table string
+		s := Stranger{Flowtable: true}
+		attributes(m[4:], func(t uint16, d []byte) {
+			switch t {
+			case flowtableTable:
+				table = cString(d)
+			case flowtableName:
+				s.Name = cString(d)
+			}
+		})
+		if table == k.table.Name {
+			have.Strangers = append(have.Strangers, s)
+		}
+		return nil
+	})
 }
 
 func (k *Kernel) readChains(have *Installed) error {
@@ -64,6 +172,7 @@ func (k *Kernel) readChains(have *Installed) error {
 	return k.sock.dump(k.table, unix.NFT_MSG_GETCHAIN, func(*batch) {}, reset, func(m []byte) error {
 		var table, name, hook string
 		var typ string
+		policy := uint32(policyAccept)
 		attributes(m[4:], func(t uint16, d []byte) {
 			switch t {
 			case unix.NFTA_CHAIN_TABLE:
@@ -74,19 +183,23 @@ func (k *Kernel) readChains(have *Installed) error {
 				typ = cString(d)
 			case unix.NFTA_CHAIN_HOOK:
 				hook = string(d)
+			case unix.NFTA_CHAIN_POLICY:
+				if len(d) == 4 {
+					policy = binary.BigEndian.Uint32(d)
+				}
 			}
 		})
 		if table == k.table.Name {
 			have.Exists = true
-			have.Chains[name] = emptyDigest(k.table.Family, name, typ, []byte(hook))
+			have.Chains[name] = emptyChain(k.table.Family, name, typ, []byte(hook), policy)
 		}
 		return nil
 	})
 }
 
-// emptyDigest is the digest of a chain as read, before any rule is seen.
-func emptyDigest(f Family, name, typ string, hook []byte) string {
-	c := Chain{Name: name}
+// emptyChain is a chain as read, before any rule is seen.
+func emptyChain(f Family, name, typ string, hook []byte, policy uint32) InstalledChain {
+	c, spec := Chain{Name: name}, ""
 	if len(hook) > 0 {
 		c.Hook = &Hook{Type: typ}
 		attributes(hook, func(t uint16, d []byte) {
@@ -98,11 +211,12 @@ func emptyDigest(f Family, name, typ string, hook []byte) string {
 				c.Hook.Priority = int32(binary.BigEndian.Uint32(d))
 			}
 		})
+		spec = hookSpec(typ, c.Hook.Num, c.Hook.Priority, policy)
 		if c.Hook.Num > unix.NF_INET_POST_ROUTING {
-			return ""
+			return InstalledChain{Hook: spec}
 		}
 	}
-	return c.digest(f)
+	return InstalledChain{Hook: spec, Digest: c.digest(f)}
 }
 
 func (k *Kernel) readRules(have *Installed) error {
@@ -141,7 +255,7 @@ func (k *Kernel) readRules(have *Installed) error {
 		if s.count != s.want {
 			s.digest = "" // not as we wrote it
 		}
-		have.Chains[name] = s.digest
+		have.Chains[name] = InstalledChain{Hook: have.Chains[name].Hook, Digest: s.digest}
 	}
 	return err
 }
@@ -152,19 +266,10 @@ func (k *Kernel) readSets(have *Installed) error {
 	dynamic := map[string]bool{}
 	reset := func() { clear(have.Sets) }
 	err := k.sock.dump(k.table, unix.NFT_MSG_GETSET, body, reset, func(m []byte) error {
-		var name string
-		var flags uint32
-		attributes(m[4:], func(t uint16, d []byte) {
-			switch {
-			case t == unix.NFTA_SET_NAME:
-				name = cString(d)
-			case t == unix.NFTA_SET_FLAGS && len(d) == 4:
-				flags = binary.BigEndian.Uint32(d)
-			}
-		})
-		if flags&unix.NFT_SET_ANONYMOUS == 0 {
-			have.Sets[name] = InstalledSet{Elements: map[string]Value{}}
-			dynamic[name] = flags&unix.NFT_SET_EVAL != 0
+		name, spec := parseSetSpec(m[4:])
+		if spec.flags&unix.NFT_SET_ANONYMOUS == 0 {
+			have.Sets[name] = InstalledSet{Spec: spec.String(), Elements: map[string]Value{}}
+			dynamic[name] = spec.flags&unix.NFT_SET_EVAL != 0
 		}
 		return nil
 	})

@@ -14,7 +14,8 @@ func FuzzParse(f *testing.F) {
 		})
 		parseElement(raw)
 		parseDigest(raw)
-		emptyDigest(IPv4, "x", "nat", raw)
+		emptyChain(IPv4, "x", "nat", raw, 1)
+		parseSetSpec(raw)
 	})
 }
 

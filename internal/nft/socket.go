@@ -8,13 +8,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/dump"
 )
 
 const (
-	sendBuffer = 16 << 20
+	sendBuffer = 64 << 20 // what replaces a set is one transaction
 	recvBuffer = 4 << 20
-	dumpTries  = 10
 )
 
 // socket is a netfilter netlink socket of the network namespace that the calling
@@ -52,6 +54,31 @@ func openSocket(group uint32) (*socket, error) {
 	}
 	s.id = me.(*unix.SockaddrNetlink).Pid
 	return s, nil
+}
+
+// join begins to hear of a group's notifications; what was heard before is forgotten.
+func (s *socket) join(group int) error { return s.membership(unix.NETLINK_ADD_MEMBERSHIP, group) }
+
+// leave ends it.
+func (s *socket) leave(group int) error {
+	err := s.membership(unix.NETLINK_DROP_MEMBERSHIP, group)
+	for { // an overflow is told once, and what is left after it
+		e := s.drain(func(message) error { return nil })
+		if !errors.Is(e, unix.ENOBUFS) {
+			return errors.Join(err, e)
+		}
+	}
+}
+
+func (s *socket) membership(option, group int) error {
+	var err error
+	if cerr := s.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, option, group) }); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("listening to nftables: %w", err)
+	}
+	return nil
 }
 
 // transact sends a batch. The kernel has done or refused all of it when send
@@ -177,22 +204,17 @@ func parseMessages(raw []byte, each func(message) error) error {
 	return nil
 }
 
-var errDumpInterrupted = errors.New("dump interrupted by a change")
-
 // dump asks for all objects of a kind in the table, again when they changed meanwhile.
 func (s *socket) dump(t Table, msg uint16, body func(*batch), reset func(), each func([]byte) error) error {
-	var err error
-	for range dumpTries {
+	_, err := dump.Whole(func() (struct{}, error) {
 		reset()
 		b := &batch{table: t}
 		b.nft(msg, unix.NLM_F_DUMP, func() { body(b) })
-		if err = s.send(b.buf); err != nil {
-			return err
+		if err := s.send(b.buf); err != nil {
+			return struct{}{}, err
 		}
-		if err = s.readDump(each); !errors.Is(err, errDumpInterrupted) {
-			return err
-		}
-	}
+		return struct{}{}, s.readDump(each)
+	})
 	return err
 }
 
@@ -222,7 +244,7 @@ func (s *socket) readDump(each func([]byte) error) error {
 		}
 	}
 	if interrupted {
-		return errDumpInterrupted
+		return netlink.ErrDumpInterrupted
 	}
 	return failed
 }

@@ -16,6 +16,13 @@ type Stmt interface {
 	encode(e *ruleEncoder)
 }
 
+// user is a statement that needs a named set.
+type user interface{ uses() string }
+
+func (s lookup) uses() string  { return s.set }
+func (s dnatMap) uses() string { return s.set }
+func (s sticky) uses() string  { return s.set }
+
 // Registers: keys and addresses start at regA, a second value at regB.
 const (
 	regA = unix.NFT_REG32_00

@@ -37,6 +37,33 @@ func (h *Hook) text() string {
 	return fmt.Sprintf("type %s hook %s priority %d", h.Type, names[h.Num], h.Priority)
 }
 
+// spec is what of a hook cannot be changed once a chain is on it; nil: on none.
+func (h *Hook) spec() string {
+	if h == nil {
+		return ""
+	}
+	return hookSpec(h.Type, h.Num, h.Priority, policyAccept)
+}
+
+// policyAccept (NF_ACCEPT) is what all our chains do at their end.
+const policyAccept = 1
+
+func hookSpec(typ string, num uint32, priority int32, policy uint32) string {
+	return fmt.Sprintf("%s %d %d policy %d", typ, num, priority, policy)
+}
+
+// usesAny reports whether a rule of the chain looks something up in one of the sets.
+func (c *Chain) usesAny(sets map[string]bool) bool {
+	for _, r := range c.Rules {
+		for _, s := range r {
+			if u, ok := s.(user); ok && sets[u.uses()] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // digest stands for the content of the chain.
 func (c *Chain) digest(f Family) string {
 	sum := sha256.Sum256([]byte(c.text(f)))

@@ -17,6 +17,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/dump"
 )
 
 // Config describes the bridge.
@@ -35,7 +37,7 @@ func HardwareAddr(a netip.Addr) net.HardwareAddr {
 // Ensure makes the bridge as described, whatever is there, in the namespace of the
 // calling thread, and returns its index.
 func Ensure(c Config) (netlink.Link, error) {
-	link, err := netlink.LinkByName(c.Name)
+	link, err := dump.Link(c.Name)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
 		link, err = create(c)
@@ -71,11 +73,11 @@ func create(c Config) (netlink.Link, error) {
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("making it: %w", err)
 	}
-	return netlink.LinkByName(c.Name)
+	return dump.Link(c.Name)
 }
 
 func ensureAddrs(link netlink.Link, want []netip.Prefix) error {
-	have, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	have, err := dump.Addrs(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("listing addresses of %s: %w", link.Attrs().Name, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
 )
 
@@ -49,7 +50,7 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 			err = errors.Join(err, Detach(p.Name))
 		}
 	}()
-	link, err := netlink.LinkByName(p.Name)
+	link, err := dump.Link(p.Name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding link %s: %w", p.Name, err)
 	}
@@ -59,7 +60,7 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 	if err := netlink.LinkSetHairpin(link, true); err != nil {
 		return nil, nil, fmt.Errorf("setting hairpin mode of %s: %w", p.Name, err)
 	}
-	if err := ns.Do(func() error { return configure(p) }); err != nil {
+	if err := ns.Do(func() error { return Configure(p) }); err != nil {
 		return nil, nil, err
 	}
 	return link.Attrs().HardwareAddr, veth.PeerHardwareAddr, nil
@@ -67,7 +68,7 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 
 // Detach removes a link by the name of the node's end; it is no error if it is gone.
 func Detach(name string) error {
-	link, err := netlink.LinkByName(name)
+	link, err := dump.Link(name)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
 		return nil
@@ -81,12 +82,17 @@ func Detach(name string) error {
 	return nil
 }
 
-// configure runs in the pod's namespace.
-func configure(p Port) error {
-	if lo, err := netlink.LinkByName("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
-		return fmt.Errorf("setting lo up: %w", errors.Join(err))
+// Configure sets the pod's end up, in the pod's namespace. It may be repeated to mend what
+// was lost, and changes nothing else that the pod did there.
+func Configure(p Port) error {
+	lo, err := dump.Link("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
 	}
-	link, err := netlink.LinkByName(p.Iface)
+	if err != nil {
+		return fmt.Errorf("setting lo up: %w", err)
+	}
+	link, err := dump.Link(p.Iface)
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", p.Iface, err)
 	}
@@ -102,7 +108,7 @@ func configure(p Port) error {
 	for _, a := range p.Addrs {
 		addr := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())},
 			Flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_NODAD}
-		if err := netlink.AddrAdd(link, addr); err != nil {
+		if err := netlink.AddrAdd(link, addr); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("adding address %s to %s: %w", a, p.Iface, err)
 		}
 	}
@@ -117,10 +123,10 @@ func addRoutes(link netlink.Link, gates []netip.Addr) error {
 		ip := net.IP(g.AsSlice())
 		direct := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK,
 			Dst: &net.IPNet{IP: ip, Mask: net.CIDRMask(g.BitLen(), g.BitLen())}}
-		if err := netlink.RouteAdd(direct); err != nil {
+		if err := netlink.RouteAdd(direct); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("adding route to gateway %s: %w", g, err)
 		}
-		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: ip}); err != nil {
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: ip}); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("adding default route by %s: %w", g, err)
 		}
 	}

@@ -8,7 +8,8 @@
 //
 // The container runtime executes the plugin for every pod, so it is a program of its
 // own (cmd/hyperkube-cni) that links little. Everything it must remember is in the
-// state directory; a plugin killed at any point leaves only what DEL or GC removes.
+// state directory; a plugin killed at any point leaves only what DEL or GC removes. ADD
+// marks its work there before it begins, and no sweeper touches what is marked (attach.go).
 package cni
 
 import (
@@ -24,6 +25,7 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
 	"hyperkube/network/bridge"
 	"hyperkube/network/ipam"
@@ -57,13 +59,14 @@ func Add(a *skel.CmdArgs) (res *types100.Result, version string, err error) {
 	defer ns.Close()
 	owner := ipam.Owner{Container: a.ContainerID, Interface: a.IfName}
 	port := bridge.Port{Name: bridge.PortName(a.ContainerID, a.IfName), Iface: a.IfName, MTU: n.MTU}
-	addrs, err := n.allocate(owner, &port)
+	at, addrs, err := n.allocate(owner, a.Netns, &port)
 	if err != nil {
 		return nil, "", err
 	}
+	defer at.done()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.release(addrs))
+			err = errors.Join(err, n.release(owner, addrs))
 		}
 	}()
 	br, err := bridge.Ensure(n.bridge())
@@ -80,32 +83,49 @@ func Add(a *skel.CmdArgs) (res *types100.Result, version string, err error) {
 	return n.result(a, br, port, hostMAC, podMAC), n.CNIVersion, nil
 }
 
-func (n *network) allocate(owner ipam.Owner, port *bridge.Port) ([]netip.Addr, error) {
+// allocate marks the attachment as in flight before it takes anything.
+func (n *network) allocate(owner ipam.Owner, netns string, port *bridge.Port) (at *mark, addrs []netip.Addr, err error) {
 	pool, err := ipam.Open(AddressDir(n.StateDir))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer pool.Close()
-	var addrs []netip.Addr
+	if err := n.noteNetns(netns); err != nil {
+		return nil, nil, err
+	}
+	note := &Attachment{Owner: owner, Netns: netns, MTU: n.MTU}
+	if at, err = n.begin(note); err != nil {
+		return nil, nil, err
+	}
 	for _, s := range n.subnets {
-		a, err := pool.Allocate(s, owner)
-		if err != nil {
-			return nil, errors.Join(err, pool.Release(addrs...))
+		a, e := pool.Allocate(s, owner)
+		if err = e; err != nil {
+			break
 		}
 		addrs = append(addrs, a)
 		port.Addrs = append(port.Addrs, netip.PrefixFrom(a, s.Bits()))
 		port.Gates = append(port.Gates, ipam.Gateway(s))
 	}
-	return addrs, nil
+	if err == nil {
+		note.Addrs, note.Gates = port.Addrs, port.Gates
+		err = at.save(note)
+	}
+	if err != nil {
+		err = errors.Join(err, pool.Release(addrs...), n.forget(owner))
+		at.done()
+		return nil, nil, err
+	}
+	return at, addrs, nil
 }
 
-func (n *network) release(addrs []netip.Addr) error {
+// release gives back what a failed ADD took.
+func (n *network) release(owner ipam.Owner, addrs []netip.Addr) error {
 	pool, err := ipam.Open(AddressDir(n.StateDir))
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	return pool.Release(addrs...)
+	return errors.Join(pool.Release(addrs...), n.forget(owner))
 }
 
 func (n *network) result(a *skel.CmdArgs, br netlink.Link, p bridge.Port, hostMAC, podMAC net.HardwareAddr) *types100.Result {
@@ -131,7 +151,11 @@ func Del(a *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	return n.remove(ipam.Owner{Container: a.ContainerID, Interface: a.IfName})
+	owner := ipam.Owner{Container: a.ContainerID, Interface: a.IfName}
+	if err := n.awaitAdd(owner); err != nil {
+		return err
+	}
+	return n.remove(owner)
 }
 
 // remove takes an attachment away; the address goes last, so that nobody gets it
@@ -153,7 +177,7 @@ func (n *network) remove(owner ipam.Owner) error {
 	if err != nil {
 		return err
 	}
-	return pool.Release(addrs...)
+	return errors.Join(pool.Release(addrs...), n.forget(owner))
 }
 
 // GC removes every attachment that the runtime does not list as valid.
@@ -170,38 +194,17 @@ func GC(a *skel.CmdArgs) error {
 }
 
 func (n *network) collect(keep func(ipam.Owner) bool) error {
-	owners, err := n.owners()
+	held, err := n.held()
 	if err != nil {
 		return err
 	}
 	var errs error
-	for o := range owners {
-		if !keep(o) {
+	for o, h := range held {
+		if !keep(o) && !h.InFlight { // what is being added is not on the caller's list yet
 			errs = errors.Join(errs, n.remove(o))
 		}
 	}
 	return errs
-}
-
-// owners are all that hold an address or a host port.
-func (n *network) owners() (map[ipam.Owner]bool, error) {
-	pool, err := ipam.Open(AddressDir(n.StateDir))
-	if err != nil {
-		return nil, err
-	}
-	held, err := pool.Held()
-	if err := errors.Join(err, pool.Close()); err != nil {
-		return nil, err
-	}
-	out := map[ipam.Owner]bool{}
-	for _, o := range held {
-		out[o] = true
-	}
-	ports, err := ReadPorts(n.StateDir)
-	for _, p := range ports {
-		out[p.Owner] = true
-	}
-	return out, err
 }
 
 // Check verifies that what Add made is there.
@@ -222,7 +225,7 @@ func Check(a *skel.CmdArgs) error {
 		return types.NewError(types.ErrUnknownContainer, "the container has no address in this network", a.ContainerID)
 	}
 	name := bridge.PortName(a.ContainerID, a.IfName)
-	if _, err := netlink.LinkByName(name); err != nil {
+	if _, err := dump.Link(name); err != nil {
 		return fmt.Errorf("node's end of the link: %w", err)
 	}
 	ns, err := netns.Open(a.Netns)
@@ -234,14 +237,14 @@ func Check(a *skel.CmdArgs) error {
 }
 
 func checkPod(iface string, addrs []netip.Addr) error {
-	link, err := netlink.LinkByName(iface)
+	link, err := dump.Link(iface)
 	if err != nil {
 		return fmt.Errorf("pod's end of the link: %w", err)
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
 		return fmt.Errorf("%s is down", iface)
 	}
-	have, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	have, err := dump.Addrs(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("listing addresses of %s: %w", iface, err)
 	}
@@ -276,7 +279,7 @@ func Status(a *skel.CmdArgs) error {
 	if err := pool.Close(); err != nil {
 		return fmt.Errorf("closing address state: %w", err)
 	}
-	if _, err := netlink.LinkByName("lo"); err != nil {
+	if _, err := dump.Link("lo"); err != nil {
 		return types.NewError(types.ErrPluginNotAvailable, "links cannot be listed", err.Error())
 	}
 	return nil

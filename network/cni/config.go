@@ -29,6 +29,8 @@ type Config struct {
 	NoMasquerade []string `json:"noMasquerade,omitempty"` // the cluster's pod ranges
 	StateDir     string   `json:"stateDir"`
 	Table        string   `json:"table,omitempty"` // nftables table for host ports: hyperkube
+	// ReservedPorts are the host's own: no pod gets them.
+	ReservedPorts []rules.HostPort `json:"reservedPorts,omitempty"`
 
 	RuntimeConfig struct {
 		PortMappings []rules.PortMapping `json:"portMappings,omitempty"`
@@ -106,7 +108,7 @@ func (n *network) bridge() bridge.Config {
 }
 
 func (n *network) rules() rules.Config {
-	return rules.Config{Bridge: n.Bridge, PodCIDRs: n.subnets, NoMasquerade: n.noMasquerade}
+	return rules.Config{Bridge: n.Bridge, PodCIDRs: n.subnets, NoMasquerade: n.noMasquerade, Reserved: n.ReservedPorts}
 }
 
 func familyOf(a netip.Addr) nft.Family {

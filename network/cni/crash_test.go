@@ -51,6 +51,9 @@ func TestKilledPluginLeavesNothingAfterDel(t *testing.T) {
 	if err != nil || len(ports) != 0 || n.held() != 1 {
 		t.Errorf("left: ports %v, %d addresses (%v)", ports, n.held(), err)
 	}
+	if notes, err := ReadAttachments(n.conf["stateDir"].(string)); err != nil || len(notes) != 1 {
+		t.Errorf("notes left: %v, %v", notes, err)
+	}
 	if links := n.links(); links != 1 {
 		t.Errorf("%d links are left, want 1", links)
 	}

@@ -25,12 +25,15 @@ type Ports struct {
 	Ports []rules.PortMapping `json:"ports"`
 }
 
+// Key names the ports among the owners of the table's content.
+func (p *Ports) Key() string { return "pod/" + p.Owner.Container + "/" + p.Owner.Interface }
+
 // Elements are the map elements that the ports need in one family.
-func (p *Ports) Elements(f nft.Family) []nft.Element {
+func (p *Ports) Elements(f nft.Family, reserved []rules.HostPort) []nft.Element {
 	var out []nft.Element
 	for _, a := range p.Addrs {
 		if familyOf(a) == f {
-			out = append(out, rules.HostPorts(f, a, p.Ports)...)
+			out = append(out, rules.HostPorts(f, a, p.Ports, reserved)...)
 		}
 	}
 	return out
@@ -113,8 +116,12 @@ func (n *network) mapPorts(owner ipam.Owner, addrs []netip.Addr) error {
 	return nil
 }
 
-// checkFree refuses a host port that another pod has.
+// checkFree refuses a host port that the host itself or another pod has.
 func (n *network) checkFree(p *Ports) error {
+	for _, r := range rules.Refused(p.Ports, n.ReservedPorts) {
+		return types.NewError(types.ErrInvalidNetworkConfig, fmt.Sprintf("host port %d/%s is in use", r.HostPort, r.Protocol),
+			"the node itself listens there; choose another host port")
+	}
 	others, err := ReadPorts(n.StateDir)
 	if err != nil {
 		return err
@@ -122,11 +129,11 @@ func (n *network) checkFree(p *Ports) error {
 	for _, f := range []nft.Family{nft.IPv4, nft.IPv6} {
 		taken := map[string]ipam.Owner{}
 		for i := range others {
-			for _, e := range others[i].Elements(f) {
+			for _, e := range others[i].Elements(f, nil) {
 				taken[e.Set+e.Key] = others[i].Owner
 			}
 		}
-		for _, e := range p.Elements(f) {
+		for _, e := range p.Elements(f, nil) {
 			if o, ok := taken[e.Set+e.Key]; ok && o != p.Owner && e.Value.Data != "" {
 				return types.NewError(types.ErrInvalidNetworkConfig, "host port is in use", "by container "+o.Container)
 			}
@@ -150,6 +157,14 @@ func (n *network) install(p *Ports) error {
 		base := rules.Base(k.Table().Family, n.rules())
 		base.Elements = append(base.Elements, elems...)
 		want.Put("base", base)
+		// Others may have made the table meanwhile and put their ports in it.
+		all, err := ReadPorts(n.StateDir)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			want.Put(all[i].Key(), &nft.Fragment{Elements: all[i].Elements(k.Table().Family, n.ReservedPorts)})
+		}
 		return k.Apply(want.PlanAll(have))
 	})
 }
@@ -173,7 +188,7 @@ func (n *network) unmapPorts(owner ipam.Owner) error {
 			return err
 		}
 	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFiles(file, file+".new"); err != nil {
 		return fmt.Errorf("forgetting host ports: %w", err)
 	}
 	return nil
@@ -181,7 +196,7 @@ func (n *network) unmapPorts(owner ipam.Owner) error {
 
 func (n *network) eachFamily(p *Ports, f func(*nft.Kernel, []nft.Element) error) error {
 	for _, family := range []nft.Family{nft.IPv4, nft.IPv6} {
-		elems := p.Elements(family)
+		elems := p.Elements(family, n.ReservedPorts)
 		if len(elems) == 0 {
 			continue
 		}

@@ -7,7 +7,7 @@
 //
 // A symbolic link is made whole or not at all, so a process that is killed leaves no
 // half-written state and nothing needs to be synced: after a crash of the machine the
-// pods are gone with their addresses, and GC frees those. Addresses are given in turn
+// pods are gone with their addresses, and the node's agent frees those. Addresses are given in turn
 // so that a freed one is not used again soon. The first address of a subnet is the
 // gateway and is never given.
 package ipam
@@ -57,15 +57,16 @@ func Open(dir string) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening address lock: %w", err)
 	}
-	if err := lockFile(f); err != nil {
+	if err := Lock(f); err != nil {
 		return nil, err
 	}
 	return &Pool{dir: dir, lock: f}, nil
 }
 
-// lockFile waits in the kernel's queue, where everybody's turn comes; asking again
-// and again would be starved by others who ask more often. It closes f if it fails.
-func lockFile(f *os.File) error {
+// Lock waits for the lock of a file in the kernel's queue, where everybody's turn comes;
+// asking again and again would be starved by others who ask more often. It closes f if it
+// fails.
+func Lock(f *os.File) error {
 	got := make(chan error, 1)
 	go func() {
 		for {
@@ -158,9 +159,15 @@ func (p *Pool) remember(n netip.Prefix, a netip.Addr) error {
 	return nil
 }
 
+// Peek is Held without the lock: what is taken or freed at this moment may be missed.
+func Peek(dir string) (map[netip.Addr]Owner, error) { return (&Pool{dir: dir}).Held() }
+
 // Held returns every address that is taken and by whom.
 func (p *Pool) Held() (map[netip.Addr]Owner, error) {
 	entries, err := os.ReadDir(filepath.Join(p.dir, "ips"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
@@ -171,6 +178,9 @@ func (p *Pool) Held() (map[netip.Addr]Owner, error) {
 			continue // not ours
 		}
 		target, err := os.Readlink(p.ip(a))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil && !errors.Is(err, unix.EINVAL) {
 			return nil, fmt.Errorf("reading owner of %s: %w", a, err)
 		}
@@ -200,22 +210,4 @@ func (p *Pool) Release(addrs ...netip.Addr) error {
 		}
 	}
 	return errs
-}
-
-// Keep frees every address whose owner keep does not know and returns the owners
-// that lost theirs.
-func (p *Pool) Keep(keep func(Owner) bool) ([]Owner, error) {
-	held, err := p.Held()
-	if err != nil {
-		return nil, err
-	}
-	var gone []Owner
-	var errs error
-	for a, o := range held {
-		if !keep(o) {
-			errs = errors.Join(errs, p.Release(a))
-			gone = append(gone, o)
-		}
-	}
-	return gone, errs
 }

@@ -3,9 +3,11 @@ package ipam
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -73,14 +75,10 @@ func TestPoolAgainstMap(t *testing.T) {
 					delete(want, a)
 				}
 			case 4:
-				if _, err := p.Keep(func(o Owner) bool { return o != owner }); err != nil {
+				if err := p.Release(slices.Collect(maps.Keys(want))...); err != nil {
 					t.Fatal(err)
 				}
-				for a, o := range want {
-					if o == owner {
-						delete(want, a)
-					}
-				}
+				clear(want)
 			}
 			held, err := p.Held()
 			if err != nil || len(held) != len(want) {
@@ -175,7 +173,11 @@ func TestKilledWhileAllocating(t *testing.T) {
 	}
 	p := open(t, dir)
 	defer p.Close()
-	if _, err := p.Keep(func(Owner) bool { return false }); err != nil {
+	held, err := p.Held()
+	if err == nil {
+		err = p.Release(slices.Collect(maps.Keys(held))...)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if held, err := p.Held(); err != nil || len(held) != 0 {
@@ -190,8 +192,11 @@ func TestUnreadableEntryIsFreed(t *testing.T) {
 	if err := os.WriteFile(dir+"/ips/10.0.0.5", nil, 0o600); err != nil { // not a link
 		t.Fatal(err)
 	}
-	gone, err := p.Keep(func(o Owner) bool { return o.Container != "" })
-	if err != nil || len(gone) != 1 {
-		t.Errorf("%v, %v", gone, err)
+	gone, err := p.Of(Owner{})
+	if err == nil {
+		err = p.Release(gone...)
+	}
+	if held, err2 := p.Held(); err != nil || err2 != nil || len(gone) != 1 || len(held) != 0 {
+		t.Errorf("freed %v, held %v, %v, %v", gone, held, err, err2)
 	}
 }

@@ -1,7 +1,8 @@
 // Package rules says what the node's network keeps in nftables: source translation
 // for what pods send out of the cluster, and host ports of pods. It is pure.
 //
-//	prerouting, output  host port → pod address and port (two maps)
+//	prerouting, output  host port → pod address and port (two maps), except ports that the
+//	                    host itself listens on
 //	postrouting         hairpin of host ports; masquerade of pods' traffic that leaves
 //	prerouting filter   nobody else reaches 127.0.0.0/8, which host ports open
 package rules
@@ -20,6 +21,14 @@ type Config struct {
 	PodCIDRs []netip.Prefix // of this node
 	// NoMasquerade are destinations that see pods' own addresses: the cluster's pods.
 	NoMasquerade []netip.Prefix
+	// Reserved are the ports of the host's own listeners: no host port may take them over.
+	Reserved []HostPort
+}
+
+// HostPort is a port of the host.
+type HostPort struct {
+	Protocol string `json:"protocol"` // TCP, UDP or SCTP; empty: TCP
+	Port     uint16 `json:"port"`
 }
 
 // PortMapping is one host port.
@@ -35,6 +44,7 @@ const (
 	anyAddress = "hostports"
 	oneAddress = "hostports-by-address"
 	hairpins   = "hairpin"
+	reserved   = "reserved-ports"
 )
 
 func sets() []nft.Set {
@@ -42,18 +52,25 @@ func sets() []nft.Set {
 		{Name: anyAddress, Key: []nft.Type{nft.Proto, nft.Port}, Data: []nft.Type{nft.Addr, nft.Port}},
 		{Name: oneAddress, Key: []nft.Type{nft.Addr, nft.Proto, nft.Port}, Data: []nft.Type{nft.Addr, nft.Port}},
 		{Name: hairpins, Key: []nft.Type{nft.Addr, nft.Addr}},
+		{Name: reserved, Key: []nft.Type{nft.Proto, nft.Port}},
 	}
 }
 
 // Base is everything but the host ports themselves, for one family.
 func Base(f nft.Family, c Config) *nft.Fragment {
 	hostports := []nft.Rule{
+		{nft.InSet(reserved, nft.L4Proto, nft.Dport), nft.ToHost(), nft.Return()},
 		{nft.DNATByMap(oneAddress, nft.Daddr, nft.L4Proto, nft.Dport)},
 		{nft.ToHost(), nft.DNATByMap(anyAddress, nft.L4Proto, nft.Dport)},
 	}
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	post := []nft.Rule{{nft.InSet(hairpins, nft.Saddr, nft.Daddr), nft.WasDNATed(), nft.Masquerade()}}
 	fr := &nft.Fragment{Sets: sets()}
+	for _, p := range c.Reserved {
+		if proto, ok := protocols[p.Protocol]; ok && p.Port != 0 {
+			fr.Elements = append(fr.Elements, nft.Element{Set: reserved, Key: nft.Key(proto, p.Port)})
+		}
+	}
 	if f == nft.IPv4 {
 		post = append(post, nft.Rule{nft.FromNet(loopback), nft.WasDNATed(), nft.NotToLink("lo"), nft.Masquerade()})
 		fr.Chains = append(fr.Chains, nft.Chain{Name: "guard-loopback",
@@ -98,12 +115,34 @@ func inFamily(f nft.Family, in []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// HostPorts are the elements of a pod's host ports.
-func HostPorts(f nft.Family, pod netip.Addr, ports []PortMapping) []nft.Element {
+// Refused are those of a pod's host ports that are the host's own, at whichever of its
+// addresses.
+func Refused(ports []PortMapping, host []HostPort) []PortMapping {
+	var out []PortMapping
+	for _, p := range ports {
+		if p.isReserved(host) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (p PortMapping) isReserved(host []HostPort) bool {
+	proto, ok := protocols[p.Protocol]
+	for _, h := range host {
+		if its, known := protocols[h.Protocol]; ok && known && p.HostPort != 0 && p.HostPort == h.Port && proto == its {
+			return true
+		}
+	}
+	return false
+}
+
+// HostPorts are the elements of a pod's host ports, without those that are the host's own.
+func HostPorts(f nft.Family, pod netip.Addr, ports []PortMapping, host []HostPort) []nft.Element {
 	var out []nft.Element
 	for _, p := range ports {
 		proto, ok := protocols[p.Protocol]
-		if !ok || p.HostPort == 0 || p.ContainerPort == 0 {
+		if !ok || p.HostPort == 0 || p.ContainerPort == 0 || p.isReserved(host) {
 			continue
 		}
 		to := nft.Value{Data: nft.Key(netip.AddrPortFrom(pod, p.ContainerPort))}

@@ -1,0 +1,216 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/dump"
+	"hyperkube/internal/netns"
+	"hyperkube/network/bridge"
+	"hyperkube/network/cni"
+	"hyperkube/network/ipam"
+)
+
+// repairPause is the least time between two repairs of one pod's own end: a pod with the
+// right to do so may take its link down as often as we set it up.
+const repairPause = 5 * time.Second
+
+// podInterface is the name that runtimes give a pod's link.
+const podInterface = "eth0"
+
+// portState is what is wrong with a pod's link, as seen from the node.
+type portState struct {
+	gone, left, down, podDown bool
+}
+
+// stateOf judges a link by its name among those that are there; it is pure.
+func stateOf(link netlink.Link, br int) portState {
+	if link == nil || link.Type() != "veth" {
+		return portState{gone: true}
+	}
+	a := link.Attrs()
+	up := a.RawFlags&unix.IFF_UP != 0
+	return portState{left: a.MasterIndex != br, down: !up, podDown: up && a.RawFlags&unix.IFF_LOWER_UP == 0}
+}
+
+func (s portState) well() bool { return s == portState{} }
+
+// healPorts mends the links of pods that are there: joins them to the bridge, sets both
+// ends up, gives the pod's end its address and routes back. A link that is gone takes the
+// pod's end with it and cannot be mended: that is told here, and by SandboxPort to who can
+// make the pod a new sandbox.
+func (n *Network) healPorts(br netlink.Link) error {
+	ours, err := n.state().Links()
+	if err != nil {
+		return err
+	}
+	links, err := dump.Links()
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
+	}
+	there := make(map[string]netlink.Link, len(links))
+	for _, l := range links {
+		there[l.Attrs().Name] = l
+	}
+	lost, errs := map[string]bool{}, error(nil)
+	n.healAgain = time.Time{}
+	for name, note := range ours {
+		s := stateOf(there[name], br.Attrs().Index)
+		if s.well() {
+			continue
+		}
+		if busy, err := n.state().InFlight(name); err != nil || busy {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		if s.gone {
+			lost[name] = true
+			continue
+		}
+		errs = errors.Join(errs, healHostEnd(there[name], br, s))
+		if s.podDown && note != nil && n.mayRepair(name) {
+			if err := n.repairPodEnd(note); err != nil { // the pod may have done anything in there
+				n.o.Log.Warn("a pod's end of its link cannot be set up", "container", note.Owner.Container, "err", err)
+			}
+		}
+	}
+	n.tellLost(lost, ours)
+	return errs
+}
+
+func healHostEnd(l, br netlink.Link, s portState) error {
+	if s.left {
+		if err := netlink.LinkSetMaster(l, br); err != nil && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("joining %s to %s: %w", l.Attrs().Name, br.Attrs().Name, err)
+		}
+		if err := netlink.LinkSetHairpin(l, true); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("setting hairpin mode of %s: %w", l.Attrs().Name, err)
+		}
+	}
+	if s.down {
+		if err := netlink.LinkSetUp(l); err != nil && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("setting %s up: %w", l.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+// mayRepair keeps repairs of one link apart, and has the agent look again when it is time.
+func (n *Network) mayRepair(name string) bool {
+	now := time.Now()
+	for other, at := range n.repaired {
+		if now.Sub(at) >= repairPause {
+			delete(n.repaired, other)
+		}
+	}
+	if at, lately := n.repaired[name]; lately {
+		if at = at.Add(repairPause); n.healAgain.IsZero() || at.Before(n.healAgain) {
+			n.healAgain = at
+		}
+		return false
+	}
+	n.repaired[name] = now
+	return true
+}
+
+func (n *Network) repairPodEnd(note *cni.Attachment) error {
+	ns, err := netns.Open(note.Netns)
+	if err != nil {
+		return nil // its sandbox is being removed, or is told by SandboxPort
+	}
+	defer ns.Close()
+	n.o.Log.Info("a pod's end of its link is down; setting it up", "container", note.Owner.Container)
+	return ns.Do(func() error { return bridge.Configure(note.Port()) })
+}
+
+// tellLost says once of each link that it is gone.
+func (n *Network) tellLost(lost map[string]bool, ours map[string]*cni.Attachment) {
+	for name := range lost {
+		if !n.lost[name] {
+			container := ""
+			if a := ours[name]; a != nil {
+				container = a.Owner.Container
+			}
+			n.o.Log.Warn("a pod's link is gone; the pod needs a new sandbox", "link", name, "container", container)
+		}
+	}
+	n.lost = lost
+	n.lostLinks.Set(float64(len(lost)))
+}
+
+// SandboxPort reports whether the network interface of a pod's sandbox is alive, as far as
+// it cannot be mended: false means that the pod needs a new sandbox. o needs StateDir only.
+// A sandbox whose interface is being made counts as alive. It must be called in the node's
+// network namespace, and only for sandboxes that were given one of their own by our plugin
+// (not of pods with hostNetwork). It is cheap enough to be asked every few seconds.
+func SandboxPort(ctx context.Context, o Options, sandboxID string) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	state := cni.State{Dir: o.StateDir}
+	owner := ipam.Owner{Container: sandboxID, Interface: podInterface}
+	name := bridge.PortName(sandboxID, podInterface)
+	if busy, err := state.InFlight(name); err != nil || busy {
+		return busy, err
+	}
+	note, err := cni.ReadAttachment(o.StateDir, owner)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unnotedPort(o.StateDir, owner, name)
+	}
+	if err != nil {
+		return false, err
+	}
+	if alive, err := linkThere(name); err != nil || !alive {
+		return false, err
+	}
+	if note.Netns == "" {
+		return true, nil
+	}
+	ns, err := netns.Open(note.Netns)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrNoNamespace) {
+		return false, nil // no container can be started in it any more
+	}
+	if err != nil {
+		return false, err
+	}
+	defer ns.Close()
+	alive := false
+	err = ns.Do(func() error { alive, err = linkThere(podInterface); return err })
+	return alive, err
+}
+
+// unnotedPort is for sandboxes that a version made which took no notes.
+func unnotedPort(stateDir string, owner ipam.Owner, link string) (bool, error) {
+	if _, err := os.Stat(cni.AddressDir(stateDir)); err != nil {
+		return false, fmt.Errorf("nothing is known of pods' addresses: %w", err)
+	}
+	held, err := ipam.Peek(cni.AddressDir(stateDir))
+	if err != nil {
+		return false, err
+	}
+	for _, o := range held {
+		if o == owner {
+			return linkThere(link)
+		}
+	}
+	return false, nil // its address was freed
+}
+
+func linkThere(name string) (bool, error) {
+	link, err := dump.Link(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	return link.Type() == "veth", nil
+}
