@@ -88,16 +88,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Prefix == "" {
-		o.Prefix = "/registry"
-	}
 	b, err := connect(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	s := &Store{
 		opts: o, log: o.Log.With("component", "store"), backend: b,
-		prefix: strings.TrimSuffix(o.Prefix, "/") + "/",
+		prefix: o.keyPrefix(),
 		seed:   maphash.MakeSeed(), began: time.Now(),
 		byName: map[name]*collection{}, byPrefix: map[string]*collection{},
 		ready: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{}),
@@ -110,6 +107,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("store: metrics: %w", err)
 	}
 	return s, nil
+}
+
+// keyPrefix is what all keys begin with, with a slash at the end.
+func (o Options) keyPrefix() string {
+	if o.Prefix == "" {
+		return "/registry/"
+	}
+	return strings.TrimSuffix(o.Prefix, "/") + "/"
 }
 
 func connect(ctx context.Context, o Options) (backend.Backend, error) {

@@ -118,7 +118,8 @@ func (r *Keyring) Open(stored, path []byte) ([]byte, error) {
 			return plain, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: no key for %s", ErrSealed, path)
+	provider, name, _ := KeyOf(stored)
+	return nil, fmt.Errorf("%w: %s is sealed with key %q of provider %q, which is not configured or is another key of that name", ErrSealed, path, name, provider)
 }
 
 // Stale says that a stored value was not written with the ring's first key.
