@@ -98,7 +98,7 @@ func (w *faultyWatch) Next(ctx context.Context) (backend.Events, error) {
 
 func faultyStore(t *testing.T) (*Store, *faulty) {
 	e := startEtcd(t)
-	f := &faulty{Backend: backend.NewEmbedded(e.Etcd(), false, true)}
+	f := &faulty{Backend: backend.NewEmbedded(e, false, true)}
 	return openStore(t, Options{backend: f, DetectMutation: true}), f
 }
 

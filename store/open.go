@@ -124,7 +124,7 @@ func connect(ctx context.Context, o Options) (backend.Backend, error) {
 	case o.Etcd != nil && len(o.Servers) > 0:
 		return nil, errors.New("both an embedded etcd and etcd servers given")
 	case o.Etcd != nil:
-		return backend.NewEmbedded(o.Etcd.Etcd(), o.Etcd.Exclusive(), o.Etcd.Sole()), nil
+		return backend.NewEmbedded(o.Etcd, o.Etcd.Exclusive(), o.Etcd.Sole()), nil
 	case len(o.Servers) > 0:
 		return backend.Dial(ctx, backend.DialOptions{Servers: o.Servers, TLS: o.TLS, Log: o.Log})
 	}

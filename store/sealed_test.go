@@ -22,7 +22,7 @@ func newKeys(t *testing.T) *seal.Config {
 // TestSealedKeys: whoever lost the file of the keys learns what it held before
 // a new one is made.
 func TestSealedKeys(t *testing.T) {
-	b := backend.NewEmbedded(startEtcd(t).Etcd(), true, true)
+	b := backend.NewEmbedded(startEtcd(t), true, true)
 	ask := func(keys *seal.Config) []seal.Use {
 		t.Helper()
 		uses, err := SealedKeys(t.Context(), Options{backend: b, Keys: keys})

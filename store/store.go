@@ -28,6 +28,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"hyperkube/store/backend"
 )
 
 // Object is what a collection holds: a published API type, TypeMeta left empty.
@@ -189,6 +191,10 @@ var (
 	ErrSlow     = errors.New("watcher did not keep up")
 	ErrClosed   = errors.New("store is closed")
 	ErrBadToken = errors.New("continue token is not valid") // 400
+	// ErrFull refuses a write because there is no room for it (507); reads go on.
+	ErrFull = backend.ErrFull
+	// ErrDown: etcd is being started again; try again soon (503).
+	ErrDown = backend.ErrDown
 )
 
 // Collection is the store's face towards verbs, kinds, authorizers and admission.
