@@ -81,7 +81,7 @@ func (e *Embedded) txn(ctx context.Context, r *pb.TxnRequest, size int, removal 
 	if err != nil {
 		return 0, false, err
 	}
-	resp, err := bounded(ctx, failed, func() (*pb.TxnResponse, error) { return server.Txn(ctx, r) })
+	resp, err := bounded(failed, func() (*pb.TxnResponse, error) { return server.Txn(ctx, r) })
 	if err != nil {
 		return 0, false, known(err)
 	}
@@ -89,7 +89,9 @@ func (e *Embedded) txn(ctx context.Context, r *pb.TxnRequest, size int, removal 
 }
 
 // bounded calls what may wait for a lock that a failed member holds for ever.
-func bounded[T any](ctx context.Context, failed <-chan struct{}, call func() (T, error)) (T, error) {
+// It does not return before call does for any other reason: a member that is
+// stopped while it is being called panics.
+func bounded[T any](failed <-chan struct{}, call func() (T, error)) (T, error) {
 	type answer struct {
 		v   T
 		err error
@@ -105,8 +107,6 @@ func bounded[T any](ctx context.Context, failed <-chan struct{}, call func() (T,
 		return a.v, a.err
 	case <-failed:
 		return none, ErrDown
-	case <-ctx.Done():
-		return none, ctx.Err()
 	}
 }
 
@@ -116,7 +116,7 @@ func (e *Embedded) Range(ctx context.Context, r Range) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	resp, err := bounded(ctx, failed, func() (*pb.RangeResponse, error) {
+	resp, err := bounded(failed, func() (*pb.RangeResponse, error) {
 		return server.Range(ctx, &pb.RangeRequest{
 			Key: []byte(r.Start), RangeEnd: []byte(r.End), Revision: r.Revision, Limit: r.Limit,
 			Serializable: e.sole && r.Revision > 0,
@@ -155,7 +155,7 @@ func (e *Embedded) Revision(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return bounded(ctx, failed, func() (int64, error) {
+	return bounded(failed, func() (int64, error) {
 		if err := server.LinearizableReadNotify(ctx); err != nil {
 			return 0, err
 		}
@@ -188,7 +188,7 @@ func (e *Embedded) Current() (int64, bool) {
 		return p.rev, true
 	}
 	applied := server.AppliedIndex() >= index
-	rev, err := bounded(context.Background(), failed, func() (int64, error) { return local(server), nil })
+	rev, err := bounded(failed, func() (int64, error) { return local(server), nil })
 	if err != nil {
 		return 0, false
 	}
@@ -207,7 +207,7 @@ func (e *Embedded) Grant(ctx context.Context, ttl int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	resp, err := bounded(ctx, failed, func() (*pb.LeaseGrantResponse, error) {
+	resp, err := bounded(failed, func() (*pb.LeaseGrantResponse, error) {
 		return server.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
 	})
 	if err != nil {
@@ -222,7 +222,7 @@ func (e *Embedded) Compact(ctx context.Context, rev int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = bounded(ctx, failed, func() (*pb.CompactionResponse, error) {
+	_, err = bounded(failed, func() (*pb.CompactionResponse, error) {
 		return server.Compact(ctx, &pb.CompactionRequest{Revision: rev, Physical: true})
 	})
 	return known(err)
@@ -237,8 +237,7 @@ func (e *Embedded) Watch(ctx context.Context, start, end string, from int64) (Wa
 	if err != nil {
 		return nil, err
 	}
-	// Not bounded by ctx: a stream that nobody waits for would never be closed.
-	w, err := bounded(context.Background(), failed, func() (*embeddedWatch, error) {
+	w, err := bounded(failed, func() (*embeddedWatch, error) {
 		stream := server.Watchable().NewWatchStream()
 		id, err := stream.Watch(ctx, 0, []byte(start), []byte(end), from)
 		if err != nil {
@@ -320,8 +319,8 @@ func appendEvents(out Events, r mvcc.WatchResponse) Events {
 }
 
 // Progress implements Watch.
-func (w *embeddedWatch) Progress(ctx context.Context) error {
-	_, err := bounded(ctx, w.failed, func() (struct{}, error) {
+func (w *embeddedWatch) Progress(context.Context) error {
+	_, err := bounded(w.failed, func() (struct{}, error) {
 		w.stream.RequestProgress(w.id)
 		return struct{}{}, nil
 	})
@@ -330,7 +329,7 @@ func (w *embeddedWatch) Progress(ctx context.Context) error {
 
 // Stop implements Watch. The stream of a failed member may never close.
 func (w *embeddedWatch) Stop() {
-	_, _ = bounded(context.Background(), w.failed, func() (struct{}, error) {
+	_, _ = bounded(w.failed, func() (struct{}, error) {
 		w.stream.Close()
 		return struct{}{}, nil
 	})
