@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -214,6 +215,7 @@ func TestStoreStatus(t *testing.T) {
 		{fmt.Errorf("writing: %w", store.ErrFull), 507, "InsufficientStorage", 0},
 		{fmt.Errorf("writing: %w", store.ErrDown), 503, metav1.StatusReasonServiceUnavailable, 1},
 		{store.ErrClosed, 503, metav1.StatusReasonServiceUnavailable, 0},
+		{fmt.Errorf("x: %w", &store.UnreadableError{Path: "/registry/pods/a/b", Cause: io.ErrUnexpectedEOF}), 500, metav1.StatusReasonStoreReadError, 0},
 	} {
 		st := StatusOf(c.err)
 		again := int32(0)

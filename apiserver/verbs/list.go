@@ -3,12 +3,14 @@ package verbs
 import (
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"hyperkube/apiserver/request"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,6 +32,9 @@ func (c *call) list() error {
 	l, err := c.ep.coll.List(c.ctx, lo)
 	if err != nil {
 		return c.explainList(err, lo)
+	}
+	if l.Unreadable > 0 {
+		request.Warn(c.ctx, fmt.Sprintf("%d stored %s cannot be read and are not listed; the server's log names them", l.Unreadable, c.ep.gr))
 	}
 	return c.sendList(l)
 }
