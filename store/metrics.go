@@ -32,7 +32,9 @@ type metrics struct {
 	terminated *prometheus.CounterVec
 	watchers   *prometheus.GaugeVec
 	restarts   prometheus.Counter
-	all        []prometheus.Collector
+	// uncompacted counts rounds of compaction that failed.
+	uncompacted prometheus.Counter
+	all         []prometheus.Collector
 }
 
 // resourceMetrics are one collection's, looked up once.
@@ -67,7 +69,10 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 	m.restarts = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "hyperkube_store_watch_restarts_total", Help: "How often the store's watch of etcd ended and was started again.",
 	})
-	m.all = []prometheus.Collector{m.duration, m.requests, m.errors, m.received, m.dispatched, m.terminated, m.watchers, m.restarts, &state{s}}
+	m.uncompacted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "hyperkube_store_compaction_failures_total", Help: "How often etcd's history could not be compacted.",
+	})
+	m.all = []prometheus.Collector{m.duration, m.requests, m.errors, m.received, m.dispatched, m.terminated, m.watchers, m.restarts, m.uncompacted, &state{s}}
 	if r == nil {
 		return m, nil
 	}

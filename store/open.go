@@ -34,6 +34,10 @@ type Options struct {
 	Keys       *seal.Config
 	AllowPlain bool
 
+	// Compaction is how often etcd's history is compacted, by one of the servers
+	// that share it: 0 is every 5 minutes, less than 0 never.
+	Compaction time.Duration
+
 	// DetectMutation makes the store check that nobody changed a shared
 	// object, when the object is replaced and on Close; it panics if so.
 	DetectMutation bool
@@ -223,7 +227,10 @@ func (s *Store) Start(ctx context.Context) error {
 	first := make(chan error, 1)
 	go func() {
 		defer close(s.done)
+		var beside sync.WaitGroup
+		beside.Go(func() { s.compact(run) })
 		s.run(run, first)
+		beside.Wait()
 	}()
 	select {
 	case err := <-first:

@@ -59,9 +59,8 @@ type Config struct {
 	Join                           bool     // the cluster exists already
 	ClientTLS, PeerTLS             TLS
 
-	Ephemeral bool          // no fsync
-	Quota     int64         // bytes, default 8 GiB
-	Retention time.Duration // history kept by automatic compaction, default 5 minutes
+	Ephemeral bool  // no fsync
+	Quota     int64 // bytes, default 8 GiB
 
 	Log *slog.Logger
 }
@@ -93,12 +92,7 @@ func (c Config) embed(m *member) (*embed.Config, error) {
 	if c.Quota > 0 {
 		cfg.QuotaBackendBytes = c.Quota
 	}
-	retention := 5 * time.Minute
-	if c.Retention > 0 {
-		retention = c.Retention
-	}
-	cfg.AutoCompactionMode = embed.CompactorModePeriodic
-	cfg.AutoCompactionRetention = retention.String()
+	cfg.AutoCompactionRetention = "0" // the stores do it, one for all
 	cfg.TickMs, cfg.ElectionMs = soleTickMs, soleElectionMs
 	if len(c.ListenPeer) > 0 {
 		cfg.TickMs, cfg.ElectionMs = peerTickMs, peerElectionMs
