@@ -33,6 +33,7 @@ import (
 	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/authz"
 	"hyperkube/apiserver/authz/bootstrap"
+	"hyperkube/apiserver/bootstrapdata"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
@@ -52,7 +53,9 @@ type Options struct {
 	EtcdServers []string
 	EtcdTLS     *tls.Config
 	EtcdPrefix  string
-	Keys        *seal.Config
+	// EtcdCompaction is how often etcd's history is compacted: 0 is every 5 minutes, less than 0 never.
+	EtcdCompaction time.Duration
+	Keys           *seal.Config
 
 	Listener net.Listener // or
 	Address  string
@@ -122,7 +125,7 @@ func New(ctx context.Context, o Options) (*Assembly, error) {
 	}
 	s, err := store.Open(ctx, store.Options{
 		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
-		DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
+		Compaction: o.EtcdCompaction, DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
 	})
 	if err != nil {
 		return nil, err
@@ -145,8 +148,10 @@ func (a *Assembly) build() error {
 			return err
 		}
 	}
-	if err := a.Store.Register(allocate.Resource()); err != nil {
-		return err
+	for _, r := range []store.Resource{allocate.Resource(), bootstrapdata.MasterLeases()} {
+		if err := a.Store.Register(r); err != nil {
+			return err
+		}
 	}
 	var err error
 	a.allocator, err = allocate.New(allocate.Options{Log: o.Log, Store: a.Store, Services: o.Services, Ports: o.NodePorts})
@@ -230,7 +235,7 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 	if err := a.Store.Ready(ctx); err != nil {
 		return err
 	}
-	parts := []func(context.Context) error{a.rbac.Run, a.allocator.Run, a.Server.Run, a.bootstrap}
+	parts := []func(context.Context) error{a.rbac.Run, a.allocator.Run, a.Server.Run, a.bootstrap, a.keepEndpoints}
 	ends := make(chan error, len(parts))
 	for _, run := range parts {
 		go func() {
