@@ -42,7 +42,12 @@ func (g *Gate) pass(ctx context.Context, call func(context.Context) error) error
 	defer cancel()
 	defer context.AfterFunc(g.life, cancel)()
 	err := call(inner)
-	if err != nil && g.life.Err() != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // etcd has its own words for it
+		return ctx.Err()
+	case g.life.Err() != nil:
 		return ErrClosed
 	}
 	return err
