@@ -10,6 +10,7 @@ import (
 // take applies one event to the working tree.
 func (c *collection) take(ev *backend.Event) {
 	c.m.received.Inc()
+	c.last = ev.Revision
 	key, ok := c.key(ev.Key)
 	if !ok {
 		return
@@ -18,6 +19,7 @@ func (c *collection) take(ev *backend.Event) {
 	var writer *pending
 	if ev.Deleted {
 		writer = c.store.pendings.take(ev.Key, nil)
+		c.brokens = c.brokens.without(key)
 		if ch = c.remove(key, ev.Revision); ch != nil && writer != nil {
 			ch.gone()
 		}
@@ -35,18 +37,17 @@ func (c *collection) take(ev *backend.Event) {
 }
 
 func (c *collection) put(key Key, ev *backend.Event, writer *pending) *change {
-	var obj Object
-	var sum uint64
+	var e *Entry
 	if writer != nil {
-		obj, sum = writer.obj, writer.sum
+		e = newEntry(key, writer.obj, ev.Revision, writer.sum)
 	} else {
 		var err error
-		if obj, sum, err = c.decode(ev.Key, ev.Value); err != nil {
-			c.store.log.Error("stored object cannot be read and is left out", "key", string(ev.Key), "error", err)
+		if e, err = c.decode(key, &ev.KV); err != nil {
+			c.breaks(&broken{key: key, rev: ev.Revision, path: string(ev.Key), cause: err})
 			return c.remove(key, ev.Revision)
 		}
 	}
-	e := newEntry(key, obj, ev.Revision, sum)
+	c.brokens = c.brokens.without(key)
 	prev, _ := c.tree.Set(e)
 	c.moved(prev, e)
 	if prev != nil && c.store.opts.DetectMutation {
@@ -84,15 +85,13 @@ func (c *collection) remove(key Key, rev int64) *change {
 func (c *collection) publish() {
 	now := int64(time.Since(c.store.began))
 	c.mu.Lock()
-	rev := c.snap.Load().rev
 	for _, ch := range c.batch {
 		if ch != nil {
 			c.ring.push(ch, now)
 			c.dispatch(ch)
-			rev = ch.rev
 		}
 	}
-	c.snap.Store(c.snapshot(rev))
+	c.snap.Store(c.snapshot(c.last))
 	if c.trimmer == nil && c.ring.n > ringMin {
 		c.trimmer = time.AfterFunc(ringSpan, c.trim)
 	}

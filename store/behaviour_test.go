@@ -266,7 +266,7 @@ func TestSecretsAreSealed(t *testing.T) {
 		t.Fatal("registered without a key:", err)
 	}
 	keys := filepath.Join(t.TempDir(), "encryption.yaml")
-	config, err := seal.LoadOrCreate(keys, "secrets")
+	config, err := seal.Create(keys, "secrets")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestSecretsAreSealed(t *testing.T) {
 			t.Fatal(err)
 		}
 		raw := p.KVs[0].Value
-		if got := bytes.HasPrefix(raw, []byte("k8s:enc:aesgcm:v1:key1:")); got != sealed || bytes.Contains(raw, []byte("very secret")) == sealed {
+		if got := bytes.HasPrefix(raw, []byte("k8s:enc:aesgcm:v1:key-")); got != sealed || bytes.Contains(raw, []byte("very secret")) == sealed {
 			t.Errorf("%s: %q", name, raw)
 		}
 	}

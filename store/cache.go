@@ -5,12 +5,13 @@ import (
 	"errors"
 	"time"
 
+	"hyperkube/internal/trouble"
 	"hyperkube/store/backend"
 )
 
 const (
 	pauseMin = 10 * time.Millisecond
-	pauseMax = 5 * time.Second
+	pauseMax = 2 * time.Second
 )
 
 // run is the one loop that changes snapshots. first gets the outcome of the
@@ -26,8 +27,10 @@ func (s *Store) run(ctx context.Context, first chan<- error) {
 		return
 	}
 	pause := pauseMin
+	trouble := trouble.New(s.log, nil, "following etcd")
 	for {
 		if err == nil {
+			trouble.Well()
 			before := s.applied.Load()
 			err = s.consume(ctx, w)
 			s.watching.Store(nil)
@@ -39,7 +42,8 @@ func (s *Store) run(ctx context.Context, first chan<- error) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Warn("watch of etcd ended, starting again", "error", err, "revision", s.applied.Load())
+		s.metrics.restarts.Inc()
+		trouble.Failed(err, "revision", s.applied.Load())
 		if wait(ctx, pause) != nil {
 			return
 		}
@@ -93,10 +97,10 @@ func (s *Store) consume(ctx context.Context, w backend.Watch) error {
 		s.interrupt.Store(&interrupt)
 		s.serve(ctx)
 		err := s.applyAll(next, w)
-		interrupted := next.Err() != nil
+		interrupted := next.Err() != nil && errors.Is(err, context.Canceled)
 		interrupt()
 		if !interrupted || ctx.Err() != nil {
-			return err
+			return err // also the watch's own end that meets an interrupt
 		}
 	}
 }
@@ -133,12 +137,14 @@ func (s *Store) apply(b backend.Events) {
 		if c == nil || ev.Revision <= c.loaded {
 			continue
 		}
-		if len(c.batch) == 0 {
+		if !c.touched { // by events that bring no change too: once is enough
+			c.touched = true
 			touched = append(touched, c)
 		}
 		c.take(ev)
 	}
 	for _, c := range touched {
+		c.touched = false
 		c.publish()
 	}
 	s.touched = touched

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidwall/btree"
 
+	"hyperkube/store/backend"
 	"hyperkube/store/envelope"
 	"hyperkube/store/seal"
 )
@@ -25,7 +26,8 @@ type collection struct {
 	keys   *seal.Keyring // nil: values are plain
 	m      resourceMetrics
 
-	snap atomic.Pointer[snapshot]
+	snap     atomic.Pointer[snapshot]
+	unsealed atomic.Int64 // values that opened
 
 	mu       sync.Mutex // guards ring and watchers; held while a batch is published
 	ring     ring
@@ -35,6 +37,9 @@ type collection struct {
 	// The rest belongs to the loop.
 	tree    *btree.BTreeG[*Entry]
 	indexes []indexTree
+	brokens *brokens
+	last    int64 // revision of the newest event
+	touched bool  // in the loop's list of collections to publish
 	loaded  int64 // changes up to here came with the load
 	batch   []*change
 	doneBy  []*pending // writers to wake, parallel to batch
@@ -110,34 +115,46 @@ func (c *collection) Get(ctx context.Context, k Key, f Freshness) (*Entry, error
 	if err := c.store.fresh(ctx, f); err != nil {
 		return nil, err
 	}
-	var e *Entry
+	s := c.snap.Load()
 	if f.Exact > 0 {
-		s, err := c.snapshotAt(ctx, f.Exact)
+		var err error
+		if s, err = c.snapshotAt(ctx, f.Exact); err != nil {
+			return nil, err
+		}
+	}
+	if e := s.get(&c.store.pivots, k); e != nil {
+		return e, nil
+	}
+	return nil, s.missing(k)
+}
+
+// decode makes the entry of a stored value.
+func (c *collection) decode(key Key, kv *backend.KV) (*Entry, error) {
+	value := kv.Value
+	if c.keys != nil {
+		plain, err := c.keys.Open(value, kv.Key)
 		if err != nil {
 			return nil, err
 		}
-		e = s.get(&c.store.pivots, k)
-	} else {
-		e = c.present(k)
+		if seal.Sealed(value) {
+			c.unsealed.Add(1)
+		}
+		value = plain
 	}
-	if e == nil {
-		return nil, ErrNotFound
+	obj := c.res.New()
+	if err := c.codec.Decode(value, obj); err != nil {
+		return nil, err
 	}
-	return e, nil
-}
-
-// decode makes the object of a stored value. sum is the hash of its plain form.
-func (c *collection) decode(path, value []byte) (obj Object, sum uint64, err error) {
-	if c.keys != nil {
-		if value, err = c.keys.Open(value, path); err != nil {
-			return nil, 0, err
+	if c.res.Default != nil {
+		c.res.Default(obj)
+	}
+	e := newEntry(key, obj, kv.Revision, c.store.hash(value))
+	if c.store.opts.DetectMutation {
+		if err := c.seen(e); err != nil {
+			return nil, err
 		}
 	}
-	obj = c.res.New()
-	if err := c.codec.Decode(value, obj); err != nil {
-		return nil, 0, err
-	}
-	return obj, c.store.hash(value), nil
+	return e, nil
 }
 
 // encode makes the plain stored form of an object whose resourceVersion is empty.

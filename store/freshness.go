@@ -36,6 +36,13 @@ func (s *Store) fresh(ctx context.Context, f Freshness) error {
 		return ErrClosed
 	default:
 	}
+	select {
+	case <-s.ready:
+	default:
+		if err := s.loaded(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case f.Any:
 		return nil
@@ -49,12 +56,28 @@ func (s *Store) fresh(ctx context.Context, f Freshness) error {
 	return s.latest(ctx)
 }
 
+// loaded waits for the first load: before it, everything would seem absent.
+func (s *Store) loaded(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, latestLimit, fmt.Errorf("%w: nothing is loaded yet", ErrDown))
+	defer cancel()
+	if err := s.Ready(ctx); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	return nil
+}
+
 // latest waits until the snapshots have what etcd had when the call began.
 func (s *Store) latest(ctx context.Context) error {
+	if s.exclusive { // whoever wrote has waited for the snapshots
+		return nil
+	}
 	rev, ok := s.backend.Current()
 	if !ok {
 		var err error
-		if rev, err = s.flight.revision(ctx, s.backend.Revision); err != nil {
+		if rev, err = s.flight.revision(ctx, s.closed, s.backend.Revision); err != nil {
 			return fmt.Errorf("store: reading etcd's revision: %w", err)
 		}
 	}
@@ -182,7 +205,7 @@ type flightRead struct {
 	err  error
 }
 
-func (f *flight) revision(ctx context.Context, read func(context.Context) (int64, error)) (int64, error) {
+func (f *flight) revision(ctx context.Context, closed <-chan struct{}, read func(context.Context) (int64, error)) (int64, error) {
 	f.mu.Lock()
 	if f.next == nil {
 		f.next = &flightRead{done: make(chan struct{})}
@@ -196,6 +219,8 @@ func (f *flight) revision(ctx context.Context, read func(context.Context) (int64
 	select {
 	case <-mine.done:
 		return mine.rev, mine.err
+	case <-closed:
+		return 0, ErrClosed
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

@@ -30,7 +30,7 @@ type lease struct {
 	err   error
 }
 
-func (l *leases) get(ctx context.Context, b backend.Backend, ttl int64) (int64, error) {
+func (l *leases) get(ctx context.Context, closed <-chan struct{}, b backend.Backend, ttl int64) (int64, error) {
 	share := min(leaseShare, time.Duration(ttl)*time.Second/4)
 	l.mu.Lock()
 	cur := l.byTTL[ttl]
@@ -48,6 +48,8 @@ func (l *leases) get(ctx context.Context, b backend.Backend, ttl int64) (int64, 
 	select {
 	case <-cur.ready:
 		return cur.id, cur.err
+	case <-closed:
+		return 0, ErrClosed
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

@@ -58,7 +58,7 @@ type query struct {
 
 func (c *collection) answer(s *snapshot, rev int64, q query) *List {
 	if q.limit <= 0 && q.filter.Match == nil {
-		return &List{Revision: rev, Entries: q.all(s)}
+		return &List{Revision: rev, Entries: q.all(s), Unreadable: s.brokens.len()}
 	}
 	if q.limit <= 0 { // asking every object costs more than keeping the answer
 		var found []*Entry
@@ -66,7 +66,7 @@ func (c *collection) answer(s *snapshot, rev int64, q query) *List {
 			found = append(found, e)
 			return true
 		})
-		return &List{Revision: rev, Entries: slices.Values(found)}
+		return &List{Revision: rev, Entries: slices.Values(found), Unreadable: s.brokens.len()}
 	}
 	page := make([]*Entry, 0, min(q.limit, int64(s.tree.Len())))
 	more, rest := false, int64(0)
@@ -80,7 +80,7 @@ func (c *collection) answer(s *snapshot, rev int64, q query) *List {
 		rest++
 		return whole // only then the rest is counted
 	})
-	l := &List{Revision: rev, Entries: slices.Values(page)}
+	l := &List{Revision: rev, Entries: slices.Values(page), Unreadable: s.brokens.len()}
 	if !more {
 		return l
 	}
@@ -136,14 +136,14 @@ func (c *collection) snapshotAt(ctx context.Context, rev int64) (*snapshot, erro
 	if s := c.rewound(rev); s != nil {
 		return s, nil
 	}
-	tree, _, err := c.read(ctx, rev)
+	s, err := c.read(ctx, rev)
 	if errors.Is(err, backend.ErrCompacted) {
 		return nil, fmt.Errorf("%w: %d", ErrExpired, rev)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store: reading %s at %d: %w", c.res.Name, rev, err)
 	}
-	return &snapshot{rev: rev, tree: tree}, nil
+	return s, nil
 }
 
 // rewound undoes what the ring says happened after rev, newest first, on a
@@ -155,7 +155,8 @@ func (c *collection) rewound(rev int64) *snapshot {
 		c.mu.Unlock()
 		return nil
 	}
-	tree := c.snap.Load().tree.Copy()
+	now := c.snap.Load()
+	tree := now.tree.Copy()
 	c.mu.Unlock()
 	for i := len(changes) - 1; i >= 0; i-- {
 		if prev := changes[i].prev; prev != nil {
@@ -164,5 +165,5 @@ func (c *collection) rewound(rev int64) *snapshot {
 			tree.Delete(changes[i].entry)
 		}
 	}
-	return &snapshot{rev: rev, tree: tree}
+	return &snapshot{rev: rev, tree: tree, brokens: now.brokens}
 }

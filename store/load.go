@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"hyperkube/store/backend"
 )
 
 // loadPage is how many objects one read of a load asks for.
 const loadPage = 2000
+
+// pageLimit bounds one read of a load.
+const pageLimit = 30 * time.Second
 
 // loadAll reads every collection, at one revision.
 func (s *Store) loadAll(ctx context.Context) error {
@@ -36,65 +37,75 @@ func (s *Store) loadAll(ctx context.Context) error {
 
 // load makes the state at rev (0: now) the collection's and returns its revision.
 func (c *collection) load(ctx context.Context, rev int64) (int64, error) {
-	tree, at, err := c.read(ctx, rev)
+	s, err := c.read(ctx, rev)
 	if err != nil {
 		return 0, err
 	}
-	c.replace(tree, at)
-	return at, nil
+	if n := s.brokens.len(); n > 0 {
+		example, _ := s.brokens.tree.Min()
+		c.store.log.Error("stored objects cannot be read, they are left out of lists", "resource", c.res.Name, "count", n, "such as", example.path, "err", example.cause)
+	}
+	c.replace(s)
+	return s.rev, nil
 }
 
 // read builds the state at rev (0: now) from etcd, some objects at a time.
-func (c *collection) read(ctx context.Context, rev int64) (*btree.BTreeG[*Entry], int64, error) {
-	tree := newTree()
+func (c *collection) read(ctx context.Context, rev int64) (*snapshot, error) {
+	s := &snapshot{tree: newTree()}
 	r := backend.Range{Start: c.prefix, End: prefixEnd(c.prefix), Revision: rev, Limit: loadPage}
 	for {
-		began := time.Now()
-		p, err := c.store.backend.Range(ctx, r)
-		c.m.request(opList, began, err)
+		p, err := c.page(ctx, r)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if r.Revision == 0 {
 			r.Revision = p.Revision
 		}
-		for _, kv := range p.KVs {
-			if c.store.locate(kv.Key) != c {
-				continue // belongs to a longer prefix
-			}
-			if e := c.adopt(kv); e != nil {
-				tree.Set(e)
-			}
+		for i := range p.KVs {
+			c.adopt(s, &p.KVs[i])
 		}
 		if !p.More {
-			return tree, r.Revision, nil
+			s.rev = r.Revision
+			return s, nil
 		}
 		r.Start = string(p.KVs[len(p.KVs)-1].Key) + "\x00"
 	}
 }
 
-// adopt makes the entry of a value that was read, or nil if it cannot be.
-func (c *collection) adopt(kv backend.KV) *Entry {
+func (c *collection) page(ctx context.Context, r backend.Range) (backend.Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageLimit)
+	defer cancel()
+	began := time.Now()
+	p, err := c.store.backend.Range(ctx, r)
+	c.m.request(opList, began, err)
+	return p, err
+}
+
+// adopt puts a value that was read where it belongs in s.
+func (c *collection) adopt(s *snapshot, kv *backend.KV) {
+	if o := c.store.locate(kv.Key); o != nil && o != c && len(o.prefix) > len(c.prefix) {
+		return // belongs to a longer prefix
+	}
 	key, ok := c.key(kv.Key)
 	if !ok {
-		return nil
+		return
 	}
-	obj, sum, err := c.decode(kv.Key, kv.Value)
+	e, err := c.decode(key, kv)
 	if err != nil {
-		c.store.log.Error("stored object cannot be read and is left out", "key", string(kv.Key), "error", err)
-		return nil
+		s.brokens = s.brokens.set(&broken{key: key, rev: kv.Revision, path: string(kv.Key), cause: err})
+		return
 	}
-	return newEntry(key, obj, kv.Revision, sum)
+	s.tree.Set(e)
 }
 
 // replace installs a loaded state. Whoever watched before cannot be told what
 // happened in between, and starts again.
-func (c *collection) replace(tree *btree.BTreeG[*Entry], rev int64) {
+func (c *collection) replace(s *snapshot) {
 	c.mu.Lock()
-	c.tree, c.loaded = tree, rev
+	c.tree, c.brokens, c.loaded = s.tree, s.brokens, s.rev
 	c.reindex()
-	c.ring.reset(rev)
-	c.snap.Store(c.snapshot(rev))
+	c.ring.reset(s.rev)
+	c.snap.Store(c.snapshot(s.rev))
 	c.mu.Unlock()
 	c.endWatchers(ErrExpired)
 }

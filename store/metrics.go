@@ -31,7 +31,10 @@ type metrics struct {
 	dispatched *prometheus.CounterVec
 	terminated *prometheus.CounterVec
 	watchers   *prometheus.GaugeVec
-	all        []prometheus.Collector
+	restarts   prometheus.Counter
+	// uncompacted counts rounds of compaction that failed.
+	uncompacted prometheus.Counter
+	all         []prometheus.Collector
 }
 
 // resourceMetrics are one collection's, looked up once.
@@ -63,7 +66,13 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 			Name: "hyperkube_store_watchers", Help: "Watchers of the store now.",
 		}, byResource),
 	}
-	m.all = []prometheus.Collector{m.duration, m.requests, m.errors, m.received, m.dispatched, m.terminated, m.watchers, &state{s}}
+	m.restarts = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "hyperkube_store_watch_restarts_total", Help: "How often the store's watch of etcd ended and was started again.",
+	})
+	m.uncompacted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "hyperkube_store_compaction_failures_total", Help: "How often etcd's history could not be compacted.",
+	})
+	m.all = []prometheus.Collector{m.duration, m.requests, m.errors, m.received, m.dispatched, m.terminated, m.watchers, m.restarts, m.uncompacted, &state{s}}
 	if r == nil {
 		return m, nil
 	}
@@ -129,6 +138,7 @@ func (g *state) Collect(out chan<- prometheus.Metric) {
 	}
 	byName := desc("apiserver_storage_objects", "Objects stored, by resource.", "resource")
 	byGroup := desc("apiserver_resource_objects", "Objects stored, by group and resource.", "group", "resource")
+	unreadable := desc("hyperkube_store_unreadable_objects", "Objects stored that cannot be read, by resource.", "group", "resource")
 	revision := desc("apiserver_watch_cache_resource_version", "Revision of the snapshot, by resource.", "group", "resource")
 	capacity := desc("apiserver_watch_cache_capacity", "Changes the ring has room for, by resource.", "group", "resource")
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
@@ -142,6 +152,9 @@ func (g *state) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(byName, float64(snap.tree.Len()), full)
 		gauge(byGroup, float64(snap.tree.Len()), c.res.Group, c.res.Name)
+		if n := snap.brokens.len(); n > 0 {
+			gauge(unreadable, float64(n), c.res.Group, c.res.Name)
+		}
 		gauge(revision, float64(max(snap.rev, g.s.applied.Load())), c.res.Group, c.res.Name)
 		c.mu.Lock()
 		room := len(c.ring.buf)
@@ -150,6 +163,11 @@ func (g *state) Collect(out chan<- prometheus.Metric) {
 	}
 	if e := g.s.opts.Etcd; e != nil {
 		total, _ := e.Size()
+		open := 1.0
+		if e.Admit(0, false) != nil {
+			open = 0
+		}
+		gauge(desc("hyperkube_store_writable", "Whether the disk has room for writes (1) or they are refused (0)."), open)
 		gauge(desc("apiserver_storage_size_bytes", "Size of the database file.", "storage_cluster_id"), float64(total), e.ClusterID())
 	}
 }

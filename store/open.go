@@ -34,6 +34,10 @@ type Options struct {
 	Keys       *seal.Config
 	AllowPlain bool
 
+	// Compaction is how often etcd's history is compacted, by one of the servers
+	// that share it: 0 is every 5 minutes, less than 0 never.
+	Compaction time.Duration
+
 	// DetectMutation makes the store check that nobody changed a shared
 	// object, when the object is replaced and on Close; it panics if so.
 	DetectMutation bool
@@ -88,16 +92,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Prefix == "" {
-		o.Prefix = "/registry"
-	}
 	b, err := connect(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	s := &Store{
-		opts: o, log: o.Log.With("component", "store"), backend: b,
-		prefix: strings.TrimSuffix(o.Prefix, "/") + "/",
+		opts: o, log: o.Log.With("component", "store"), backend: backend.NewGate(b),
+		prefix: o.keyPrefix(),
 		seed:   maphash.MakeSeed(), began: time.Now(),
 		byName: map[name]*collection{}, byPrefix: map[string]*collection{},
 		ready: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{}),
@@ -112,6 +113,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// keyPrefix is what all keys begin with, with a slash at the end.
+func (o Options) keyPrefix() string {
+	if o.Prefix == "" {
+		return "/registry/"
+	}
+	return strings.TrimSuffix(o.Prefix, "/") + "/"
+}
+
 func connect(ctx context.Context, o Options) (backend.Backend, error) {
 	switch {
 	case o.backend != nil:
@@ -119,43 +128,60 @@ func connect(ctx context.Context, o Options) (backend.Backend, error) {
 	case o.Etcd != nil && len(o.Servers) > 0:
 		return nil, errors.New("both an embedded etcd and etcd servers given")
 	case o.Etcd != nil:
-		return backend.NewEmbedded(o.Etcd.Etcd(), o.Etcd.Exclusive(), o.Etcd.Sole()), nil
+		return backend.NewEmbedded(o.Etcd, o.Etcd.Exclusive(), o.Etcd.Sole()), nil
 	case len(o.Servers) > 0:
 		return backend.Dial(ctx, backend.DialOptions{Servers: o.Servers, TLS: o.TLS, Log: o.Log})
 	}
 	return nil, errors.New("neither an embedded etcd nor etcd servers given")
 }
 
+// registerLimit is how long Register waits for etcd after Start.
+const registerLimit = time.Minute
+
 // Register adds a resource. After Start it loads what etcd holds of it before
-// it returns.
+// it returns, and nobody finds the collection earlier.
 func (s *Store) Register(r Resource) error {
 	c, err := s.newCollection(r)
+	if err == nil && s.started.Load() {
+		err = s.loadLate(c)
+	} else if err == nil {
+		err = s.list(c)
+	}
 	if err != nil {
-		return fmt.Errorf("store: registering %s: %w", r.Name, err)
-	}
-	if err := s.list(c); err != nil {
-		return fmt.Errorf("store: registering %s: %w", r.Name, err)
-	}
-	if !s.started.Load() {
-		return nil
-	}
-	if err := s.loadLate(c); err != nil {
 		return fmt.Errorf("store: registering %s: %w", r.Name, err)
 	}
 	return nil
 }
 
-// loadLate has the loop load a collection between two batches.
+// loadLate has the loop load a collection between two batches and make it
+// known: it then misses no event and shows no state but etcd's.
 func (s *Store) loadLate(c *collection) error {
+	s.mu.RLock()
+	err := s.freeLocked(c)
+	s.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), registerLimit)
+	defer cancel()
 	result := make(chan error, 1)
-	request := func(ctx context.Context) {
+	request := func(run context.Context) {
+		defer context.AfterFunc(run, cancel)()
+		if ctx.Err() != nil {
+			return // nobody waits any more
+		}
 		_, err := c.load(ctx, 0)
+		if err == nil {
+			err = s.list(c)
+		}
 		result <- err
 	}
 	select {
 	case s.requests <- request:
 	case <-s.done:
 		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: nothing was loaded from it in time", ErrDown)
 	}
 	if interrupt := s.interrupt.Load(); interrupt != nil {
 		(*interrupt)()
@@ -165,6 +191,8 @@ func (s *Store) loadLate(c *collection) error {
 		return err
 	case <-s.done:
 		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: nothing was loaded from it in time", ErrDown)
 	}
 }
 
@@ -172,12 +200,19 @@ func (s *Store) loadLate(c *collection) error {
 func (s *Store) list(c *collection) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := name{c.res.Group, c.res.Name}
-	if s.byName[n] != nil || s.byPrefix[c.res.Prefix] != nil {
+	if err := s.freeLocked(c); err != nil {
+		return err
+	}
+	s.byName[name{c.res.Group, c.res.Name}], s.byPrefix[c.res.Prefix] = c, c
+	s.depth = max(s.depth, strings.Count(c.res.Prefix, "/")+1)
+	return nil
+}
+
+// freeLocked says whether nobody has the name or the prefix of c.
+func (s *Store) freeLocked(c *collection) error {
+	if s.byName[name{c.res.Group, c.res.Name}] != nil || s.byPrefix[c.res.Prefix] != nil {
 		return errors.New("name or prefix is taken")
 	}
-	s.byName[n], s.byPrefix[c.res.Prefix] = c, c
-	s.depth = max(s.depth, strings.Count(c.res.Prefix, "/")+1)
 	return nil
 }
 
@@ -192,7 +227,10 @@ func (s *Store) Start(ctx context.Context) error {
 	first := make(chan error, 1)
 	go func() {
 		defer close(s.done)
+		var beside sync.WaitGroup
+		beside.Go(func() { s.compact(run) })
 		s.run(run, first)
+		beside.Wait()
 	}()
 	select {
 	case err := <-first:

@@ -17,6 +17,7 @@ type snapshot struct {
 	rev     int64
 	tree    *btree.BTreeG[*Entry]
 	indexes []indexTree
+	brokens *brokens // what is stored and cannot be read
 }
 
 func newTree() *btree.BTreeG[*Entry] {
@@ -87,7 +88,7 @@ func (s *snapshot) ascend(from Key, namespace string, visit func(*Entry) bool) {
 // at is the entry as it looks under another revision: the same content, shared,
 // with its own resourceVersion.
 func (e *Entry) at(rev int64) *Entry {
-	return &Entry{Key: e.Key, Revision: rev, Object: withRevision(e.Object, strconv.FormatInt(rev, 10)), sum: e.sum}
+	return &Entry{Key: e.Key, Revision: rev, Object: withRevision(e.Object, strconv.FormatInt(rev, 10)), sum: e.sum, shape: e.shape}
 }
 
 // withRevision copies as little of obj as its resourceVersion needs.

@@ -14,6 +14,9 @@
 //     immutable. Whoever wants to change one makes a DeepCopy first. Test
 //     builds detect mutation.
 //   - An entry is encoded at most once for each Format.
+//   - What is stored and cannot be read is never passed off as absent: Get and
+//     writes fail with ErrUnreadable, lists go on without it and count it,
+//     Discard removes it.
 //   - A watcher that does not keep up is ended with ErrSlow; it never slows others.
 //   - Only this package and its children import etcd.
 package store
@@ -28,6 +31,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"hyperkube/store/backend"
 )
 
 // Object is what a collection holds: a published API type, TypeMeta left empty.
@@ -55,6 +60,7 @@ type Entry struct {
 	Object   Object // read-only
 	encoded  [Formats]atomic.Pointer[[]byte]
 	sum      uint64 // hash of the stored bytes: a first look for writes that change nothing
+	shape    uint64 // hash of what the object encodes to, 0: sum. For DetectMutation
 }
 
 // Encoded returns the entry's bytes in slot f, calling encode at most a few
@@ -97,6 +103,9 @@ type Resource struct {
 	Namespaced  bool                    // keys are <prefix>/<ns>/<name> or <prefix>/<name>
 	GVK         schema.GroupVersionKind // storage version, written into the envelope
 	New         func() Object
+	// Default fills in what a stored object lacks: one that was written before
+	// a field existed, or by others. Called once for each revision that is read.
+	Default func(Object)
 	// Indexes are the selectors daemons use (spec.nodeName): a watch that names
 	// one costs nothing for objects with another value.
 	Indexes []Index
@@ -142,6 +151,9 @@ type List struct {
 	Entries   iter.Seq[*Entry]
 	Continue  string // empty on the last page
 	Remaining *int64 // only when it is known and the filter takes everything
+	// Unreadable counts objects of the collection, in all namespaces, that are
+	// stored but cannot be read: Entries goes on without them.
+	Unreadable int
 }
 
 // WatchOptions asks for changes.
@@ -187,8 +199,12 @@ var (
 	ErrExpired  = errors.New("revision is too old")          // 410 Gone / Expired
 	ErrFuture   = errors.New("revision is not there yet")    // 504 "Too large resource version"
 	ErrSlow     = errors.New("watcher did not keep up")
-	ErrClosed   = errors.New("store is closed")
+	ErrClosed   = backend.ErrClosed
 	ErrBadToken = errors.New("continue token is not valid") // 400
+	// ErrFull refuses a write because there is no room for it (507); reads go on.
+	ErrFull = backend.ErrFull
+	// ErrDown: etcd is being started again; try again soon (503).
+	ErrDown = backend.ErrDown
 )
 
 // Collection is the store's face towards verbs, kinds, authorizers and admission.

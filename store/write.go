@@ -23,8 +23,10 @@ func (c *collection) Create(ctx context.Context, obj Object) (*Entry, error) {
 	if err := c.store.fresh(ctx, Freshness{Any: true}); err != nil {
 		return nil, err
 	}
-	if c.store.exclusive && c.present(key) != nil {
-		return nil, ErrExists
+	if c.store.exclusive {
+		if err := c.taken(key); err != nil {
+			return nil, err
+		}
 	}
 	e, rev, err := c.write(ctx, key, obj, 0)
 	if err != nil || e != nil {
@@ -34,7 +36,22 @@ func (c *collection) Create(ctx context.Context, obj Object) (*Entry, error) {
 	if err := c.store.await(ctx, rev, latestLimit); err != nil {
 		return nil, err
 	}
-	return nil, ErrExists
+	if err := c.taken(key); err != nil {
+		return nil, err
+	}
+	return nil, ErrExists // it was, and is gone again
+}
+
+// taken is why nothing can be created at key, nil if nothing is there.
+func (c *collection) taken(key Key) error {
+	s := c.snap.Load()
+	if s.get(&c.store.pivots, key) != nil {
+		return ErrExists
+	}
+	if err := s.missing(key); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 func (c *collection) keyOf(obj Object) (Key, error) {
@@ -64,13 +81,16 @@ func (c *collection) write(ctx context.Context, key Key, obj Object, expect int6
 
 func (c *collection) writeBytes(ctx context.Context, key Key, obj Object, plain []byte, expect int64) (*Entry, int64, error) {
 	path := c.path(key)
+	if err := c.sealable(); err != nil {
+		return nil, 0, err
+	}
 	value, err := c.sealed(path, plain)
 	if err != nil {
 		return nil, 0, fmt.Errorf("store: %w", err)
 	}
 	w := backend.Write{Key: path, Value: value, Expect: expect}
 	if c.res.TTLSeconds > 0 {
-		if w.Lease, err = c.store.leases.get(ctx, c.store.backend, c.res.TTLSeconds); err != nil {
+		if w.Lease, err = c.store.leases.get(ctx, c.store.closed, c.store.backend, c.res.TTLSeconds); err != nil {
 			return nil, 0, fmt.Errorf("store: lease: %w", err)
 		}
 	}
@@ -214,9 +234,12 @@ func (c *collection) attempt(ctx context.Context, key Key, try func(*Entry) (out
 	sure := c.store.exclusive
 	for range tries {
 		var out outcome
-		err := error(ErrNotFound)
-		if present := c.present(key); present != nil {
+		var err error
+		s := c.snap.Load()
+		if present := s.get(&c.store.pivots, key); present != nil {
 			out, err = try(present)
+		} else {
+			err = s.missing(key)
 		}
 		switch {
 		case out.final:

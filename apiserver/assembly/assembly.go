@@ -36,6 +36,7 @@ import (
 	"hyperkube/apiserver/authz"
 	"hyperkube/apiserver/authz/abac"
 	"hyperkube/apiserver/authz/webhook"
+	"hyperkube/apiserver/bootstrapdata"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
@@ -57,7 +58,9 @@ type Options struct {
 	EtcdServers []string
 	EtcdTLS     *tls.Config
 	EtcdPrefix  string
-	Keys        *seal.Config
+	// EtcdCompaction is how often etcd's history is compacted: 0 is every 5 minutes, less than 0 never.
+	EtcdCompaction time.Duration
+	Keys           *seal.Config
 
 	Listener net.Listener // or
 	Address  string
@@ -133,7 +136,7 @@ func New(ctx context.Context, o Options) (*Assembly, error) {
 	}
 	s, err := store.Open(ctx, store.Options{
 		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
-		DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
+		Compaction: o.EtcdCompaction, DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
 	})
 	if err != nil {
 		return nil, err
@@ -156,8 +159,10 @@ func (a *Assembly) build() error {
 			return err
 		}
 	}
-	if err := a.Store.Register(allocate.Resource()); err != nil {
-		return err
+	for _, r := range []store.Resource{allocate.Resource(), bootstrapdata.MasterLeases()} {
+		if err := a.Store.Register(r); err != nil {
+			return err
+		}
 	}
 	var err error
 	a.allocator, err = allocate.New(allocate.Options{Log: o.Log, Store: a.Store, Services: o.Services, Ports: o.NodePorts})
@@ -255,6 +260,7 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 	}
 	parts := map[string]func(context.Context) error{
 		"authorization index": a.rbac.Run, "address allocation": a.allocator.Run, "api server": a.Server.Run, "bootstrap": a.bootstrap,
+		"endpoints of kubernetes": a.keepEndpoints,
 	}
 	ends := make(chan error, len(parts))
 	for name, run := range parts {

@@ -65,3 +65,18 @@ func (a *Assembly) ensureBasics(ctx context.Context) error {
 		RequestHeaderNames: a.o.RequestHeaderNames, Now: time.Now(),
 	})
 }
+
+// keepEndpoints has pods find this server, and no server that is gone, under the
+// service kubernetes.
+func (a *Assembly) keepEndpoints(ctx context.Context) error {
+	select {
+	case <-a.bootDone: // which wrote them for the first time
+	case <-ctx.Done():
+		return nil
+	}
+	e := bootstrapdata.Endpoints{Reader: a.Store, ServiceIP: a.allocator.Kubernetes(), Advertise: a.o.Advertise, Log: a.o.Log}
+	if !e.ServiceIP.IsValid() || !e.Advertise.IsValid() {
+		return nil
+	}
+	return e.Run(ctx)
+}

@@ -6,6 +6,7 @@
 // Contract: Ensure is idempotent, safe to run from several servers at once, and
 // changes only what is missing or no longer true (this server's address, CAs). It
 // writes straight to the store, all at the same time: a few etcd batches in all.
+// The endpoints of the service "kubernetes" are kept by Endpoints from then on.
 package bootstrapdata
 
 import (
@@ -17,7 +18,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -60,16 +60,8 @@ func Ensure(ctx context.Context, c Config) error {
 	}
 	if c.ServiceIP.IsValid() && c.Advertise.IsValid() {
 		g.Go(w.kubernetesService)
-		write(w, "", "endpoints", w.endpoints(), func(have, want *corev1.Endpoints) bool {
-			same := equality.Semantic.DeepEqual(have.Subsets, want.Subsets)
-			have.Subsets = want.Subsets
-			return !same
-		})
-		write(w, discoveryv1.GroupName, "endpointslices", w.endpointSlice(), func(have, want *discoveryv1.EndpointSlice) bool {
-			same := equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) && equality.Semantic.DeepEqual(have.Ports, want.Ports)
-			have.Endpoints, have.Ports = want.Endpoints, want.Ports
-			return !same
-		})
+		first := Endpoints{Reader: c.Reader, ServiceIP: c.ServiceIP, Advertise: c.Advertise}
+		g.Go(func() error { return first.reconcile(ctx) })
 	}
 	if len(c.ClientCA) > 0 {
 		write(w, "", "configmaps", w.authentication(), func(have, want *corev1.ConfigMap) bool {

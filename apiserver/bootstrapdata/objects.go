@@ -2,6 +2,7 @@ package bootstrapdata
 
 import (
 	"encoding/json"
+	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -62,30 +63,38 @@ func (w *writer) service() *corev1.Service {
 	}
 }
 
-func (w *writer) endpoints() *corev1.Endpoints {
+func (w *writer) endpoints(servers []netip.Addr) *corev1.Endpoints {
+	var addresses []corev1.EndpointAddress
+	for _, a := range servers {
+		addresses = append(addresses, corev1.EndpointAddress{IP: a.String()})
+	}
 	return &corev1.Endpoints{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: serviceName, Labels: map[string]string{discoveryv1.LabelSkipMirror: "true"},
 		},
 		Subsets: []corev1.EndpointSubset{{
-			Addresses: []corev1.EndpointAddress{{IP: w.Advertise.Addr().String()}},
+			Addresses: addresses,
 			Ports:     []corev1.EndpointPort{{Name: portName, Port: int32(w.Advertise.Port()), Protocol: corev1.ProtocolTCP}},
 		}},
 	}
 }
 
-func (w *writer) endpointSlice() *discoveryv1.EndpointSlice {
+func (w *writer) endpointSlice(servers []netip.Addr) *discoveryv1.EndpointSlice {
 	_, family := w.family()
 	name, proto, port, ready := portName, corev1.ProtocolTCP, int32(w.Advertise.Port()), true
+	var endpoints []discoveryv1.Endpoint
+	for _, a := range servers {
+		endpoints = append(endpoints, discoveryv1.Endpoint{
+			Addresses: []string{a.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		})
+	}
 	return &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: serviceName, Generation: 1, Labels: map[string]string{discoveryv1.LabelServiceName: serviceName},
 		},
 		AddressType: family,
-		Endpoints: []discoveryv1.Endpoint{{
-			Addresses: []string{w.Advertise.Addr().String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
-		}},
-		Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &proto}},
+		Endpoints:   endpoints,
+		Ports:       []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &proto}},
 	}
 }
 

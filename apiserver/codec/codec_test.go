@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -200,4 +202,28 @@ func FuzzDecode(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestStoreStatus shows what clients see when the store cannot serve.
+func TestStoreStatus(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		code   int32
+		reason metav1.StatusReason
+		again  int32 // Retry-After
+	}{
+		{fmt.Errorf("writing: %w", store.ErrFull), 507, "InsufficientStorage", 0},
+		{fmt.Errorf("writing: %w", store.ErrDown), 503, metav1.StatusReasonServiceUnavailable, 1},
+		{store.ErrClosed, 503, metav1.StatusReasonServiceUnavailable, 0},
+		{fmt.Errorf("x: %w", &store.UnreadableError{Path: "/registry/pods/a/b", Cause: io.ErrUnexpectedEOF}), 500, metav1.StatusReasonStoreReadError, 0},
+	} {
+		st := StatusOf(c.err)
+		again := int32(0)
+		if st.Details != nil {
+			again = st.Details.RetryAfterSeconds
+		}
+		if st.Code != c.code || st.Reason != c.reason || again != c.again {
+			t.Errorf("%v: %+v", c.err, st)
+		}
+	}
 }

@@ -35,10 +35,32 @@ func StatusOf(err error) *metav1.Status {
 		err = failure(499, metav1.StatusReasonUnknown, "the client closed the request")
 	case errors.Is(err, store.ErrClosed):
 		err = apierrors.NewServiceUnavailable("the store is not open")
+	case errors.Is(err, store.ErrFull): // no Retry-After: clients would wait silently for somebody to make room
+		err = failure(http.StatusInsufficientStorage, "InsufficientStorage", err.Error())
+	case errors.Is(err, store.ErrDown):
+		down := apierrors.NewServiceUnavailable(err.Error())
+		down.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+		err = down
+	case errors.Is(err, store.ErrUnreadable):
+		err = unreadable(err)
 	default:
 		err = failure(http.StatusInternalServerError, metav1.StatusReasonInternalError, "Internal error occurred: "+err.Error())
 	}
 	return StatusOf(err)
+}
+
+// unreadable names the stored objects of which nothing could be made.
+func unreadable(err error) error {
+	st := metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonStoreReadError,
+		Message: "Internal error occurred: " + err.Error(), Details: &metav1.StatusDetails{},
+	}
+	var u *store.UnreadableError
+	if errors.As(err, &u) {
+		st.Details.Name = u.Path
+		st.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse, Message: u.Cause.Error(), Field: u.Path}}
+	}
+	return &apierrors.StatusError{ErrStatus: st}
 }
 
 // WriteError answers with the Status of err in a media type the client takes.

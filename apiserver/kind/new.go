@@ -41,6 +41,9 @@ func New[T store.Object](s Spec[T]) *Kind {
 		Group: s.Group, Name: s.Plural, Prefix: prefix, Namespaced: s.Namespaced, GVK: s.GVK(),
 		New: k.New, TTLSeconds: s.TTLSeconds, Encrypted: s.Encrypted,
 	}
+	if s.Default != nil {
+		k.Resource.Default = k.Default
+	}
 	for _, f := range s.Fields {
 		if f.Indexed {
 			k.Resource.Indexes = append(k.Resource.Indexes, store.Index{

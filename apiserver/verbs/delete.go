@@ -25,6 +25,9 @@ func (c *call) delete() error {
 		return err
 	}
 	e, removed, err := c.remove(c.key, o)
+	if wantsDiscard(err, o) {
+		return c.discard(o)
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package verbs
 import (
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"hyperkube/api/invalid"
+	"hyperkube/apiserver/request"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,6 +33,9 @@ func (c *call) list() error {
 	l, err := c.ep.coll.List(c.ctx, lo)
 	if err != nil {
 		return c.explainList(err, lo)
+	}
+	if l.Unreadable > 0 {
+		request.Warn(c.ctx, fmt.Sprintf("%d stored %s cannot be read and are not listed; the server's log names them", l.Unreadable, c.ep.gr))
 	}
 	return c.sendList(l)
 }

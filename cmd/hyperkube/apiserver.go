@@ -53,6 +53,7 @@ type apiserverFlags struct {
 	extendTokens, allowPrivileged            bool
 	tls                                      tlsVersion
 	verbosity                                int
+	compaction                               time.Duration
 }
 
 func apiserverCommand() *cobra.Command {
@@ -84,6 +85,7 @@ func apiserverCommand() *cobra.Command {
 func (v *apiserverFlags) connections(f standardFlags, o *assembly.Options) {
 	f.StringSliceVar(&o.EtcdServers, "etcd-servers", nil, "URLs of etcd, e.g. https://127.0.0.1:2379")
 	f.StringVar(&o.EtcdPrefix, "etcd-prefix", "/registry", "where in etcd the objects lie")
+	f.DurationVar(&v.compaction, "etcd-compaction-interval", 5*time.Minute, "how often etcd's history is compacted, by one of its API servers; 0: never by this one")
 	f.StringVar(&v.etcdCA, "etcd-cafile", "", "CA that signed etcd's certificate")
 	f.StringVar(&v.etcdCert, "etcd-certfile", "", "certificate shown to etcd")
 	f.StringVar(&v.etcdKey, "etcd-keyfile", "", "key of that certificate")
@@ -193,6 +195,9 @@ func (v *apiserverFlags) fill(f *pflag.FlagSet, o *assembly.Options) error {
 }
 
 func (v *apiserverFlags) fillEtcd(o *assembly.Options) (err error) {
+	if o.EtcdCompaction = v.compaction; v.compaction <= 0 {
+		o.EtcdCompaction = -1
+	}
 	if v.encryption != "" {
 		if o.Keys, err = seal.Load(v.encryption); err != nil {
 			return fmt.Errorf("--encryption-provider-config: %w", err)

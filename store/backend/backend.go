@@ -45,6 +45,13 @@ type Events struct {
 // ErrCompacted: the revision asked for is no longer in etcd's history.
 var ErrCompacted = errors.New("revision was compacted")
 
+// ErrFull: there is no room for the write. Nothing was written, or etcd's own
+// quota was exceeded by it.
+var ErrFull = errors.New("no room to store anything")
+
+// ErrDown: no etcd member runs now; one is being started.
+var ErrDown = errors.New("etcd is being started again")
+
 // Backend is the part of etcd that the store needs.
 type Backend interface {
 	// Write stores value if key's revision is still expect (0: key is absent).
@@ -58,6 +65,7 @@ type Backend interface {
 	Revision(ctx context.Context) (int64, error)
 	// Current is Revision without a round trip, where the backend can vouch for it.
 	// Exclusive backends return 0: whoever wrote has waited for the store itself.
+	// It does not block.
 	Current() (rev int64, ok bool)
 	// Watch follows [start, end) from revision from.
 	Watch(ctx context.Context, start, end string, from int64) (Watch, error)

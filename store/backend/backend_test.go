@@ -50,7 +50,7 @@ func start(t *testing.T, c etcd.Config) *etcd.Server {
 
 func embedded(t *testing.T, c etcd.Config) backend.Backend {
 	s := start(t, c)
-	return backend.NewEmbedded(s.Etcd(), s.Exclusive(), s.Sole())
+	return backend.NewEmbedded(s, s.Exclusive(), s.Sole())
 }
 
 func socket(t *testing.T) []string {

@@ -68,7 +68,7 @@ func (b *Client) txn(ctx context.Context, key string, expect int64, op clientv3.
 	defer cancel()
 	resp, err := b.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", expect)).Then(op).Commit()
 	if err != nil {
-		return 0, false, err
+		return 0, false, known(err)
 	}
 	return resp.Header.Revision, resp.Succeeded, nil
 }
@@ -83,7 +83,7 @@ func (b *Client) Range(ctx context.Context, r Range) (Page, error) {
 	defer cancel()
 	resp, err := b.c.Get(ctx, r.Start, opts...)
 	if err != nil {
-		return Page{}, compacted(err)
+		return Page{}, known(err)
 	}
 	return page(resp.Kvs, resp.More, resp.Header.Revision), nil
 }
@@ -109,15 +109,17 @@ func (b *Client) Grant(ctx context.Context, ttl int64) (int64, error) {
 	defer cancel()
 	resp, err := b.c.Grant(ctx, ttl)
 	if err != nil {
-		return 0, err
+		return 0, known(err)
 	}
 	return int64(resp.ID), nil
 }
 
 // Compact implements Backend.
 func (b *Client) Compact(ctx context.Context, rev int64) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	_, err := b.c.Compact(ctx, rev, clientv3.WithCompactPhysical())
-	return compacted(err)
+	return known(err)
 }
 
 // Close implements Backend.
@@ -147,7 +149,7 @@ func (w *clientWatch) Next(ctx context.Context) (Events, error) {
 			return Events{}, errors.New("etcd watch ended")
 		}
 		if err := r.Err(); err != nil {
-			return Events{}, compacted(err)
+			return Events{}, known(err)
 		}
 		return w.events(r), nil
 	case <-ctx.Done():

@@ -11,28 +11,39 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/pkg/v3/traceutil"
 	"go.etcd.io/etcd/server/v3/etcdserver"
+	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 )
 
+// Host is where the member runs. Members come and go: one that fails is
+// followed by another.
+type Host interface {
+	// Running is the member now, and a channel closed when it fails.
+	Running() (server *etcdserver.EtcdServer, failed <-chan struct{}, err error)
+	// Admit refuses writes that the member has no room for.
+	Admit(size int, removal bool) error
+}
+
 // Embedded calls the member of this process without gRPC in between.
 type Embedded struct {
-	server    *etcdserver.EtcdServer
+	host      Host
 	exclusive bool
 	sole      bool
 	seen      atomic.Pointer[position]
 }
 
-// position pairs a raft index with the revision etcd had when every entry up
-// to that index was applied.
+// position pairs a raft index with the revision a member had when every entry
+// up to that index was applied.
 type position struct {
-	index uint64
-	rev   int64
+	server *etcdserver.EtcdServer
+	index  uint64
+	rev    int64
 }
 
 // NewEmbedded wraps a started member. exclusive: no other process can write.
 // sole: the member is its cluster's only one. The member's life is the caller's.
-func NewEmbedded(server *etcdserver.EtcdServer, exclusive, sole bool) *Embedded {
-	return &Embedded{server: server, exclusive: exclusive, sole: sole || exclusive}
+func NewEmbedded(host Host, exclusive, sole bool) *Embedded {
+	return &Embedded{host: host, exclusive: exclusive, sole: sole || exclusive}
 }
 
 func guard(key string, expect int64) []*pb.Compare {
@@ -49,7 +60,7 @@ func (e *Embedded) Write(ctx context.Context, w Write) (int64, bool, error) {
 		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{
 			RequestPut: &pb.PutRequest{Key: []byte(w.Key), Value: w.Value, Lease: w.Lease},
 		}}},
-	})
+	}, len(w.Key)+len(w.Value), false)
 }
 
 // Remove implements Backend.
@@ -59,25 +70,60 @@ func (e *Embedded) Remove(ctx context.Context, key string, expect int64) (int64,
 		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestDeleteRange{
 			RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)},
 		}}},
-	})
+	}, len(key), true)
 }
 
-func (e *Embedded) txn(ctx context.Context, r *pb.TxnRequest) (int64, bool, error) {
-	resp, err := e.server.Txn(ctx, r)
+func (e *Embedded) txn(ctx context.Context, r *pb.TxnRequest, size int, removal bool) (int64, bool, error) {
+	if err := e.host.Admit(size, removal); err != nil {
+		return 0, false, err
+	}
+	server, failed, err := e.host.Running()
 	if err != nil {
 		return 0, false, err
+	}
+	resp, err := bounded(failed, func() (*pb.TxnResponse, error) { return server.Txn(ctx, r) })
+	if err != nil {
+		return 0, false, known(err)
 	}
 	return resp.Header.Revision, resp.Succeeded, nil
 }
 
+// bounded calls what may wait for a lock that a failed member holds for ever.
+// It does not return before call does for any other reason: a member that is
+// stopped while it is being called panics.
+func bounded[T any](failed <-chan struct{}, call func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		v, err := call()
+		done <- answer{v, err}
+	}()
+	var none T
+	select {
+	case a := <-done:
+		return a.v, a.err
+	case <-failed:
+		return none, ErrDown
+	}
+}
+
 // Range implements Backend.
 func (e *Embedded) Range(ctx context.Context, r Range) (Page, error) {
-	resp, err := e.server.Range(ctx, &pb.RangeRequest{
-		Key: []byte(r.Start), RangeEnd: []byte(r.End), Revision: r.Revision, Limit: r.Limit,
-		Serializable: e.sole && r.Revision > 0,
+	server, failed, err := e.host.Running()
+	if err != nil {
+		return Page{}, err
+	}
+	resp, err := bounded(failed, func() (*pb.RangeResponse, error) {
+		return server.Range(ctx, &pb.RangeRequest{
+			Key: []byte(r.Start), RangeEnd: []byte(r.End), Revision: r.Revision, Limit: r.Limit,
+			Serializable: e.sole && r.Revision > 0,
+		})
 	})
 	if err != nil {
-		return Page{}, compacted(err)
+		return Page{}, known(err)
 	}
 	return page(resp.Kvs, resp.More, resp.Header.Revision), nil
 }
@@ -90,23 +136,35 @@ func page(kvs []*mvccpb.KeyValue, more bool, rev int64) Page {
 	return p
 }
 
-func compacted(err error) error {
-	if errors.Is(err, mvcc.ErrCompacted) || errors.Is(err, rpctypes.ErrCompacted) {
+// known gives etcd's errors the names that the store knows.
+func known(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, mvcc.ErrCompacted), errors.Is(err, rpctypes.ErrCompacted):
 		return ErrCompacted
+	case errors.Is(err, etcderrors.ErrNoSpace), errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%w: the quota of the etcd database is used up: compact and defragment it, or raise the quota, and disarm the alarm", ErrFull)
 	}
 	return err
 }
 
 // Revision implements Backend.
 func (e *Embedded) Revision(ctx context.Context) (int64, error) {
-	if err := e.server.LinearizableReadNotify(ctx); err != nil {
+	server, failed, err := e.host.Running()
+	if err != nil {
 		return 0, err
 	}
-	return e.local(), nil
+	return bounded(failed, func() (int64, error) {
+		if err := server.LinearizableReadNotify(ctx); err != nil {
+			return 0, err
+		}
+		return local(server), nil
+	})
 }
 
-func (e *Embedded) local() int64 {
-	tx := e.server.KV().Read(mvcc.SharedBufReadTxMode, traceutil.TODO())
+func local(server *etcdserver.EtcdServer) int64 {
+	tx := server.KV().Read(mvcc.SharedBufReadTxMode, traceutil.TODO())
 	defer tx.End()
 	return tx.Rev()
 }
@@ -121,31 +179,53 @@ func (e *Embedded) Current() (int64, bool) {
 	if !e.sole {
 		return 0, false
 	}
-	index := e.server.CommittedIndex()
-	if p := e.seen.Load(); p != nil && p.index == index {
+	server, failed, err := e.host.Running()
+	if err != nil {
+		return 0, false
+	}
+	index := server.CommittedIndex()
+	if p := e.seen.Load(); p != nil && p.server == server && p.index == index {
 		return p.rev, true
 	}
-	applied := e.server.AppliedIndex() >= index
-	rev := e.local()
+	applied := server.AppliedIndex() >= index
+	rev, err := bounded(failed, func() (int64, error) { return local(server), nil })
+	if err != nil {
+		return 0, false
+	}
 	if applied {
-		e.seen.Store(&position{index, rev})
+		e.seen.Store(&position{server, index, rev})
 	}
 	return rev, true
 }
 
 // Grant implements Backend.
 func (e *Embedded) Grant(ctx context.Context, ttl int64) (int64, error) {
-	resp, err := e.server.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
+	if err := e.host.Admit(0, false); err != nil {
+		return 0, err
+	}
+	server, failed, err := e.host.Running()
 	if err != nil {
 		return 0, err
+	}
+	resp, err := bounded(failed, func() (*pb.LeaseGrantResponse, error) {
+		return server.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
+	})
+	if err != nil {
+		return 0, known(err)
 	}
 	return resp.ID, nil
 }
 
 // Compact implements Backend.
 func (e *Embedded) Compact(ctx context.Context, rev int64) error {
-	_, err := e.server.Compact(ctx, &pb.CompactionRequest{Revision: rev, Physical: true})
-	return compacted(err)
+	server, failed, err := e.host.Running()
+	if err != nil {
+		return err
+	}
+	_, err = bounded(failed, func() (*pb.CompactionResponse, error) {
+		return server.Compact(ctx, &pb.CompactionRequest{Revision: rev, Physical: true})
+	})
+	return known(err)
 }
 
 // Close implements Backend; the member goes on.
@@ -153,20 +233,30 @@ func (e *Embedded) Close() error { return nil }
 
 // Watch implements Backend.
 func (e *Embedded) Watch(ctx context.Context, start, end string, from int64) (Watch, error) {
-	stream := e.server.Watchable().NewWatchStream()
-	id, err := stream.Watch(ctx, 0, []byte(start), []byte(end), from)
+	server, failed, err := e.host.Running()
 	if err != nil {
-		stream.Close()
-		return nil, fmt.Errorf("watching %s: %w", start, err)
+		return nil, err
 	}
-	return &embeddedWatch{stream: stream, id: id, done: e.server.StopNotify()}, nil
+	w, err := bounded(failed, func() (*embeddedWatch, error) {
+		stream := server.Watchable().NewWatchStream()
+		id, err := stream.Watch(ctx, 0, []byte(start), []byte(end), from)
+		if err != nil {
+			stream.Close()
+			return nil, fmt.Errorf("watching %s: %w", start, err)
+		}
+		return &embeddedWatch{stream: stream, id: id, stopped: server.StopNotify(), failed: failed}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 type embeddedWatch struct {
-	stream mvcc.WatchStream
-	id     mvcc.WatchID
-	done   <-chan struct{}
-	buf    []Event
+	stream          mvcc.WatchStream
+	id              mvcc.WatchID
+	stopped, failed <-chan struct{}
+	buf             []Event
 }
 
 var errStopped = errors.New("etcd member stopped")
@@ -178,8 +268,10 @@ func (w *embeddedWatch) Next(ctx context.Context) (Events, error) {
 		return w.gather(r, ok)
 	case <-ctx.Done():
 		return Events{}, ctx.Err()
-	case <-w.done:
+	case <-w.stopped:
 		return Events{}, errStopped
+	case <-w.failed:
+		return Events{}, ErrDown
 	}
 }
 
@@ -228,9 +320,17 @@ func appendEvents(out Events, r mvcc.WatchResponse) Events {
 
 // Progress implements Watch.
 func (w *embeddedWatch) Progress(context.Context) error {
-	w.stream.RequestProgress(w.id)
-	return nil
+	_, err := bounded(w.failed, func() (struct{}, error) {
+		w.stream.RequestProgress(w.id)
+		return struct{}{}, nil
+	})
+	return err
 }
 
-// Stop implements Watch.
-func (w *embeddedWatch) Stop() { w.stream.Close() }
+// Stop implements Watch. The stream of a failed member may never close.
+func (w *embeddedWatch) Stop() {
+	_, _ = bounded(w.failed, func() (struct{}, error) {
+		w.stream.Close()
+		return struct{}{}, nil
+	})
+}

@@ -6,9 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +15,8 @@ const identity = "cluster"
 
 // prepareDir makes the directory and refuses one that is in use or belongs
 // elsewhere, before etcd touches it.
-func prepareDir(dir, cluster string) error {
+// sole: the member is its cluster's only one.
+func prepareDir(dir, cluster string, sole bool) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
@@ -25,16 +24,13 @@ func prepareDir(dir, cluster string) error {
 		return err
 	}
 	owner, err := os.ReadFile(filepath.Join(dir, identity))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	if got := strings.TrimSpace(string(owner)); cluster != "" && got != cluster {
+	if got := strings.TrimSpace(string(owner)); got != "" && cluster != "" && got != cluster {
 		return fmt.Errorf("data directory %s belongs to cluster %s, not to %s: choose another directory or reset it", dir, got, cluster)
 	}
-	return nil
+	return checkData(dir, sole)
 }
 
 // claimDir writes the identity once the directory is known to work.
@@ -71,15 +67,5 @@ func checkLock(dir, db string) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	return checkDatabase(dir, db)
-}
-
-// checkDatabase opens the database once, because etcd would panic over a
-// broken one in a goroutine of its own.
-func checkDatabase(dir, db string) error {
-	b, err := bbolt.Open(db, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
-	if err != nil {
-		return fmt.Errorf("database in %s is damaged (%w): restore a snapshot or reset it", dir, err)
-	}
-	return b.Close()
+	return nil
 }

@@ -1,29 +1,33 @@
 // Package etcd runs the embedded etcd member on which a cluster's state lies,
 // and the etcd role with its standard flags.
 //
-//	Start ──check directory──▶ etcd server ──ready──▶ *Server ──Stop──▶ all goroutines gone
+//	Start ──check directory──▶ member ──ready──▶ *Server ──Stop──▶ all goroutines gone
+//	                             ▲  │ failed
+//	                             └──┘ started again with backoff
 //
 // Contract:
 //   - With no listen URLs nothing is open: only this process can reach the data.
 //   - Start returns when the member has a leader and answers, or with one line
-//     that says why it cannot (directory in use, other cluster, newer version).
+//     that says why it cannot (directory in use or damaged, other cluster, newer version).
 //   - An Ephemeral member never calls fsync: the data is lost with the machine.
+//   - Writes end before the disk is full (Admit) and go on by themselves.
+//   - A member that fails ends alone: calls to it fail with backend.ErrDown until
+//     the next one runs. Where its hold on the files cannot be ended, only a new
+//     process gets at the data: Done is closed, Err is ErrNewProcess, as soon
+//     as the disk has room for that process to start.
 package etcd
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver"
 )
 
 // TLS names the files of one TLS identity. A set CAFile makes client
@@ -55,18 +59,10 @@ type Config struct {
 	Join                           bool     // the cluster exists already
 	ClientTLS, PeerTLS             TLS
 
-	Ephemeral bool          // no fsync
-	Quota     int64         // bytes, default 8 GiB
-	Retention time.Duration // history kept by automatic compaction, default 5 minutes
+	Ephemeral bool  // no fsync
+	Quota     int64 // bytes, default 8 GiB
 
 	Log *slog.Logger
-}
-
-// Server is a running member.
-type Server struct {
-	member *embed.Etcd
-	closed bool // nothing listens: the process is the only writer
-	sole   bool // the cluster has no other member
 }
 
 // A sole member is asked to lead as soon as it can and has nobody to hear from,
@@ -76,31 +72,7 @@ const (
 	peerTickMs, peerElectionMs = 100, 1000
 )
 
-// Start runs a member until Stop. ctx bounds the start only.
-func Start(ctx context.Context, c Config) (*Server, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	cfg, err := c.embed()
-	if err != nil {
-		return nil, fmt.Errorf("etcd: %w", err)
-	}
-	if err := prepareDir(c.Dir, c.Cluster); err != nil {
-		return nil, fmt.Errorf("etcd: %w", err)
-	}
-	sole := len(c.ListenPeer) == 0
-	member, err := start(ctx, cfg, sole)
-	if err != nil {
-		return nil, fmt.Errorf("etcd: %w", err)
-	}
-	if err := claimDir(c.Dir, c.Cluster); err != nil {
-		member.Close()
-		return nil, fmt.Errorf("etcd: %w", err)
-	}
-	return &Server{member: member, closed: sole && len(c.ListenClient) == 0, sole: sole}, nil
-}
-
-func (c Config) embed() (*embed.Config, error) {
+func (c Config) embed(m *member) (*embed.Config, error) {
 	if c.Dir == "" {
 		return nil, errors.New("no data directory given")
 	}
@@ -109,7 +81,7 @@ func (c Config) embed() (*embed.Config, error) {
 	if c.Name != "" {
 		cfg.Name = c.Name
 	}
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(bridge(c.Log))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(bridge(c.Log, m))
 	cfg.EnableGRPCGateway = false
 	cfg.UnsafeNoFsync = c.Ephemeral
 	// Few raft entries are kept in memory: a single member has nobody to catch up.
@@ -120,12 +92,7 @@ func (c Config) embed() (*embed.Config, error) {
 	if c.Quota > 0 {
 		cfg.QuotaBackendBytes = c.Quota
 	}
-	retention := 5 * time.Minute
-	if c.Retention > 0 {
-		retention = c.Retention
-	}
-	cfg.AutoCompactionMode = embed.CompactorModePeriodic
-	cfg.AutoCompactionRetention = retention.String()
+	cfg.AutoCompactionRetention = "0" // the stores do it, one for all
 	cfg.TickMs, cfg.ElectionMs = soleTickMs, soleElectionMs
 	if len(c.ListenPeer) > 0 {
 		cfg.TickMs, cfg.ElectionMs = peerTickMs, peerElectionMs
@@ -184,38 +151,6 @@ func parseURLs(in []string) ([]url.URL, error) {
 	}
 	return out, nil
 }
-
-// Etcd is the server inside, for the store's direct backend.
-func (s *Server) Etcd() *etcdserver.EtcdServer { return s.member.Server }
-
-// Exclusive says that no other process can write to this member.
-func (s *Server) Exclusive() bool { return s.closed }
-
-// Sole says that the member is the only one of its cluster and stays so.
-func (s *Server) Sole() bool { return s.sole }
-
-// Err delivers the error that ended a listener of the member.
-func (s *Server) Err() <-chan error { return s.member.Err() }
-
-// Done is closed when the member has stopped, by itself or by Stop.
-func (s *Server) Done() <-chan struct{} { return s.member.Server.StopNotify() }
-
-// Stop ends the member and waits for its goroutines.
-func (s *Server) Stop() { s.member.Close() }
-
-// Size is the size of the database file and the part of it in use.
-func (s *Server) Size() (total, used int64) {
-	b := s.member.Server.Backend()
-	return b.Size(), b.SizeInUse()
-}
-
-// ClusterID is the identity etcd computed for its cluster, in hex.
-func (s *Server) ClusterID() string {
-	return strconv.FormatUint(uint64(s.member.Server.Cluster().ID()), 16)
-}
-
-// Defragment gives free pages back to the file system. Writes wait meanwhile.
-func (s *Server) Defragment() error { return s.member.Server.Backend().Defrag() }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

@@ -7,38 +7,22 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// start turns the panics with which etcd meets unusable data into errors.
-func start(ctx context.Context, cfg *embed.Config, sole bool) (member *embed.Etcd, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			member, err = nil, fmt.Errorf("data directory %s cannot be used: %v", cfg.Dir, p)
-		}
-	}()
-	member, err = embed.StartEtcd(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err = ready(ctx, member, sole); err != nil {
-		member.Close()
-		return nil, err
-	}
-	return member, nil
-}
-
 // ready waits until the member answers, urging a sole one to lead.
-func ready(ctx context.Context, member *embed.Etcd, sole bool) error {
+func (m *member) ready(ctx context.Context, sole bool) error {
+	member := m.etcd
 	urge := time.NewTicker(leadEvery)
 	defer urge.Stop()
 	for {
 		select {
 		case <-member.Server.ReadyNotify():
 			return nil
+		case <-m.failed:
+			return m.cause
 		case err := <-member.Err():
 			return err
 		case <-member.Server.StopNotify():

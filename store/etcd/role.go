@@ -18,37 +18,37 @@ import (
 // ETCD_* variables or --config-file, running until ctx ends. Like the standard
 // daemon it serves plain http where its flags say so.
 func Role(ctx context.Context, args []string, log *slog.Logger) error {
-	cfg, err := parseFlags(args, log)
+	m := newMember()
+	cfg, err := parseFlags(args, log, m)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
-	if err := prepareDir(cfg.Dir, ""); err != nil {
+	if err := prepareDir(cfg.Dir, "", false); err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
-	member, err := start(ctx, cfg, false)
-	if err != nil {
+	if err := startMember(ctx, m, cfg, false); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("etcd: %w", err)
 	}
-	defer member.Close()
 	log.Info("etcd is ready", "data-dir", cfg.Dir, "name", cfg.Name)
+	go m.watch(ctx.Done())
 	select {
 	case <-ctx.Done():
+		m.close(orderlyStop)
 		return nil
-	case err := <-member.Err():
-		return fmt.Errorf("etcd: %w", err)
-	case <-member.Server.StopNotify():
-		return errors.New("etcd: member stopped")
+	case <-m.failed:
+		m.close(closeLimit)
+		return fmt.Errorf("etcd: member failed: %w", m.cause)
 	}
 }
 
 // parseFlags makes the configuration that the standard daemon would make.
-func parseFlags(args []string, log *slog.Logger) (*embed.Config, error) {
+func parseFlags(args []string, log *slog.Logger, m *member) (*embed.Config, error) {
 	cfg := embed.NewConfig()
 	cluster := cfg.InitialCluster
 	fs := flag.NewFlagSet("etcd", flag.ContinueOnError)
@@ -78,7 +78,7 @@ func parseFlags(args []string, log *slog.Logger) (*embed.Config, error) {
 	} else {
 		cfg.ClusterState = state.String()
 	}
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(bridge(log))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(bridge(log, m))
 	if cfg.WarningUnaryRequestDuration == 0 {
 		cfg.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
 	}

@@ -2,9 +2,12 @@ package seal
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,7 +124,7 @@ func (r resource) ring() (*Keyring, error) {
 	return NewKeyring(all...)
 }
 
-// Load reads a configuration file.
+// Load reads a configuration file; without one it fails with fs.ErrNotExist.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -130,37 +133,57 @@ func Load(path string) (*Config, error) {
 	return Parse(data)
 }
 
-// LoadOrCreate reads a configuration file, and writes one with a new key for
-// the resources, readable by the owner only, if there is none.
-func LoadOrCreate(path string, resources ...string) (*Config, error) {
-	c, err := Load(path)
-	if !errors.Is(err, os.ErrNotExist) {
-		return c, err
-	}
+// Create writes a configuration file with a new key for the resources, readable
+// by the owner only, and fails with fs.ErrExist if there is one. Whoever calls
+// it has made sure that nothing is sealed with a key that a lost file held
+// (store.SealedKeys). The key's name tells its secret from every other one, so
+// that sealed values say which file opens them.
+func Create(path string, resources ...string) (*Config, error) {
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
 	}
+	sum := sha256.Sum256(secret)
 	data, err := yaml.Marshal(file{
 		APIVersion: fileVersion, Kind: fileKind,
 		Resources: []resource{{Resources: resources, Providers: []provider{
-			{AESGCM: &keys{Keys: []key{{Name: "key1", Secret: base64.StdEncoding.EncodeToString(secret)}}}},
+			{AESGCM: &keys{Keys: []key{{Name: "key-" + hex.EncodeToString(sum[:6]), Secret: base64.StdEncoding.EncodeToString(secret)}}}},
 			{Identity: &struct{}{}},
 		}}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
 	}
+	c, err := Parse(data) // before the file is there: a bad one would be read at every start
+	if err != nil {
+		return nil, err
+	}
 	if err := writeNew(path, data); err != nil {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
 	}
-	return Load(path)
+	return c, nil
 }
 
-// writeNew makes the file appear whole or not at all, and keeps one that
-// another process was quicker to write.
+// LoadOrCreate is Load, or Create if there is no file.
+//
+// Deprecated: it cannot know whether a lost file's key is needed. Use Load and
+// Create, and store.SealedKeys between them.
+func LoadOrCreate(path string, resources ...string) (*Config, error) {
+	c, err := Load(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return c, err
+	}
+	c, err = Create(path, resources...)
+	if errors.Is(err, fs.ErrExist) { // another process was quicker
+		return Load(path)
+	}
+	return c, err
+}
+
+// writeNew makes the file appear whole and on disk, or not at all.
 func writeNew(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".encryption-*") // 0600
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".encryption-*") // 0600
 	if err != nil {
 		return err
 	}
@@ -170,8 +193,12 @@ func writeNew(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Link(tmp.Name(), path); err != nil {
 		return err
 	}
-	return nil
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

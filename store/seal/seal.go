@@ -32,6 +32,9 @@ const (
 // ErrSealed: the value is sealed with a key the ring lacks, or was tampered with.
 var ErrSealed = errors.New("sealed value cannot be opened")
 
+// ErrNoKey is an ErrSealed whose key the ring does not have at all.
+var ErrNoKey = fmt.Errorf("%w: its key is not configured", ErrSealed)
+
 const common = "k8s:enc:"
 
 // Key is one named secret of one provider.
@@ -109,17 +112,26 @@ func (r *Keyring) Open(stored, path []byte) ([]byte, error) {
 	if !bytes.HasPrefix(stored, []byte(common)) {
 		return stored, nil
 	}
+	had := false
 	for i := range r.keys {
 		k := &r.keys[i]
 		if k.prefix == nil || !bytes.HasPrefix(stored, k.prefix) {
 			continue
 		}
+		had = true
 		if plain, ok := k.open(stored[len(k.prefix):], path); ok {
 			return plain, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: no key for %s", ErrSealed, path)
+	provider, name, _ := KeyOf(stored)
+	if !had {
+		return nil, fmt.Errorf("%w: key %q of provider %q", ErrNoKey, name, provider)
+	}
+	return nil, fmt.Errorf("%w: it was changed, or key %q of provider %q is another one of that name", ErrSealed, name, provider)
 }
+
+// Sealed says whether a stored value is sealed, with whatever key.
+func Sealed(stored []byte) bool { return bytes.HasPrefix(stored, []byte(common)) }
 
 // Stale says that a stored value was not written with the ring's first key.
 func (r *Keyring) Stale(stored []byte) bool {

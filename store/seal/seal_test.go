@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,4 +144,61 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("forged: %q", data)
 		}
 	})
+}
+
+func TestCreateNeverReplaces(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "encryption.yaml")
+	if _, err := Load(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal("load without a file:", err)
+	}
+	made, err := Create(path, "secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatal(info, err)
+	}
+	if _, err := Create(path, "secrets"); !errors.Is(err, fs.ErrExist) {
+		t.Fatal("create over a file:", err)
+	}
+	stored, err := made.For("", "secrets").Seal([]byte("x"), []byte("/p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(path)
+	if err != nil || !loaded.Opens(stored, []byte("/p")) {
+		t.Fatal("what was made does not open what it sealed", err)
+	}
+	other, err := Create(path+"2", "secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := other.For("", "secrets").Seal([]byte("x"), []byte("/p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, a, _ := KeyOf(stored)
+	_, b, _ := KeyOf(again)
+	if a == "" || a == b || other.Opens(stored, []byte("/p")) {
+		t.Errorf("keys of two files are not told apart: %q %q", a, b)
+	}
+}
+
+func TestKeyOf(t *testing.T) {
+	for value, want := range map[string][3]string{
+		"plain":                           {"", "", "false"},
+		"k8s:enc:aesgcm:v1:key1:\x00\x01": {"aesgcm", "key1", "true"},
+		"k8s:enc:kms:v2:name:\x00":        {"kms", "name", "true"},
+		"k8s:enc:":                        {"", "", "true"},
+		"k8s:enc:aesgcm:v1:" + strings.Repeat("x", 5000): {"aesgcm", "", "true"},
+	} {
+		p, k, ok := KeyOf([]byte(value))
+		if got := [3]string{p, k, fmt.Sprint(ok)}; got != want {
+			t.Errorf("%.30q: %q, want %q", value, got, want)
+		}
+	}
+	var none *Config
+	if !none.Opens([]byte("plain"), nil) || none.Opens([]byte("k8s:enc:aesgcm:v1:key1:x"), nil) {
+		t.Error("no configuration opens plain values and nothing else")
+	}
 }
