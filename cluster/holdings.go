@@ -73,7 +73,7 @@ func (h holdings) encryption(p Paths, replace bool) (*seal.Config, error) {
 			return nil, fmt.Errorf("setting the old encryption key aside: %w", err)
 		}
 	}
-	return seal.LoadOrCreate(p.EncryptionConfig, "secrets")
+	return seal.Create(p.EncryptionConfig, "secrets")
 }
 
 // adviseLost tells the way on when keys are lost.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -304,10 +305,8 @@ func (c *control) serveAPI(ctx context.Context, member *etcd.Server) error {
 	if member != nil {
 		c.vital(ctx, "etcd", func() error {
 			select {
-			case <-member.Done():
-				return errors.New("the member stopped by itself")
-			case err := <-member.Err():
-				return err
+			case <-member.Done(): // it starts again by itself as long as this process can reach the data
+				return cmp.Or(member.Err(), errors.New("the member stopped by itself"))
 			case <-ctx.Done():
 				return nil
 			}
