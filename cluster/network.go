@@ -18,7 +18,7 @@ func resetNetwork(ctx context.Context, p Paths) error {
 	}
 	log := slog.New(slog.DiscardHandler)
 	return errors.Join(
-		network.Reset(ctx, network.Options{Bridge: bridge, ConfDir: p.CNIConf, StateDir: p.CNIState, Table: p.Table(), Log: log}),
+		network.Reset(ctx, network.Options{Bridge: bridge, ConfDir: p.CNIConf, StateDir: p.CNIState, Table: p.Table(), NetnsDir: p.Netns, Log: log}),
 		proxy.Reset(ctx, proxy.Options{Table: p.ProxyTable(), Log: log}),
 	)
 }

@@ -23,6 +23,7 @@ import (
 	"hyperkube/kit"
 	"hyperkube/kubelet"
 	"hyperkube/network"
+	"hyperkube/network/rules"
 	"hyperkube/proxy"
 	"hyperkube/runtime"
 	"hyperkube/runtime/images"
@@ -185,9 +186,18 @@ func (n *node) networkOptions() (network.Options, error) {
 	if err != nil {
 		return network.Options{}, fmt.Errorf("--pod-cidr: %w", err)
 	}
+	services, err := netip.ParsePrefix(c.o.ServiceCIDR)
+	if err != nil {
+		return network.Options{}, fmt.Errorf("--service-cidr: %w", err)
+	}
+	var reserved []rules.HostPort
+	for _, port := range c.o.ownPorts() {
+		reserved = append(reserved, rules.HostPort{Protocol: string(corev1.ProtocolTCP), Port: port})
+	}
 	return network.Options{
 		Informers: c.shared, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Bridge: c.o.Bridge,
 		ConfDir: c.p.CNIConf, StateDir: c.p.CNIState, Table: c.p.Table(), Sandboxes: n.sandboxes, Log: c.log.With("role", "network"),
+		NetnsDir: c.p.Netns, ServiceCIDRs: []netip.Prefix{services}, ReservedPorts: reserved, Metrics: c.registries.fresh("network"),
 	}, nil
 }
 
@@ -236,9 +246,13 @@ func (n *node) buildProxy() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--pod-cidr: %w", err)
 	}
+	var reserved []proxy.HostPort
+	for _, port := range c.o.ownPorts() {
+		reserved = append(reserved, proxy.HostPort{Protocol: corev1.ProtocolTCP, Port: port})
+	}
 	return scoped(c.shared, func(mine *kit.Informers) (func(context.Context) error, error) {
 		px, err := proxy.New(proxy.Options{
-			Informers: mine, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Table: c.p.ProxyTable(),
+			Informers: mine, NodeName: c.o.NodeName, ClusterCIDRs: []netip.Prefix{pods}, Table: c.p.ProxyTable(), ReservedPorts: reserved,
 			HealthzAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(c.o.ProxyPort)), MetricsAddress: "-", Metrics: c.registries.fresh("proxy"), Log: c.log.With("role", "proxy"),
 		})
 		if err != nil {

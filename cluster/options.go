@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -61,11 +62,24 @@ func Default() Options {
 	}
 }
 
+// ownPorts are those on which the cluster itself listens on every address: no pod and no
+// service may take them over.
+func (o *Options) ownPorts() []uint16 {
+	var out []uint16
+	for _, p := range []int{o.APIPort, o.KubeletPort, o.ProxyPort, o.MetricsPort} {
+		if p > 0 && p <= math.MaxUint16 {
+			out = append(out, uint16(p))
+		}
+	}
+	return out
+}
+
 // Paths of a cluster, all below the data directory but for Run, which must not
 // outlive a reboot.
 type Paths struct {
 	Data, PKI, Etcd, Containerd, Kubelet, PodLogs, CNIConf, CNIState, Libexec, Network string
 	Run                                                                                string // sockets, containerd's tasks
+	Netns                                                                              string // where containerd keeps the network namespaces of pods
 	Lock, Identity, Log, Kubeconfig, Socket, Audit, EncryptionConfig                   string
 	PID, Ready, Waiting                                                                string // of the process that runs
 }
@@ -76,7 +90,7 @@ func PathsOf(dataDir string) Paths {
 	run := filepath.Join("/run/hyperkube", shortID(dataDir))
 	return Paths{
 		Data: dataDir, PKI: j("pki"), Etcd: j("etcd"), Containerd: j("containerd"), Kubelet: j("kubelet"), PodLogs: j("log", "pods"),
-		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run,
+		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run, Netns: filepath.Join(run, "containerd", "io.containerd.grpc.v1.cri", "netns"),
 		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"), Ready: filepath.Join(run, "ready"), Waiting: filepath.Join(run, "waiting"),
 		Kubeconfig: j("admin.conf"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
 		EncryptionConfig: j("pki", "encryption.yaml"),

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/dump"
 )
 
 // Preflight finds what would keep a cluster from running here and reports all of
@@ -144,7 +146,7 @@ func listeningInode(port int) string {
 // hostAddress is the address that others reach this machine by: that of the
 // default route, else the first global one.
 func hostAddress() (string, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := dump.Routes(netlink.FAMILY_V4, nil, 0)
 	if err != nil {
 		return "", fmt.Errorf("reading routes: %w", err)
 	}
@@ -168,7 +170,7 @@ func hostAddress() (string, error) {
 }
 
 func firstGlobal(link netlink.Link) string {
-	addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := dump.Addrs(link, netlink.FAMILY_V4)
 	if err != nil {
 		return ""
 	}

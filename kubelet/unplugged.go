@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
 	"hyperkube/internal/trouble"
 	"hyperkube/kubelet/cri"
@@ -227,7 +228,7 @@ func plugged(path string) (ok bool, err error) {
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
 	var links []netlink.Link
-	if err = ns.Do(func() (err error) { links, err = netlink.LinkList(); return err }); err != nil {
+	if err = ns.Do(func() (err error) { links, err = dump.Links(); return err }); err != nil {
 		return true, err
 	}
 	for _, l := range links {

@@ -127,7 +127,7 @@ func TestListsWhileLinksChange(t *testing.T) {
 // through this one.
 func TestNobodyListsDirectly(t *testing.T) {
 	lists := regexp.MustCompile(`^(LinkList|AddrList|RouteList|RouteListFiltered|RouteListFilteredIter|NeighList|NeighListExecute|NeighProxyList|RuleList|RuleListFiltered|BridgeVlanList|ConntrackTableList|LinkByName|LinkByAlias|QdiscList|FilterList|ClassList|SocketGet|SocketDiag\w*)$`)
-	for _, dir := range []string{"network", "proxy", "dns", "internal", "cmd"} {
+	for _, dir := range []string{"network", "proxy", "dns", "internal", "cmd", "cluster", "kubelet"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, filepath.Join("internal", "dump")) {
 				return err
