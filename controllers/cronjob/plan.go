@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"hyperkube/controllers/podctl"
 	"hyperkube/internal/cron"
 )
 
@@ -82,7 +83,7 @@ func earliest(c *batchv1.CronJob, now time.Time) time.Time {
 		t = c.Status.LastScheduleTime.Time
 	}
 	if d := c.Spec.StartingDeadlineSeconds; d != nil {
-		if bound := now.Add(-time.Duration(*d) * time.Second); bound.After(t) {
+		if bound := now.Add(-podctl.Seconds(*d)); bound.After(t) {
 			t = bound
 		}
 	}

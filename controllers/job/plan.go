@@ -154,7 +154,7 @@ func (p *plan) judge(s snapshot, t *tally) bool {
 		return fail(batchv1.JobReasonBackoffLimitExceeded, "Job has reached the specified backoff limit")
 	}
 	if d := j.Spec.ActiveDeadlineSeconds; d != nil && t.status.StartTime != nil && !suspended(j) {
-		left := t.status.StartTime.Add(time.Duration(*d) * time.Second).Sub(s.now)
+		left := t.status.StartTime.Add(podctl.Seconds(*d)).Sub(s.now)
 		if left <= 0 {
 			return fail(batchv1.JobReasonDeadlineExceeded, "Job was active longer than specified deadline")
 		}

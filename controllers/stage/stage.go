@@ -97,6 +97,17 @@ func (s *Stage) Modify(o runtime.Object) { s.tell(o, (*watch.FakeWatcher).Modify
 // Delete tells them that it is gone.
 func (s *Stage) Delete(o runtime.Object) { s.tell(o, (*watch.FakeWatcher).Delete) }
 
+// Count is how many requests of a verb a resource has had.
+func (s *Stage) Count(verb, resource string) int {
+	n := 0
+	for _, a := range s.Kube.Actions() {
+		if a.Matches(verb, resource) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *Stage) tell(o runtime.Object, how func(*watch.FakeWatcher, runtime.Object)) {
 	s.mu.Lock()
 	watches := s.watches[s.resourceOf(o)]
