@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 )
 
@@ -110,7 +111,10 @@ func (f *informerSet) startLocked(s *shared) {
 	s.stop = stop
 	f.running.Go(func() {
 		defer stop()
-		s.RunWithContext(ctx)
+		err := supervise.Contain("informer of "+s.gvr.Resource, func() error { s.RunWithContext(ctx); return nil })
+		if err != nil {
+			s.panics.Failed(err)
+		}
 	})
 }
 
