@@ -40,6 +40,7 @@ type cluster struct {
 	pods     watch.Interface
 	latest   map[string]*corev1.Pod
 	faults   *faults
+	profiles []scheduler.Profile
 }
 
 // faults stands between the scheduler and the API. A binding of a pod that has a
@@ -135,7 +136,7 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	before(c)
 	informers := kit.NewInformers(a.Server.Source(user), log)
 	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
-	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: informers, Recorder: recorder, Logger: log, Registry: c.registry})
+	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: informers, Recorder: recorder, Logger: log, Registry: c.registry, Profiles: c.profiles})
 	if err != nil {
 		t.Fatal(err)
 	}
