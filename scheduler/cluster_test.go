@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -105,13 +106,19 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	t.Cleanup(func() {
 		cancel()
 		for range running {
-			<-ended
+			select {
+			case <-ended:
+			case <-time.After(time.Minute):
+				stacks := make([]byte, 1<<20)
+				t.Errorf("a role does not end:\n%s", stacks[:runtime.Stack(stacks, true)])
+				return
+			}
 		}
 		e.Stop()
 	})
 	a := server(t, ctx, e, log)
 	run(a.Run)
-	<-a.Ready()
+	within(t, a.Ready(), "the API server is ready")
 	c := &cluster{TB: t, registry: prometheus.NewRegistry(), latest: map[string]*corev1.Pod{}, faults: &faults{}}
 	user := &request.User{Name: "system:kube-scheduler", Groups: []string{request.GroupAuthenticated}}
 	cfg := a.Server.ClientConfig(user)
@@ -144,6 +151,17 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	run(events.Run)
 	run(s.Run)
 	return c
+}
+
+// within waits for what happens in any case unless something is broken, so that a test that will not end
+// fails and says where.
+func within(t testing.TB, happened <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s: not within a minute", what)
+	}
 }
 
 func server(t testing.TB, ctx context.Context, e *etcd.Server, log *slog.Logger) *assembly.Assembly {
