@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,8 +71,13 @@ func TestEventsThatCannotBeWritten(t *testing.T) {
 		var out bytes.Buffer
 		reg := prometheus.NewRegistry()
 		kube := fake.NewClientset()
-		var refusal error = apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "", errors.New("no such right"))
-		kube.PrependReactor("create", "events", func(clienttesting.Action) (bool, runtime.Object, error) { return refusal != nil, nil, refusal })
+		var refusal atomic.Pointer[error]
+		refuse := func(err error) { refusal.Store(&err) }
+		refuse(apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "", errors.New("no such right")))
+		kube.PrependReactor("create", "events", func(clienttesting.Action) (bool, runtime.Object, error) {
+			err := *refusal.Load()
+			return err != nil, nil, err
+		})
 		r, e := NewRecorder(kube, "me", slog.New(slog.NewTextHandler(&out, nil)), Failures(trouble.Metric(reg)))
 		sending(t, e)
 		r.Event(pod("a", "u", "1"), corev1.EventTypeNormal, "Refused", "x")
@@ -80,7 +86,7 @@ func TestEventsThatCannotBeWritten(t *testing.T) {
 		if n := counted(t, reg, "writing events"); n != 1 || !strings.Contains(out.String(), "no such right") {
 			t.Errorf("counted %v refusals; log:\n%s", n, out.String())
 		}
-		refusal = errors.New("connection refused")
+		refuse(errors.New("connection refused"))
 		const told = eventsWaiting + 50
 		for i := range told {
 			r.Event(pod(fmt.Sprint("p", i), "u", "1"), corev1.EventTypeNormal, "Late", "x")
@@ -94,7 +100,7 @@ func TestEventsThatCannotBeWritten(t *testing.T) {
 		if n := counted(t, reg, "writing events"); n < 3 {
 			t.Errorf("tried %v times", n)
 		}
-		refusal = nil
+		refuse(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		l, err := kube.CoreV1().Events("n").List(t.Context(), metav1.ListOptions{})

@@ -215,6 +215,7 @@ func TestAMissedChangeOfWhatIsGone(t *testing.T) {
 		time.Sleep(time.Second)
 		src.send(func(w *watch.FakeWatcher) { w.Add(pod("a", "a", "2")); w.Delete(pod("a", "a", "3")) })
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if adds != 1 || deletes != 1 {
 			t.Errorf("%d adds, %d deletes, want one of each", adds, deletes)
 		}
