@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 )
 
 // counted is one end of a pipe that counts its writes.
@@ -17,7 +18,12 @@ func (c *counted) Write(p []byte) (int, error) { c.writes++; return c.Conn.Write
 
 // TestGathered sends what a burst of events makes of a connection: full
 // records, then a short one. Nothing is lost, changed or left behind.
-func TestGathered(t *testing.T) {
+//
+// The bubble's clock stands while the writer runs: on a slow machine the time limit
+// for what is held back would pass between two records.
+func TestGathered(t *testing.T) { synctest.Test(t, testGathered) }
+
+func testGathered(t *testing.T) {
 	mine, theirs := net.Pipe()
 	c := &counted{Conn: mine}
 	g := &gathered{Conn: c}
@@ -56,7 +62,9 @@ func TestGathered(t *testing.T) {
 }
 
 // TestGatheredAlone: a full record that nothing follows is sent all the same.
-func TestGatheredAlone(t *testing.T) {
+func TestGatheredAlone(t *testing.T) { synctest.Test(t, testGatheredAlone) }
+
+func testGatheredAlone(t *testing.T) {
 	mine, theirs := net.Pipe()
 	defer theirs.Close()
 	g := &gathered{Conn: mine}

@@ -25,6 +25,7 @@ import (
 	"hyperkube/controllers/statefulset"
 	"hyperkube/controllers/tainteviction"
 	"hyperkube/controllers/ttlfinished"
+	"hyperkube/controllers/unserved"
 )
 
 // Descriptor declares a controller.
@@ -74,6 +75,8 @@ func All() []Descriptor {
 		{Name: "pod-garbage-collector-controller", Account: "pod-garbage-collector", New: podgc.New},
 		{Name: "persistentvolumeclaim-protection-controller", Account: "pvc-protection-controller", New: pvcprotection.New},
 		{Name: "persistentvolume-protection-controller", Account: "pv-protection-controller", New: pvcprotection.NewForVolumes},
+		// What is served without a controller: docs/controllers.md.
+		{Name: "unserved-controller", Account: Manages, New: unserved.New},
 		// Last: it reads what the others already watch.
 		{Name: "garbage-collector-controller", Account: "generic-garbage-collector", New: garbage.New},
 	}

@@ -5,6 +5,9 @@
 //	                                                       ─▶ events
 //	                                                       ─▶ each controller's loop
 //
+// A controller that ends, or panics, is made anew and started again with growing pauses, told in
+// the log and counted; the others go on.
+//
 // Each controller is a folder with a reconcile function, a pure planner and its
 // scenarios; all.go is the one list.
 package controllers
@@ -24,6 +27,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"hyperkube/controllers/env"
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 )
 
@@ -42,7 +46,8 @@ type Options struct {
 	InformersRun bool
 
 	Log      *slog.Logger
-	Registry prometheus.Registerer // may be nil
+	Registry prometheus.Registerer  // may be nil
+	Failures *prometheus.CounterVec // the role's trouble.Metric; may be nil
 
 	// Controllers says which run, like --controllers: names, "-name" for not this one, "*" for all that
 	// are on by default. Empty means "*".
@@ -58,6 +63,7 @@ type Manager struct {
 	o       Options
 	chosen  []Descriptor
 	metrics *kit.Metrics
+	group   *supervise.Group
 }
 
 // New checks the options. Nothing runs, and nothing is asked of the API server, before Run.
@@ -69,11 +75,32 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newManager(o, chosen), nil
+}
+
+func newManager(o Options, chosen []Descriptor) *Manager {
 	o.Config = o.Config.WithDefaults()
 	if o.Discovery == nil {
 		o.Discovery = discovery.ToDiscoveryInterfaceWithContext(o.Kube.Discovery())
 	}
-	return &Manager{o: o, chosen: chosen, metrics: kit.NewMetrics(o.Registry)}, nil
+	var registry prometheus.Registerer
+	if o.Registry != nil {
+		registry = latest{o.Registry}
+	}
+	return &Manager{o: o, chosen: chosen, metrics: kit.NewMetrics(o.Registry),
+		group: supervise.New(supervise.Options{Log: o.Log, Registry: registry})}
+}
+
+// latest registers in place of what an earlier manager on the same registry left: a role that is
+// started again makes a new one.
+type latest struct{ prometheus.Registerer }
+
+// MustRegister implements prometheus.Registerer.
+func (l latest) MustRegister(all ...prometheus.Collector) {
+	for _, c := range all {
+		l.Unregister(c) // by its descriptors
+		l.Registerer.MustRegister(c)
+	}
 }
 
 // choose applies a --controllers list.
@@ -106,45 +133,80 @@ func (m *Manager) Run(ctx context.Context) error {
 	l := *m.o.Lease
 	return kit.Lead(ctx, l, func(ctx context.Context) error {
 		// Informers of its own for each term: while parked, nothing is watched.
-		return m.term(ctx, kit.NewInformers(m.o.Informers.Source(), m.o.Log), true)
+		return m.term(ctx, m.o.Informers.Again(), true)
 	})
 }
 
-// term makes the controllers and runs them.
+// term makes the controllers and runs them until ctx is done. What no start would cure, a setting
+// that makes no sense, ends it at once.
 func (m *Manager) term(ctx context.Context, informers *kit.Informers, run bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	informers = informers.Scope() // other roles may go on with them
-	defer informers.Close()
-	events := kit.NewEvents(m.o.Kube, m.o.Log)
 	e := &env.Env{
 		Kube: m.o.Kube, Metadata: m.o.Metadata, Discovery: m.o.Discovery, Informers: informers,
-		Events: events, Metrics: m.metrics, Log: m.o.Log, Config: m.o.Config,
+		Events: kit.NewEvents(m.o.Kube, m.o.Log, kit.Failures(m.o.Failures)), Metrics: m.metrics, Log: m.o.Log, Config: m.o.Config,
 	}
-	runners := env.Group{events}
-	if run {
-		runners = append(runners, informers)
-	}
+	roles := []supervise.Role{{Name: "events", Build: func() (func(context.Context) error, error) { return e.Events.Run, nil }}}
 	for _, d := range m.chosen {
-		own, err := m.as(e, d)
+		r, err := m.role(e, d)
 		if err != nil {
 			return err
 		}
+		roles = append(roles, r)
+	}
+	for _, r := range roles {
+		m.group.Start(ctx, r)
+	}
+	var broken error
+	if run {
+		m.group.Go("informers", func() {
+			defer cancel() // without them nothing else is of use
+			broken = informers.Run(ctx)
+		})
+	}
+	<-ctx.Done()
+	m.group.Wait()
+	return broken
+}
+
+// role is a controller to be run: made now, to see that it can be, and made anew for each further
+// start, with handlers that go when it ends.
+func (m *Manager) role(e *env.Env, d Descriptor) (supervise.Role, error) {
+	build := func() (func(context.Context) error, error) {
+		own, err := m.as(e, d)
+		if err != nil {
+			return nil, err
+		}
+		own.Informers = e.Informers.Scope() // other controllers, and roles, go on with them
 		r, err := d.New(own)
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.Name, err)
+			own.Informers.Close()
+			return nil, err
 		}
-		runners = append(runners, r)
+		return func(ctx context.Context) error {
+			defer own.Informers.Close()
+			return r.Run(ctx)
+		}, nil
 	}
-	return runners.Run(ctx)
+	first, err := build()
+	if err != nil {
+		return supervise.Role{}, fmt.Errorf("%s: %w", d.Name, err)
+	}
+	return supervise.Role{Name: d.Name, Build: func() (func(context.Context) error, error) {
+		if r := first; r != nil {
+			first = nil
+			return r, nil
+		}
+		return build()
+	}}, nil
 }
 
 // as is the environment of one controller: with clients of its own where they are asked for.
 func (m *Manager) as(e *env.Env, d Descriptor) (*env.Env, error) {
-	if m.o.As == nil || d.Account == Manages {
-		return e, nil
-	}
 	own := *e
+	if m.o.As == nil || d.Account == Manages {
+		return &own, nil
+	}
 	var err error
 	own.Kube, own.Metadata, err = m.o.As(cmp.Or(d.Account, d.Name))
 	return &own, err

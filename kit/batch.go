@@ -5,18 +5,20 @@ import (
 	"sync"
 
 	"k8s.io/client-go/util/retry"
+
+	"hyperkube/internal/supervise"
 )
 
 // SlowStart calls fn n times, 1, 2, 4, … at once (start with more for another first step),
 // and stops growing at the first batch with an error: what fails for one mostly fails
-// for all. It returns how many succeeded and the first error.
+// for all. It returns how many succeeded and the first error. A panic of fn is its error.
 func SlowStart(ctx context.Context, n, first int, fn func(ctx context.Context, i int) error) (int, error) {
 	done := 0
 	for size := min(max(first, 1), n); size > 0; size = min(2*size, n-done) {
 		errs := make([]error, size)
 		var batch sync.WaitGroup
 		for i := range size {
-			batch.Go(func() { errs[i] = fn(ctx, done+i) })
+			batch.Go(func() { errs[i] = supervise.Contain("batch", func() error { return fn(ctx, done+i) }) })
 		}
 		batch.Wait()
 		ok := 0
@@ -40,6 +42,7 @@ func SlowStart(ctx context.Context, n, first int, fn func(ctx context.Context, i
 }
 
 // Parallel calls fn n times, at most width at once, and returns the first error after all are done.
+// A panic of fn is its error.
 func Parallel(ctx context.Context, n, width int, fn func(ctx context.Context, i int) error) error {
 	var (
 		wg    sync.WaitGroup
@@ -50,7 +53,7 @@ func Parallel(ctx context.Context, n, width int, fn func(ctx context.Context, i 
 	for range min(width, n) {
 		wg.Go(func() {
 			for i := range next {
-				if err := fn(ctx, i); err != nil {
+				if err := supervise.Contain("batch", func() error { return fn(ctx, i) }); err != nil {
 					once.Do(func() { first = err })
 				}
 			}

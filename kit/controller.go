@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hyperkube/internal/supervise"
 )
 
 // Key names what a reconcile works on: mostly an object.
@@ -37,6 +38,14 @@ type Result struct {
 
 // After asks for another reconcile of the key after d; d ≤ 0 asks for none.
 func After(d time.Duration) Result { return Result{After: d} }
+
+// Sooner is the shorter of two delays of which zero means none.
+func Sooner(a, b time.Duration) time.Duration {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
 
 // Reconcile brings one key from what is to what should be. An error is tried again
 // with backoff, unless Terminal marks it.
@@ -74,8 +83,17 @@ type Controller struct {
 
 	mu     sync.Mutex
 	synced []func() bool
-	waits  []func(context.Context) error
+	waits  []awaited
 }
+
+// awaited is an informer that must have its first list before the controller works.
+type awaited struct {
+	resource string
+	synced   func(context.Context) error
+}
+
+// waitQuietly is how long the first lists may take without a word.
+const waitQuietly = 10 * time.Second
 
 // NewController makes a controller that does nothing until Run. Keys may be added at once.
 func NewController(o ControllerOptions) *Controller {
@@ -131,14 +149,14 @@ func WatchWith[T Object](c *Controller, i *Informer[T], h Handler[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.synced = append(c.synced, synced)
-	c.waits = append(c.waits, i.WaitSynced)
+	c.waits = append(c.waits, awaited{i.shared.gvr.Resource, i.WaitSynced})
 }
 
 // Needs makes Run wait for an informer that is only read.
 func Needs[T Object](c *Controller, i *Informer[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits = append(c.waits, i.WaitSynced)
+	c.waits = append(c.waits, awaited{i.shared.gvr.Resource, i.WaitSynced})
 }
 
 // Run waits for the informers, then reconciles until ctx is done, and returns when the last
@@ -151,7 +169,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.o.Log.Debug("controller runs", "workers", c.o.Workers)
 	var workers sync.WaitGroup
 	for range c.o.Workers {
-		workers.Go(func() { c.work(ctx) })
+		workers.Go(func() { c.keepWorking(ctx) })
 	}
 	workers.Wait()
 	return nil
@@ -161,8 +179,11 @@ func (c *Controller) waitSynced(ctx context.Context) error {
 	c.mu.Lock()
 	waits, synced := c.waits, c.synced
 	c.mu.Unlock()
-	for _, wait := range waits {
-		if err := wait(ctx); err != nil {
+	for _, w := range waits {
+		late := time.AfterFunc(waitQuietly, func() { c.o.Log.Warn("controller waits for what it reads", "resource", w.resource) })
+		err := w.synced(ctx)
+		late.Stop()
+		if err != nil {
 			return err
 		}
 	}
@@ -179,6 +200,25 @@ func (c *Controller) waitSynced(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// keepWorking works on until ctx is done, whatever a worker meets.
+func (c *Controller) keepWorking(ctx context.Context) {
+	for {
+		err := supervise.Contain("worker of "+c.o.Name, func() error { c.work(ctx); return nil })
+		if err == nil {
+			return
+		}
+		c.panicked(err)
+	}
+}
+
+func (c *Controller) panicked(err error, args ...any) {
+	var p *supervise.Panic
+	if errors.As(err, &p) {
+		args = append(args, "panic", p.Value, "stack", string(p.Stack))
+	}
+	c.o.Log.Error("controller panicked", args...)
 }
 
 func (c *Controller) work(ctx context.Context) {
@@ -217,11 +257,14 @@ func (c *Controller) one(ctx context.Context, key Key) {
 
 // contain turns a panic into an error, so that one bad object stops only itself.
 func (c *Controller) contain(ctx context.Context, key Key) (res Result, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.o.Log.Error("reconcile panicked", "key", key, "panic", p, "stack", string(debug.Stack()))
-			res, err = Result{}, fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return c.o.Reconcile(ctx, key)
+	err = supervise.Contain(c.o.Name, func() error {
+		res, err = c.o.Reconcile(ctx, key)
+		return err
+	})
+	var p *supervise.Panic
+	if errors.As(err, &p) {
+		c.panicked(err, "key", key)
+		return Result{}, fmt.Errorf("panic: %v", p.Value)
+	}
+	return res, err
 }

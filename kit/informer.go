@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
+
+	"hyperkube/internal/supervise"
 )
 
 // Informer is a local, indexed and current copy of a resource. T is a pointer to
@@ -43,60 +44,16 @@ func Filtered[T Object](f *Informers, gvr schema.GroupVersionResource, o SourceO
 	return &Informer[T]{f.get(k, example), f.scope}
 }
 
-// Handler is told of changes, in order, on one goroutine of its own. Nil
-// functions are skipped. Initial is true for the objects of the first list.
-type Handler[T Object] struct {
-	Add    func(obj T, initial bool)
-	Update func(old, obj T)
-	Delete func(obj T) // the last state known
-}
-
-// Any returns a handler that calls f with every object that changed, in its
-// newest state.
-func Any[T Object](f func(obj T)) Handler[T] {
-	return Handler[T]{
-		Add:    func(obj T, _ bool) { f(obj) },
-		Update: func(_, obj T) { f(obj) },
-		Delete: f,
-	}
-}
-
 // OnChange registers h for as long as the informer, or the Scope that it was asked from, lasts. The
 // result reports whether h has been told of every object of the first list.
 func (i *Informer[T]) OnChange(h Handler[T]) (synced func() bool) {
-	reg, err := i.shared.AddEventHandler(untyped(h, &i.scope.closed))
+	reg, err := i.shared.AddEventHandler(newGuard(h, i.shared, &i.scope.closed).funcs())
 	if err != nil { // only an informer that has stopped refuses
 		i.shared.log.Debug("handler refused", "resource", i.shared.gvr.String(), "err", err)
 		return func() bool { return false }
 	}
 	i.scope.add(i.shared, reg)
 	return reg.HasSynced
-}
-
-// untyped is h as the shared informer takes it, silent once its scope is closed.
-func untyped[T Object](h Handler[T], closed *atomic.Bool) cache.ResourceEventHandlerDetailedFuncs {
-	return cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(o any, initial bool) {
-			if t, ok := o.(T); ok && h.Add != nil && !closed.Load() {
-				h.Add(t, initial)
-			}
-		},
-		UpdateFunc: func(old, o any) {
-			was, ok1 := old.(T)
-			is, ok2 := o.(T)
-			if ok1 && ok2 && h.Update != nil && !closed.Load() {
-				h.Update(was, is)
-			}
-		},
-		DeleteFunc: func(o any) {
-			if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-				o = gone.Obj
-			}
-			if t, ok := o.(T); ok && h.Delete != nil && !closed.Load() {
-				h.Delete(t)
-			}
-		},
-	}
 }
 
 // Get returns one object; namespace is empty for cluster scope.
@@ -126,12 +83,18 @@ func (i *Informer[T]) Len() int { return len(i.shared.GetIndexer().ListKeys()) }
 // AddIndex makes ByIndex(name, …) answer. It may be called at any time; a name
 // stands for one function for good.
 func (i *Informer[T]) AddIndex(name string, values func(T) []string) {
-	i.shared.addIndex(name, func(o any) ([]string, error) {
+	i.shared.addIndex(name, func(o any) (found []string, _ error) {
 		t, ok := o.(T)
 		if !ok {
 			return nil, nil
 		}
-		return values(t), nil
+		// It runs on the goroutine that keeps the store: one odd object must not end that.
+		err := supervise.Contain("index "+name, func() error { found = values(t); return nil })
+		if err != nil {
+			i.shared.panics.Failed(err, "index", name, "object", KeyOf(t))
+			return nil, nil
+		}
+		return found, nil
 	})
 }
 

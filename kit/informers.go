@@ -6,8 +6,12 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
+
+	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 )
 
 // Informers shares informers between the components of one process or role. A Scope of it is the same
@@ -18,8 +22,10 @@ type Informers struct {
 }
 
 type informerSet struct {
-	source Source
-	log    *slog.Logger
+	source   Source
+	log      *slog.Logger
+	failures *prometheus.CounterVec // may be nil
+	server   *trouble.Teller
 
 	mu      sync.Mutex
 	ctx     context.Context // of the Run in progress; nil before it
@@ -27,7 +33,6 @@ type informerSet struct {
 	shared  map[informerKey]*shared
 	running sync.WaitGroup
 
-	observers []observer
 }
 
 type informerKey struct {
@@ -38,18 +43,45 @@ type informerKey struct {
 // shared is one untyped informer with what makes it startable and indexable once.
 type shared struct {
 	cache.SharedIndexInformer
-	gvr     schema.GroupVersionResource
-	log     *slog.Logger
-	mu      sync.Mutex
-	indexes map[string]bool
-	stop    context.CancelFunc // nil until started; guarded by Informers.mu
+	gvr    schema.GroupVersionResource
+	log    *slog.Logger
+	panics *trouble.Teller // of index functions
+	// newPanics makes the teller of a handler.
+	newPanics func() *trouble.Teller
+	mu        sync.Mutex
+	indexes   map[string]bool
+	stop      context.CancelFunc // nil until started; guarded by Informers.mu
+}
+
+// Option is a setting of informers and events.
+type Option func(*settings)
+
+type settings struct{ failures *prometheus.CounterVec }
+
+// Failures counts what fails in a role's trouble.Metric.
+func Failures(metric *prometheus.CounterVec) Option {
+	return func(s *settings) { s.failures = metric }
+}
+
+func settingsOf(options []Option) settings {
+	var s settings
+	for _, o := range options {
+		o(&s)
+	}
+	return s
 }
 
 // NewInformers returns an empty set over src. Informers are made by InformerFor
 // and Filtered, and start with Run.
-func NewInformers(src Source, log *slog.Logger) *Informers {
-	return &Informers{&informerSet{source: src, log: log, shared: map[informerKey]*shared{}}, &scope{}}
+func NewInformers(src Source, log *slog.Logger, options ...Option) *Informers {
+	f := &informerSet{source: src, log: log, failures: settingsOf(options).failures, shared: map[informerKey]*shared{}}
+	f.server = trouble.New(log, f.failures, "reading from the API server")
+	return &Informers{f, &scope{}}
 }
+
+// Again returns an empty set over the same source, with the same settings: for a role that reads
+// only at times.
+func (f *informerSet) Again() *Informers { return NewInformers(f.source, f.log, Failures(f.failures)) }
 
 // Source is what the informers read from.
 func (f *informerSet) Source() Source { return f.source }
@@ -80,7 +112,10 @@ func (f *informerSet) startLocked(s *shared) {
 	s.stop = stop
 	f.running.Go(func() {
 		defer stop()
-		s.RunWithContext(ctx)
+		err := supervise.Contain("informer of "+s.gvr.Resource, func() error { s.RunWithContext(ctx); return nil })
+		if err != nil {
+			s.panics.Failed(err)
+		}
 	})
 }
 
@@ -107,7 +142,7 @@ func (f *informerSet) get(k informerKey, example Object) *shared {
 	if s, ok := f.shared[k]; ok {
 		return s
 	}
-	s := newShared(f, k, example)
+	s := f.newShared(k, example)
 	f.shared[k] = s
 	if f.ctx != nil && !f.stopped {
 		f.startLocked(s)
@@ -123,10 +158,12 @@ func (f *informerSet) has(k informerKey) bool {
 	return ok
 }
 
-func newShared(f *informerSet, k informerKey, example Object) *shared {
-	inner, log := f.source.ListerWatcher(k.gvr, k.options), f.log
-	lw := &observed{asListerWatcher(inner), inner, f, k.gvr.Resource}
-	s := &shared{gvr: k.gvr, log: log, indexes: map[string]bool{cache.NamespaceIndex: true}}
+func (f *informerSet) newShared(k informerKey, example Object) *shared {
+	what := k.gvr.GroupResource().String()
+	s := &shared{gvr: k.gvr, log: f.log, indexes: map[string]bool{cache.NamespaceIndex: true}}
+	s.newPanics = func() *trouble.Teller { return trouble.New(f.log, f.failures, "handling changes of "+what) }
+	s.panics = s.newPanics()
+	lw := &listerWatcher{f.source.ListerWatcher(k.gvr, k.options), trouble.New(f.log, f.failures, "watching "+what), f.server}
 	o := cache.SharedIndexInformerOptions{
 		Indexers:          cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 		ObjectDescription: k.gvr.String(),
@@ -136,10 +173,10 @@ func newShared(f *informerSet, k informerKey, example Object) *shared {
 	} else {
 		s.SharedIndexInformer = cache.NewSharedIndexInformerWithOptions(lw, example, o)
 	}
-	// Fails only on an informer that runs already.
+	// Fails only on an informer that runs already. What matters has been told by the listerWatcher.
 	_ = s.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
 		if ctx.Err() == nil {
-			log.Debug("list or watch ended", "resource", k.gvr.String(), "err", err)
+			f.log.Debug("list or watch ended", "resource", k.gvr.String(), "err", err)
 		}
 	})
 	return s

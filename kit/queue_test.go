@@ -195,22 +195,3 @@ func TestSlowStartStopsGrowing(t *testing.T) {
 		t.Errorf("%d done, %v", done, err)
 	}
 }
-
-func TestExpectations(t *testing.T) {
-	e, k := NewExpectations(), Key{"n", "a"}
-	e.Creations(k, 2)
-	e.Deletions(k, "x")
-	e.Created(k)
-	if e.Satisfied(k) {
-		t.Error("satisfied too early")
-	}
-	e.Created(k)
-	e.Deleted(k, "other")
-	if e.Satisfied(k) || !e.Going(k)["x"] {
-		t.Error("a deletion is forgotten")
-	}
-	e.Deleted(k, "x")
-	if !e.Satisfied(k) {
-		t.Error("not satisfied though all was seen")
-	}
-}

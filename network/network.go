@@ -117,7 +117,6 @@ type Network struct {
 	lostLinks prometheus.Gauge
 	setUp     *trouble.Teller
 	sweeping  *trouble.Teller
-	reading   *trouble.Teller
 	watching  *trouble.Teller
 }
 
@@ -153,18 +152,7 @@ func New(o Options) (*Network, error) {
 	n.setUp = trouble.New(o.Log, failures, "setting up the pod network")
 	n.sweeping = trouble.New(o.Log, failures, "looking for what pods left behind")
 	n.watching = trouble.New(o.Log, failures, "watching the CNI configuration")
-	n.reading = trouble.New(o.Log, failures, "reading nodes from the API server")
 	if o.Informers != nil {
-		o.Informers.Observe(func(resource string, err error) {
-			if resource != "nodes" {
-				return
-			}
-			if err != nil {
-				n.reading.Failed(err)
-			} else {
-				n.reading.Well()
-			}
-		})
 		n.nodes = kit.InformerFor[*corev1.Node](o.Informers, corev1.SchemeGroupVersion.WithResource("nodes"))
 		n.nodes.OnChange(kit.Handler[*corev1.Node]{
 			Add: func(*corev1.Node, bool) { n.poke() },

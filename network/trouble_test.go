@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 )
 
@@ -43,7 +44,7 @@ func (r refusing) WatchWithContext(context.Context, metav1.ListOptions) (watch.I
 func TestRefusedIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, registry := &logged{}, prometheus.NewRegistry()
-		informers := kit.NewInformers(refusing{apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errors.New("no rights"))}, log.logger())
+		informers := kit.NewInformers(refusing{apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errors.New("no rights"))}, log.logger(), kit.Failures(trouble.Metric(registry)))
 		n, err := New(Options{Informers: informers, NodeName: "me", StateDir: "/nowhere", Log: log.logger(), Metrics: registry})
 		if err != nil {
 			t.Fatal(err)
@@ -53,11 +54,11 @@ func TestRefusedIsTold(t *testing.T) {
 		go func() { done <- informers.Run(ctx) }()
 		go func() { done <- n.loop(ctx) }()
 		synctest.Wait()
-		if got := strings.Count(log.String(), "reading nodes from the API server fails"); got != 1 {
+		if got := strings.Count(log.String(), "watching nodes fails"); got != 1 {
 			t.Errorf("%d lines at once, want one:\n%s", got, log)
 		}
 		time.Sleep(5 * time.Minute) // of the bubble's clock
-		if got := strings.Count(log.String(), "reading nodes from the API server fails"); got < 3 || got > 8 {
+		if got := strings.Count(log.String(), "watching nodes fails"); got < 3 || got > 8 {
 			t.Errorf("%d lines in five minutes", got)
 		}
 		if n.isReady() {

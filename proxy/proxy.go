@@ -27,7 +27,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,10 +81,7 @@ type Proxy struct {
 	rules func(nft.Family, Config, []Port) *nft.Fragment // ServiceRules
 	cut   map[kit.Key]Cut                                // services of which something was left out
 
-	reading, writing, flows, broken *trouble.Teller
-
-	failingMu sync.Mutex
-	failing   map[string]bool // resources that cannot be read
+	writing, flows, broken *trouble.Teller
 }
 
 // New prepares a proxy and takes its ports, so that a port in use is reported at once.
@@ -100,9 +96,8 @@ func New(o Options) (*Proxy, error) {
 		o.Metrics = prometheus.NewRegistry()
 	}
 	failures := trouble.Metric(o.Metrics)
-	p := &Proxy{o: o, changes: newChanges(), metrics: newMetrics(o.Metrics), synced: make(chan struct{}), cut: map[kit.Key]Cut{}, rules: ServiceRules, failing: map[string]bool{},
+	p := &Proxy{o: o, changes: newChanges(), metrics: newMetrics(o.Metrics), synced: make(chan struct{}), cut: map[kit.Key]Cut{}, rules: ServiceRules,
 		health:  newHealth(o.Log, trouble.New(o.Log, failures, "opening health check node ports")),
-		reading: trouble.New(o.Log, failures, "reading services and endpoints from the API server"),
 		writing: trouble.New(o.Log, failures, "changing rules"),
 		flows:   trouble.New(o.Log, failures, "cleaning connection tracking"),
 		broken:  trouble.New(o.Log, failures, "making the rules of a service")}
@@ -116,7 +111,6 @@ func New(o Options) (*Proxy, error) {
 	if err := p.openTables(); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	o.Informers.Observe(p.heard)
 	p.watch()
 	return p, nil
 }
@@ -141,23 +135,6 @@ func (p *Proxy) openTables() error {
 	var err error
 	p.other, err = nft.Open(nft.Table{Family: nft.IPv6, Name: o.Table})
 	return err
-}
-
-// heard is told how lists and watches fare. All is well when no resource fails.
-func (p *Proxy) heard(resource string, err error) {
-	if resource != "services" && resource != "endpointslices" && resource != "nodes" {
-		return
-	}
-	p.failingMu.Lock()
-	defer p.failingMu.Unlock()
-	if err != nil {
-		p.failing[resource] = true
-		p.reading.Failed(err, "resource", resource)
-		return
-	}
-	if delete(p.failing, resource); len(p.failing) == 0 {
-		p.reading.Well()
-	}
 }
 
 // families that services can have here: IPv4 always, IPv6 where pods have it.

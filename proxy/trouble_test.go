@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"hyperkube/internal/nft"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 )
 
@@ -90,7 +91,7 @@ func TestGoneIsTold(t *testing.T) {
 	src := &gone{source: l.api}
 	l.add(service("web", "10.32.0.10", 80), 8000, "10.88.0.2")
 	log, registry := &logged{}, prometheus.NewRegistry()
-	informers := kit.NewInformers(src, slog.New(slog.DiscardHandler))
+	informers := kit.NewInformers(src, slog.New(slog.NewTextHandler(log, nil)), kit.Failures(trouble.Metric(registry)))
 	var p *Proxy
 	l.in(l.node, func() (err error) {
 		p, err = New(Options{Informers: informers, NodeName: "here", Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: registry, HealthzAddress: "-", MetricsAddress: "-"})
@@ -100,7 +101,7 @@ func TestGoneIsTold(t *testing.T) {
 	done := make(chan error, 2)
 	go func() { done <- informers.Run(ctx) }()
 	go func() { done <- p.Run(ctx) }()
-	const line = "reading services and endpoints from the API server fails"
+	const line = "watching services fails"
 	l.eventually("telling and counting", func() error {
 		if n := log.count(line); n == 0 || failures(t, registry) < 4 {
 			return errors.New("not told")

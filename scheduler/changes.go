@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/scheduler/framework"
 	"hyperkube/scheduler/queue"
@@ -27,7 +28,7 @@ func (s *Scheduler) takeChanges() {
 			woke |= framework.NodeChanged | framework.PodPlaced
 		}
 		for _, uid := range c.order {
-			woke |= s.podChanged(uid, c.pods[uid])
+			woke |= s.contained(uid, c.pods[uid])
 		}
 		for _, uid := range c.made {
 			delete(s.making, uid)
@@ -38,8 +39,21 @@ func (s *Scheduler) takeChanges() {
 		if c.notes&noteStorage != 0 {
 			woke |= framework.StorageChanged
 		}
+		if c.notes&noteDevices != 0 {
+			woke |= framework.DeviceChanged
+		}
 	}
 	s.wake(woke)
+}
+
+// contained takes a pod's newer state. One that cannot be understood is left out, and told: the
+// others must get their nodes.
+func (s *Scheduler) contained(uid types.UID, p *corev1.Pod) (e framework.Event) {
+	err := supervise.Contain("scheduler", func() error { e = s.podChanged(uid, p); return nil })
+	if err != nil {
+		s.panicked(err, "uid", uid)
+	}
+	return e
 }
 
 // tellPlaced is how many pods are placed, while others are waiting for their turn, before those are
@@ -53,6 +67,7 @@ var eventNames = [...]struct {
 }{
 	{framework.NodeAdded, "NodeAdd"}, {framework.NodeChanged, "NodeUpdate"}, {framework.PodGone, "AssignedPodDelete"},
 	{framework.PodPlaced, "AssignedPodAdd"}, {framework.StorageChanged, "StorageChange"}, {framework.NominationGone, "NominationGone"},
+	{framework.DeviceChanged, "ResourceClaimUpdate"},
 }
 
 func (s *Scheduler) wake(e framework.Event) {
@@ -182,6 +197,10 @@ func (s *Scheduler) compile(p *corev1.Pod) *framework.Pod {
 // sameWish reports whether scheduling may answer only the same to the newer state of
 // a pending pod. What changes in status is mostly our own doing.
 func sameWish(old, p *corev1.Pod) bool {
+	// The names of claims made for the pod are part of what it asks for.
+	if !equality.Semantic.DeepEqual(old.Status.ResourceClaimStatuses, p.Status.ResourceClaimStatuses) {
+		return false
+	}
 	return old.Generation == p.Generation && old.Generation != 0 && maps.Equal(old.Labels, p.Labels) ||
 		maps.Equal(old.Labels, p.Labels) && equality.Semantic.DeepEqual(&old.Spec, &p.Spec)
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,7 @@ type cluster struct {
 	pods     watch.Interface
 	latest   map[string]*corev1.Pod
 	faults   *faults
+	profiles []scheduler.Profile
 }
 
 // faults stands between the scheduler and the API. A binding of a pod that has a
@@ -104,13 +106,19 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	t.Cleanup(func() {
 		cancel()
 		for range running {
-			<-ended
+			select {
+			case <-ended:
+			case <-time.After(time.Minute):
+				stacks := make([]byte, 1<<20)
+				t.Errorf("a role does not end:\n%s", stacks[:runtime.Stack(stacks, true)])
+				return
+			}
 		}
 		e.Stop()
 	})
 	a := server(t, ctx, e, log)
 	run(a.Run)
-	<-a.Ready()
+	within(t, a.Ready(), "the API server is ready")
 	c := &cluster{TB: t, registry: prometheus.NewRegistry(), latest: map[string]*corev1.Pod{}, faults: &faults{}}
 	user := &request.User{Name: "system:kube-scheduler", Groups: []string{request.GroupAuthenticated}}
 	cfg := a.Server.ClientConfig(user)
@@ -135,7 +143,7 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	before(c)
 	informers := kit.NewInformers(a.Server.Source(user), log)
 	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
-	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: informers, Recorder: recorder, Logger: log, Registry: c.registry})
+	s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: informers, Recorder: recorder, Logger: log, Registry: c.registry, Profiles: c.profiles})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +151,17 @@ func startWith(t testing.TB, before func(*cluster)) *cluster {
 	run(events.Run)
 	run(s.Run)
 	return c
+}
+
+// within waits for what happens in any case unless something is broken, so that a test that will not end
+// fails and says where.
+func within(t testing.TB, happened <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s: not within a minute", what)
+	}
 }
 
 func server(t testing.TB, ctx context.Context, e *etcd.Server, log *slog.Logger) *assembly.Assembly {

@@ -50,7 +50,7 @@ func TestBindingFaults(t *testing.T) {
 			return send()
 		})
 		c.pod("d", "600m")
-		<-sending
+		within(t, sending, "the binding is sent")
 		c.pod("e", "600m")
 		c.refused("e", full)
 		c.remove("d")
@@ -67,7 +67,7 @@ func TestBindingFaults(t *testing.T) {
 			return send()
 		})
 		first := c.pod("f", "600m")
-		<-sending
+		within(t, sending, "the binding is sent")
 		c.remove("f")
 		second := c.pod("f", "700m")
 		close(anew)

@@ -40,6 +40,7 @@ type note uint8
 const (
 	noteNamespaces note = 1 << iota
 	noteStorage
+	noteDevices
 )
 
 func newInbox() *inbox {

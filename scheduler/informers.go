@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
@@ -25,6 +26,7 @@ type informers struct {
 	claims     *kit.Informer[*corev1.PersistentVolumeClaim]
 	volumes    *kit.Informer[*corev1.PersistentVolume]
 	classes    *kit.Informer[*storagev1.StorageClass]
+	devices    *kit.Informer[*resourcev1.ResourceClaim] // not waited for: not every API server has them
 }
 
 func informersOf(f *kit.Informers) informers {
@@ -37,6 +39,7 @@ func informersOf(f *kit.Informers) informers {
 		claims:     kit.InformerFor[*corev1.PersistentVolumeClaim](f, core.WithResource("persistentvolumeclaims")),
 		volumes:    kit.InformerFor[*corev1.PersistentVolume](f, core.WithResource("persistentvolumes")),
 		classes:    kit.InformerFor[*storagev1.StorageClass](f, storagev1.SchemeGroupVersion.WithResource("storageclasses")),
+		devices:    kit.InformerFor[*resourcev1.ResourceClaim](f, resourcev1.SchemeGroupVersion.WithResource("resourceclaims")),
 	}
 }
 
@@ -68,6 +71,12 @@ func (i informers) Volume(name string) *corev1.PersistentVolume {
 func (i informers) Delayed(class string) bool {
 	c, ok := i.classes.Get("", class)
 	return ok && c.VolumeBindingMode != nil && *c.VolumeBindingMode == storagev1.VolumeBindingWaitForFirstConsumer
+}
+
+// Device implements framework.Storage.
+func (i informers) Device(namespace, name string) *resourcev1.ResourceClaim {
+	c, _ := i.devices.Get(namespace, name)
+	return c
 }
 
 // namespacesMatching resolves namespace selectors of affinity terms.
@@ -105,6 +114,7 @@ func (s *Scheduler) watch() {
 	s.claims.OnChange(kit.Any(func(*corev1.PersistentVolumeClaim) { s.inbox.note(noteStorage) }))
 	s.volumes.OnChange(kit.Any(func(*corev1.PersistentVolume) { s.inbox.note(noteStorage) }))
 	s.classes.OnChange(kit.Any(func(*storagev1.StorageClass) { s.inbox.note(noteStorage) }))
+	s.devices.OnChange(kit.Any(func(*resourcev1.ResourceClaim) { s.inbox.note(noteDevices) }))
 }
 
 // seed takes the first lists before anything is decided: that an informer is in

@@ -14,6 +14,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/scheduler/decide"
 	"hyperkube/scheduler/framework"
@@ -124,9 +126,64 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		}
 		s.takeChanges()
 		if it != nil {
-			s.cycle(ctx, it)
+			s.attempt(ctx, it)
 		}
 	}
+}
+
+// attempt is a cycle whose panic is the pod's failure: one pod that a plugin cannot judge must
+// not keep the others from their nodes. The model may have been left half changed, so it is made
+// anew.
+func (s *Scheduler) attempt(ctx context.Context, it *queue.Item) {
+	err := supervise.Contain("scheduler", func() error { s.cycle(ctx, it); return nil })
+	if err == nil {
+		return
+	}
+	s.panicked(err, "pod", kit.KeyOf(it.Pod))
+	s.metrics.result(it.Pod.Spec.SchedulerName, "error", 0)
+	s.rebuild()
+	if _, assumed := s.model.Pod(it.Pod.UID); !assumed {
+		s.queue.Requeue(it, 0, nil)
+	}
+}
+
+// rebuild makes the model from what the informers have and what is being bound.
+func (s *Scheduler) rebuild() {
+	var assumed []snapshot.Placed
+	s.model.Each(func(e snapshot.Placed) {
+		if e.Assumed {
+			assumed = append(assumed, e)
+		}
+	})
+	s.model = snapshot.New(s.informers)
+	for _, n := range s.nodes.List() {
+		s.model.SetNode(n)
+	}
+	for _, e := range assumed {
+		s.model.Assume(s.compile(e.Pod.Pod), e.Node)
+	}
+	for _, p := range s.pods.List() {
+		if p.Spec.NodeName != "" && !over(p) {
+			s.contained(p.UID, p)
+		}
+	}
+	s.queue.Each(func(it *queue.Item) {
+		if _, placed := s.model.Pod(it.Pod.UID); placed {
+			return
+		}
+		it.Pod.Node = nil
+		if node := it.Pod.Status.NominatedNodeName; node != "" {
+			s.model.Nominate(it.Pod, node)
+		}
+	})
+}
+
+func (s *Scheduler) panicked(err error, args ...any) {
+	var p *supervise.Panic
+	if errors.As(err, &p) {
+		args = append(args, "panic", p.Value, "stack", string(p.Stack))
+	}
+	s.o.Logger.Error("scheduler panicked, going on", args...)
 }
 
 // cycle is one attempt to place one pod.
@@ -164,6 +221,8 @@ func (s *Scheduler) write(ctx context.Context, f func(context.Context)) {
 	ctx = context.WithoutCancel(ctx)
 	s.binding.Go(func() {
 		defer func() { <-s.binders }()
-		f(ctx)
+		if err := supervise.Contain("binder", func() error { f(ctx); return nil }); err != nil {
+			s.panicked(err)
+		}
 	})
 }

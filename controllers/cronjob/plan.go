@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"hyperkube/controllers/podctl"
 	"hyperkube/internal/cron"
 )
 
@@ -82,7 +83,7 @@ func earliest(c *batchv1.CronJob, now time.Time) time.Time {
 		t = c.Status.LastScheduleTime.Time
 	}
 	if d := c.Spec.StartingDeadlineSeconds; d != nil {
-		if bound := now.Add(-time.Duration(*d) * time.Second); bound.After(t) {
+		if bound := now.Add(-podctl.Seconds(*d)); bound.After(t) {
 			t = bound
 		}
 	}
@@ -90,7 +91,8 @@ func earliest(c *batchv1.CronJob, now time.Time) time.Time {
 }
 
 // mostRecent finds the last scheduled time in (since, now], zero when there is none, and how many there are,
-// counted only as far as tooMany. It looks back in steps that double, so a long sleep costs little.
+// counted only as far as tooMany. It looks back in steps that double, so a long sleep costs little; the
+// furthest is everything since.
 func mostRecent(s cron.Schedule, since, now time.Time) (last time.Time, missed int) {
 	for t := s.Next(since); !t.IsZero() && !t.After(now) && missed <= tooMany; t = s.Next(t) {
 		last = t
@@ -101,17 +103,31 @@ func mostRecent(s cron.Schedule, since, now time.Time) (last time.Time, missed i
 	}
 	for back := time.Minute; ; back *= 2 {
 		from := now.Add(-back)
-		if from.Before(since) {
-			from = since
+		if back <= 0 || from.Before(since) { // the time of a status may be before what a duration holds
+			return latest(s, since, now), missed
 		}
 		t := s.Next(from)
 		if t.IsZero() || t.After(now) {
 			continue
 		}
-		for ; !t.IsZero() && !t.After(now); t = s.Next(t) {
-			last = t
+		return latest(s, from, now), missed
+	}
+}
+
+// latest is the last scheduled time in (from, now], found by halving: there may be many.
+func latest(s cron.Schedule, from, now time.Time) (last time.Time) {
+	for {
+		t := s.Next(from)
+		if t.IsZero() || t.After(now) {
+			return last
 		}
-		return last, missed
+		last, from = t, t
+		for span := now.Sub(from) / 2; span >= time.Second; span /= 2 {
+			if t := s.Next(from.Add(span)); !t.IsZero() && !t.After(now) {
+				last, from = t, t
+				span = now.Sub(from)
+			}
+		}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -44,8 +43,7 @@ type controller struct {
 	expect    *kit.Expectations
 	loop      *kit.Controller
 
-	mu     sync.Mutex
-	pauses map[kit.Key]map[string]pause // of failing daemons, by node
+	pauses kit.Notes[map[string]pause] // of failing daemons, by node
 }
 
 type pause struct {
@@ -58,7 +56,7 @@ func New(e *env.Env) (env.Runner, error) {
 	events := e.Events.Recorder("daemonset-controller")
 	c := &controller{
 		kube: e.Kube, sets: e.DaemonSets(), pods: e.Pods(), nodes: e.Nodes(), revisions: e.ControllerRevisions(), events: events,
-		control: podctl.Control{Kube: e.Kube, Events: events}, expect: kit.NewExpectations(), pauses: map[kit.Key]map[string]pause{},
+		control: podctl.Control{Kube: e.Kube, Events: events}, expect: kit.NewExpectations(),
 	}
 	c.loop = e.Controller("daemonset-controller", c.reconcile)
 	kit.WatchSelf(c.loop, c.sets)
@@ -147,9 +145,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	d, ok := c.sets.Get(key.Namespace, key.Name)
 	if !ok {
 		c.expect.Forget(key)
-		c.mu.Lock()
-		delete(c.pauses, key)
-		c.mu.Unlock()
+		c.pauses.Forget(key)
 		return kit.Result{}, nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
@@ -169,14 +165,14 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if err != nil {
 		return kit.Result{}, err
 	}
-	act := c.expect.Satisfied(key)
+	wait := c.expect.Wait(key, d.UID)
 	pods, err := kit.Claim(ctx, c.claimer(d, selector), kit.Owned(c.pods, d.UID), kit.Orphans(c.pods, d.Namespace))
 	if err != nil {
 		return kit.Result{}, err
 	}
 	hash := current.Labels[appsv1.ControllerRevisionHashLabelKey]
-	p := planDaemons(snapshot{set: d, hash: hash, nodes: c.nodes.List(), pods: pods, notUntil: c.pausesOf(key), now: time.Now()})
-	if act {
+	p := planDaemons(snapshot{set: d, hash: hash, nodes: c.nodes.List(), pods: pods, notUntil: c.pausesOf(d), now: time.Now()})
+	if wait == 0 {
 		if err := c.apply(ctx, key, d, hash, p); err != nil {
 			return kit.Result{}, errors.Join(err, c.writeStatus(ctx, d, p.status))
 		}
@@ -188,7 +184,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	err = revisions.Prune(ctx, c.kube, owner, history, func(r *appsv1.ControllerRevision) bool {
 		return r.Name == current.Name || used[r.Labels[appsv1.ControllerRevisionHashLabelKey]]
 	})
-	return kit.After(p.after), errors.Join(err, c.writeStatus(ctx, d, p.status))
+	return kit.After(kit.Sooner(p.after, wait)), errors.Join(err, c.writeStatus(ctx, d, p.status))
 }
 
 func (c *controller) ensure(ctx context.Context, d *appsv1.DaemonSet, o revisions.Owner, history []*appsv1.ControllerRevision) (*appsv1.ControllerRevision, error) {
@@ -218,10 +214,10 @@ func (c *controller) apply(ctx context.Context, key kit.Key, d *appsv1.DaemonSet
 	for _, pod := range p.failed {
 		reason, message := failedMessage(pod)
 		c.events.Event(d, corev1.EventTypeWarning, reason, message)
-		c.lengthen(key, nodeOf(pod))
+		c.lengthen(d, nodeOf(pod))
 	}
 	for _, pod := range p.remove {
-		c.expect.Deletions(key, pod.UID)
+		c.expect.Deletions(key, d.UID, pod.UID)
 	}
 	err := kit.Parallel(ctx, len(p.remove), 16, func(ctx context.Context, i int) error {
 		err := c.control.Delete(ctx, d, p.remove[i])
@@ -236,7 +232,7 @@ func (c *controller) apply(ctx context.Context, key kit.Key, d *appsv1.DaemonSet
 	if err != nil || len(p.create) == 0 {
 		return err
 	}
-	c.expect.Creations(key, len(p.create))
+	c.expect.Creations(key, d.UID, len(p.create))
 	done, err := kit.SlowStart(ctx, len(p.create), 1, func(ctx context.Context, i int) error {
 		pod := podctl.FromTemplate(&d.Spec.Template, d, gvk)
 		metav1.SetMetaDataLabel(&pod.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, hash)
@@ -256,26 +252,30 @@ func (c *controller) apply(ctx context.Context, key kit.Key, d *appsv1.DaemonSet
 	return err
 }
 
-// lengthen doubles the pause before the next daemon on a node is replaced.
-func (c *controller) lengthen(key kit.Key, node string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pauses[key] == nil {
-		c.pauses[key] = map[string]pause{}
+// lengthen doubles the pause before the next daemon on a node is replaced. Pauses that are long
+// over are dropped: nodes come and go.
+func (c *controller) lengthen(d *appsv1.DaemonSet, node string) {
+	now := time.Now()
+	key := kit.KeyOf(d)
+	have, _ := c.pauses.Get(key, d.UID)
+	next := map[string]pause{}
+	for name, p := range have {
+		if now.Sub(p.until) < 2*longest {
+			next[name] = p
+		}
 	}
 	length := firstPause
-	now := time.Now()
-	if was, ok := c.pauses[key][node]; ok && now.Sub(was.until) < 2*longest {
+	if was, ok := next[node]; ok {
 		length = min(2*was.length, longest)
 	}
-	c.pauses[key][node] = pause{length, now.Add(length)}
+	next[node] = pause{length, now.Add(length)}
+	c.pauses.Set(key, d.UID, next)
 }
 
-func (c *controller) pausesOf(key kit.Key) map[string]time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *controller) pausesOf(d *appsv1.DaemonSet) map[string]time.Time {
+	have, _ := c.pauses.Get(kit.KeyOf(d), d.UID)
 	out := map[string]time.Time{}
-	for node, p := range c.pauses[key] {
+	for node, p := range have {
 		out[node] = p.until
 	}
 	return out

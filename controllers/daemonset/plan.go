@@ -11,9 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/bounds"
 )
 
-const burst = 250 // pods that one reconcile makes or removes
+const burst = min(250, bounds.Batch) // pods that one reconcile makes or removes
 
 // snapshot is all that a plan depends on.
 type snapshot struct {
@@ -146,7 +147,7 @@ func (p *plan) roll(s snapshot, places []*place) {
 			wanted++
 		}
 	}
-	surge, unavailable := bounds(s.set, wanted)
+	surge, unavailable := allowance(s.set, wanted)
 	ok := func(pods []*corev1.Pod) bool {
 		return slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
 			yes, _ := podctl.Available(pod, s.set.Spec.MinReadySeconds, s.now)
@@ -184,8 +185,8 @@ func (p *plan) roll(s snapshot, places []*place) {
 	}
 }
 
-// bounds resolves maxSurge and maxUnavailable over the nodes that want a daemon.
-func bounds(d *appsv1.DaemonSet, nodes int) (surge, unavailable int) {
+// allowance resolves maxSurge and maxUnavailable over the nodes that want a daemon.
+func allowance(d *appsv1.DaemonSet, nodes int) (surge, unavailable int) {
 	unavailable = 1
 	r := d.Spec.UpdateStrategy.RollingUpdate
 	if r == nil {

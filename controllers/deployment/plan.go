@@ -139,9 +139,8 @@ func (p *planner) newSize() int32 {
 	if have > replicasOf(d) {
 		return replicasOf(d)
 	}
-	all := total(p.old, sizeOf) + have
-	room := replicasOf(d) + maxSurge(d) - all
-	return have + max(min(room, replicasOf(d)-have), 0)
+	room := int64(most(d)) - total(p.old, sizeOf) - int64(have)
+	return have + fits(max(min(room, int64(replicasOf(d)-have)), 0))
 }
 
 // shrinkOld takes from the old sets what availability allows: first pods that are not
@@ -153,14 +152,14 @@ func (p *planner) shrinkOld() bool {
 		return false
 	}
 	_, unavailable := bounds(d)
-	minimum := replicasOf(d) - unavailable
-	newUnavailable := max(sizeOf(p.current)-p.current.Status.AvailableReplicas, 0)
-	budget := oldSize + sizeOf(p.current) - minimum - newUnavailable
+	minimum := int64(replicasOf(d) - unavailable)
+	newUnavailable := int64(max(sizeOf(p.current)-p.current.Status.AvailableReplicas, 0))
+	budget := oldSize + int64(sizeOf(p.current)) - minimum - newUnavailable
 	if budget <= 0 {
 		return false
 	}
 	shrunk := false
-	left := budget
+	left := fits(budget)
 	for _, s := range p.old { // oldest first
 		// Pods that the set has not reported on count as available until it does.
 		sick := min(sizeOf(s)-s.Status.AvailableReplicas, left)
@@ -170,7 +169,7 @@ func (p *planner) shrinkOld() bool {
 		}
 	}
 	// What the sets report may lag behind their sizes: never take more than the sizes allow.
-	spare := min(total(append(slices.Clone(p.old), p.current), available)-minimum, left)
+	spare := min(fits(total(append(slices.Clone(p.old), p.current), available)-minimum), left)
 	for _, s := range p.old {
 		if spare <= 0 {
 			break
@@ -312,7 +311,7 @@ func (p *planner) scale(s *appsv1.ReplicaSet, to int32) bool {
 	d := p.deployment
 	set := p.edit(s)
 	from := sizeOf(set)
-	noted := setSizes(set, replicasOf(d), replicasOf(d)+maxSurge(d))
+	noted := setSizes(set, replicasOf(d), most(d))
 	if from != to {
 		set.Spec.Replicas = &to
 		first := from

@@ -169,7 +169,7 @@ func TestRolloutKeepsItsPromises(t *testing.T) {
 			w.settle(t, func() {})
 			surge, unavailable := bounds(w.d)
 			promise := func() {
-				if got, most := total(w.sets, sizeOf), replicasOf(w.d)+surge; got > most {
+				if got, most := total(w.sets, sizeOf), int64(replicasOf(w.d)+surge); got > most {
 					t.Fatalf("%d pods wanted, at most %d promised", got, most)
 				}
 				if got, least := w.available(), replicasOf(w.d)-unavailable; got < least {

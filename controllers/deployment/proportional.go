@@ -28,7 +28,7 @@ func (p *planner) scaleProportionally() {
 	sets := active(append(slices.Clone(p.old), p.current))
 	var allowed int32
 	if replicasOf(d) > 0 {
-		allowed = replicasOf(d) + maxSurge(d)
+		allowed = most(d)
 	}
 	p.share(sets, allowed)
 }
@@ -36,7 +36,7 @@ func (p *planner) scaleProportionally() {
 // share brings the sets' sizes to allowed in all. Larger sets come first; of equals the newer one
 // when growing, the older one when shrinking. What rounding leaves over goes to the first.
 func (p *planner) share(sets []*appsv1.ReplicaSet, allowed int32) {
-	add := allowed - total(sets, sizeOf)
+	add := fits(int64(allowed) - total(sets, sizeOf))
 	slices.SortFunc(sets, func(a, b *appsv1.ReplicaSet) int {
 		if c := cmp.Compare(sizeOf(b), sizeOf(a)); c != 0 {
 			return c
@@ -57,13 +57,13 @@ func (p *planner) share(sets []*appsv1.ReplicaSet, allowed int32) {
 			} else {
 				part = min(max(part, add-added), 0)
 			}
-			sizes[i] += part
+			sizes[i] = max(fits(int64(sizes[i])+int64(part)), 0)
 			added += part
 		}
 	}
 	for i, s := range sets {
 		if i == 0 && add != 0 {
-			sizes[i] = max(sizes[i]+add-added, 0)
+			sizes[i] = max(fits(int64(sizes[i])+int64(add)-int64(added)), 0)
 		}
 		p.scale(s, sizes[i])
 	}
@@ -75,14 +75,15 @@ func (p *planner) portion(s *appsv1.ReplicaSet, allowed int32) int32 {
 	if replicasOf(d) == 0 {
 		return -sizeOf(s)
 	}
-	most, ok := size(s, maxAnnotation)
+	before, ok := size(s, maxAnnotation)
 	if !ok {
-		most = d.Status.Replicas
+		before = d.Status.Replicas
 	}
-	if most == 0 {
+	if before <= 0 {
 		return 0
 	}
-	return int32(math.Round(float64(sizeOf(s))*float64(allowed)/float64(most))) - sizeOf(s)
+	share := math.Round(float64(sizeOf(s)) * float64(allowed) / float64(before))
+	return fits(int64(min(max(share, 0), math.MaxInt32)) - int64(sizeOf(s)))
 }
 
 // activeOrLatest is the one set to size when no rollout is under way.

@@ -103,7 +103,7 @@ func inherit(d *appsv1.Deployment, set *appsv1.ReplicaSet, revision int64, exist
 		set.Annotations[revisionAnnotation] = strconv.FormatInt(revision, 10)
 		changed = true
 	}
-	if !exists && setSizes(set, replicasOf(d), replicasOf(d)+maxSurge(d)) {
+	if !exists && setSizes(set, replicasOf(d), most(d)) {
 		changed = true
 	}
 	return changed

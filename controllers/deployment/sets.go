@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -49,7 +50,7 @@ func bounds(d *appsv1.Deployment) (surge, unavailable int32) {
 		if err != nil {
 			return 0
 		}
-		return int32(max(n, 0))
+		return fits(int64(max(n, 0)))
 	}
 	surge, unavailable = resolve(r.MaxSurge, true), resolve(r.MaxUnavailable, false)
 	if surge == 0 && unavailable == 0 {
@@ -58,16 +59,20 @@ func bounds(d *appsv1.Deployment) (surge, unavailable int32) {
 	return surge, min(unavailable, replicasOf(d))
 }
 
-func maxSurge(d *appsv1.Deployment) int32 {
-	s, _ := bounds(d)
-	return s
+// most is how many pods there may be at all.
+func most(d *appsv1.Deployment) int32 {
+	surge, _ := bounds(d)
+	return fits(int64(replicasOf(d)) + int64(surge))
 }
 
-func total(sets []*appsv1.ReplicaSet, of func(*appsv1.ReplicaSet) int32) int32 {
-	var n int32
+// fits is n as far as a number of pods can go: sizes add up beyond that, and must not wrap round.
+func fits(n int64) int32 { return int32(min(max(n, math.MinInt32), math.MaxInt32)) }
+
+func total(sets []*appsv1.ReplicaSet, of func(*appsv1.ReplicaSet) int32) int64 {
+	var n int64
 	for _, s := range sets {
 		if s != nil {
-			n += of(s)
+			n += int64(of(s))
 		}
 	}
 	return n

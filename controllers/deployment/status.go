@@ -33,13 +33,13 @@ func (p *planner) countStatus() appsv1.DeploymentStatus {
 	}
 	st := *d.Status.DeepCopy()
 	st.ObservedGeneration = d.Generation
-	st.Replicas, st.ReadyReplicas, st.AvailableReplicas = total(sets, actual), total(sets, ready), total(sets, reportedAvailable)
+	st.Replicas, st.ReadyReplicas, st.AvailableReplicas = fits(total(sets, actual)), fits(total(sets, ready)), fits(total(sets, reportedAvailable))
 	st.UpdatedReplicas = 0
 	if p.current != nil {
 		st.UpdatedReplicas = p.current.Status.Replicas
 	}
 	planned := func(s *appsv1.ReplicaSet) int32 { return sizeOf(p.latest(s)) }
-	st.UnavailableReplicas = max(total(sets, planned)-st.AvailableReplicas, 0)
+	st.UnavailableReplicas = fits(max(total(sets, planned)-int64(st.AvailableReplicas), 0))
 	st.TerminatingReplicas = terminating(sets)
 	_, unavailable := bounds(d)
 	if st.AvailableReplicas >= replicasOf(d)-unavailable {
@@ -54,13 +54,12 @@ func (p *planner) countStatus() appsv1.DeploymentStatus {
 
 // terminating is nil unless every set counts its terminating pods.
 func terminating(sets []*appsv1.ReplicaSet) *int32 {
-	var n int32
 	for _, s := range sets {
 		if s.Status.TerminatingReplicas == nil {
 			return nil
 		}
-		n += *s.Status.TerminatingReplicas
 	}
+	n := fits(total(sets, func(s *appsv1.ReplicaSet) int32 { return *s.Status.TerminatingReplicas }))
 	return &n
 }
 

@@ -5,6 +5,7 @@ package disruption
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -59,29 +60,31 @@ func New(e *env.Env) (env.Runner, error) {
 		},
 		Delete: add,
 	})
-	// A new size of a controller changes what is expected.
+	// A controller that is new, gone or of another size changes what is expected: it may be seen after
+	// its pods.
 	resized := func(namespace string) {
 		for _, b := range c.budgets.ListIn(namespace) {
 			loop.Add(kit.KeyOf(b))
 		}
 	}
-	kit.WatchWith(loop, c.sets, kit.Handler[*appsv1.ReplicaSet]{Update: func(old, s *appsv1.ReplicaSet) {
-		if value(old.Spec.Replicas) != value(s.Spec.Replicas) {
-			resized(s.Namespace)
-		}
-	}})
-	kit.WatchWith(loop, c.deploys, kit.Handler[*appsv1.Deployment]{Update: func(old, d *appsv1.Deployment) {
-		if value(old.Spec.Replicas) != value(d.Spec.Replicas) {
-			resized(d.Namespace)
-		}
-	}})
-	kit.WatchWith(loop, c.stateful, kit.Handler[*appsv1.StatefulSet]{Update: func(old, s *appsv1.StatefulSet) {
-		if value(old.Spec.Replicas) != value(s.Spec.Replicas) {
-			resized(s.Namespace)
-		}
-	}})
-	kit.Needs(loop, c.rcs)
+	watchSize(loop, c.sets, resized, func(s *appsv1.ReplicaSet) *int32 { return s.Spec.Replicas })
+	watchSize(loop, c.deploys, resized, func(d *appsv1.Deployment) *int32 { return d.Spec.Replicas })
+	watchSize(loop, c.stateful, resized, func(s *appsv1.StatefulSet) *int32 { return s.Spec.Replicas })
+	watchSize(loop, c.rcs, resized, func(r *corev1.ReplicationController) *int32 { return r.Spec.Replicas })
 	return loop, nil
+}
+
+// watchSize tells of the namespaces in which what wants pods comes, goes or changes its size.
+func watchSize[T kit.Object](loop *kit.Controller, i *kit.Informer[T], resized func(namespace string), replicas func(T) *int32) {
+	kit.WatchWith(loop, i, kit.Handler[T]{
+		Add: func(o T, _ bool) { resized(o.GetNamespace()) },
+		Update: func(old, o T) {
+			if value(replicas(old)) != value(replicas(o)) {
+				resized(o.GetNamespace())
+			}
+		},
+		Delete: func(o T) { resized(o.GetNamespace()) },
+	})
 }
 
 func value(n *int32) int32 {
@@ -140,7 +143,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 // can be asked.
 func (c *controller) scaleOf(pods []*corev1.Pod) int32 {
 	seen := map[types.UID]bool{}
-	var n int32
+	var n int64
 	for _, p := range pods {
 		ref := metav1.GetControllerOfNoCopy(p)
 		if ref == nil {
@@ -152,10 +155,10 @@ func (c *controller) scaleOf(pods []*corev1.Pod) int32 {
 		}
 		if !seen[uid] {
 			seen[uid] = true
-			n += size
+			n += int64(size)
 		}
 	}
-	return n
+	return int32(min(n, math.MaxInt32))
 }
 
 func (c *controller) sizeOf(namespace string, ref *metav1.OwnerReference) (types.UID, int32, bool) {

@@ -5,7 +5,6 @@ package endpoints
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,15 +22,13 @@ type controller struct {
 	pods      *kit.Informer[*corev1.Pod]
 	endpoints *kit.Informer[*corev1.Endpoints]
 	events    kit.Recorder
-
-	mu    sync.Mutex
-	since map[kit.Key]time.Time
+	since     kit.Notes[time.Time]
 }
 
 // New makes the controller.
 func New(e *env.Env) (env.Runner, error) {
 	c := &controller{
-		env: e, services: e.Services(), pods: e.Pods(), endpoints: e.Endpoints(), since: map[kit.Key]time.Time{},
+		env: e, services: e.Services(), pods: e.Pods(), endpoints: e.Endpoints(),
 		events: e.Events.Recorder("endpoint-controller"),
 	}
 	loop := e.Controller("endpoints-controller", c.reconcile)
@@ -61,9 +58,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if have, ok := c.endpoints.Get(key.Namespace, key.Name); ok {
 		s.have = have
 	}
-	c.mu.Lock()
-	since := c.since[key]
-	c.mu.Unlock()
+	since, _ := c.since.Get(key, svc.UID)
 	var latest time.Time
 	s.trigger, latest = backends.Trigger(svc, s.pods, since)
 	out := planEndpoints(s)
@@ -73,9 +68,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if err := c.write(ctx, svc, out); err != nil {
 		return kit.Result{}, err
 	}
-	c.mu.Lock()
-	c.since[key] = latest
-	c.mu.Unlock()
+	c.since.Set(key, svc.UID, latest)
 	return kit.Result{}, nil
 }
 
@@ -101,16 +94,14 @@ func (c *controller) write(ctx context.Context, svc *corev1.Service, out *corev1
 
 // removeLeftOver deletes the Endpoints of a service that is gone, when they are ours.
 func (c *controller) removeLeftOver(ctx context.Context, key kit.Key) error {
-	c.mu.Lock()
-	delete(c.since, key)
-	c.mu.Unlock()
+	c.since.Forget(key)
 	ep, ok := c.endpoints.Get(key.Namespace, key.Name)
 	if !ok || ep.Annotations["control-plane.alpha.kubernetes.io/leader"] != "" {
 		return nil
 	}
 	err := c.env.Kube.CoreV1().Endpoints(key.Namespace).Delete(ctx, key.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &ep.UID}})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("deleting endpoints: %w", err)
 	}
 	return nil

@@ -9,7 +9,6 @@ package endpointslice
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,16 +34,14 @@ type controller struct {
 	slices   *kit.Informer[*discoveryv1.EndpointSlice]
 	expect   *kit.Expectations // slices created and not seen yet
 	events   kit.Recorder
-
-	mu    sync.Mutex
-	since map[kit.Key]time.Time // the newest change each service's slices tell of
+	since    kit.Notes[time.Time] // the newest change each service's slices tell of
 }
 
 // New makes the controller of EndpointSlices.
 func New(e *env.Env) (env.Runner, error) {
 	c := &controller{
-		kube: e.Kube, services: e.Services(), pods: e.Pods(), nodes: e.Nodes(), slices: e.EndpointSlices(),
-		expect: kit.NewExpectations(), since: map[kit.Key]time.Time{},
+		kube: e.Kube, services: e.Services(), pods: e.PodsOnNodes(), nodes: e.Nodes(), slices: e.EndpointSlices(),
+		expect: kit.NewExpectations(),
 		events: e.Events.Recorder("endpoint-slice-controller"),
 	}
 	c.slices.AddIndex(byService, func(s *discoveryv1.EndpointSlice) []string {
@@ -56,7 +53,15 @@ func New(e *env.Env) (env.Runner, error) {
 	loop := e.Controller("endpointslice-controller", c.reconcile)
 	kit.WatchSelf(loop, c.services)
 	backends.Watch(loop, c.services, c.pods)
-	kit.Needs(loop, c.nodes)
+	kit.WatchWith(loop, c.nodes, kit.Handler[*corev1.Node]{
+		// Endpoints tell the zone of their node, which may be seen after the pod.
+		Add: func(n *corev1.Node, _ bool) { c.zoneKnown(loop, n) },
+		Update: func(old, n *corev1.Node) {
+			if old.Labels[zoneLabel] != n.Labels[zoneLabel] {
+				c.zoneKnown(loop, n)
+			}
+		},
+	})
 	kit.WatchWith(loop, c.slices, kit.Handler[*discoveryv1.EndpointSlice]{
 		Add: func(s *discoveryv1.EndpointSlice, _ bool) {
 			if k, ok := serviceOf(s); ok {
@@ -80,6 +85,15 @@ func New(e *env.Env) (env.Runner, error) {
 	return loop, nil
 }
 
+// zoneKnown looks at the services with pods on a node.
+func (c *controller) zoneKnown(loop *kit.Controller, n *corev1.Node) {
+	for _, p := range c.pods.ByIndex(env.PodsByNode, n.Name) {
+		for _, k := range backends.Selecting(c.services, p.Namespace, p.Labels) {
+			loop.Add(k)
+		}
+	}
+}
+
 // serviceOf is the service of a slice that is ours to manage.
 func serviceOf(s *discoveryv1.EndpointSlice) (kit.Key, bool) {
 	name := s.Labels[discoveryv1.LabelServiceName]
@@ -94,31 +108,29 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if !ok || svc.DeletionTimestamp != nil {
 		// The slices belong to the service and go with it.
 		c.expect.Forget(key)
-		c.mu.Lock()
-		delete(c.since, key)
-		c.mu.Unlock()
+		c.since.Forget(key)
 		return kit.Result{}, nil
 	}
-	if len(svc.Spec.Selector) == 0 || svc.Spec.Type == corev1.ServiceTypeExternalName || !c.expect.Satisfied(key) {
-		return kit.Result{}, nil // seeing an expected slice brings the key back
+	if len(svc.Spec.Selector) == 0 || svc.Spec.Type == corev1.ServiceTypeExternalName {
+		return kit.Result{}, nil
+	}
+	if wait := c.expect.Wait(key, svc.UID); wait > 0 {
+		return kit.After(wait), nil // seeing an expected slice brings the key back sooner
 	}
 	s := snapshot{service: svc, slices: c.slices.ByIndex(byService, key.String()), pods: backends.Pods(c.pods, svc)}
 	s.zones = c.zonesOf(s.pods)
 	var latest time.Time
-	c.mu.Lock()
-	s.trigger, latest = backends.Trigger(svc, s.pods, c.since[key])
-	c.mu.Unlock()
+	since, _ := c.since.Get(key, svc.UID)
+	s.trigger, latest = backends.Trigger(svc, s.pods, since)
 	p := planSlices(s)
-	if err := c.apply(ctx, key, p); err != nil {
+	if err := c.apply(ctx, svc, p); err != nil {
 		if !apierrors.IsConflict(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 			c.events.Eventf(svc, corev1.EventTypeWarning, "FailedToUpdateEndpointSlices",
 				"Error updating Endpoint Slices for Service %s: %v", key, err)
 		}
 		return kit.Result{}, err
 	}
-	c.mu.Lock()
-	c.since[key] = latest
-	c.mu.Unlock()
+	c.since.Set(key, svc.UID, latest)
 	return kit.Result{}, nil
 }
 
@@ -136,7 +148,8 @@ func (c *controller) zonesOf(pods []*corev1.Pod) map[string]string {
 	return zones
 }
 
-func (c *controller) apply(ctx context.Context, key kit.Key, p plan) error {
+func (c *controller) apply(ctx context.Context, svc *corev1.Service, p plan) error {
+	key := kit.KeyOf(svc)
 	api := c.kube.DiscoveryV1().EndpointSlices(key.Namespace)
 	for _, s := range p.update {
 		if _, err := api.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
@@ -144,7 +157,7 @@ func (c *controller) apply(ctx context.Context, key kit.Key, p plan) error {
 		}
 	}
 	for _, s := range p.create {
-		c.expect.Creations(key, 1)
+		c.expect.Creations(key, svc.UID, 1)
 		if _, err := api.Create(ctx, s, metav1.CreateOptions{}); err != nil {
 			c.expect.Created(key)
 			if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

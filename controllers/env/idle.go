@@ -1,6 +1,10 @@
 package env
 
-import "context"
+import (
+	"context"
+
+	"hyperkube/internal/supervise"
+)
 
 // Idle is the runner of a controller that its settings leave nothing to do.
 type Idle struct{}
@@ -14,17 +18,21 @@ func (Idle) Run(ctx context.Context) error {
 // Group runs several loops as one controller.
 type Group []Runner
 
-// Run runs all of them and returns when the last has ended, with the first error.
+// Run runs all of them and returns when the last has ended, with the first error. When one ends, the
+// others are stopped: what is left of a controller is none.
 func (g Group) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	errs := make(chan error, len(g))
 	for _, r := range g {
-		go func() { errs <- r.Run(ctx) }()
+		go func() { errs <- supervise.Contain("controller", func() error { return r.Run(ctx) }) }()
 	}
 	var first error
 	for range g {
 		if err := <-errs; err != nil && first == nil {
 			first = err
 		}
+		cancel()
 	}
 	return first
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 )
 
@@ -45,8 +46,13 @@ func (m *monitor) Run(ctx context.Context) error {
 		}
 	}
 	m.await(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- m.loop.Run(ctx) }()
+	go func() {
+		defer cancel() // without its loop the rest is of no use
+		done <- supervise.Contain("garbage collector", func() error { return m.loop.Run(ctx) })
+	}()
 	for m.news(ctx) {
 		if m.learn(ctx) {
 			m.await(ctx)

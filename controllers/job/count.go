@@ -1,6 +1,7 @@
 package job
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/bounds"
 )
 
 // tally is what the pods of a job amount to. A pod that ended is counted exactly once, whatever fails
@@ -22,11 +24,13 @@ type tally struct {
 	strip              []*corev1.Pod // may lose the finalizer once the status is written
 	newFailed          []*corev1.Pod // not yet in the status before
 	newSucceeded       int
-	done               indexes
-	failedIndexes      indexes       // given up, of a job that limits failures per index
-	retries            map[int]retry // by index that is tried again
-	held               []*corev1.Pod // ended, counted, and not inherited from yet
-	failJob            string        // the message of a failure policy that ends the job
+	// later are pods that have ended and are not put down in the status yet: that list is bounded.
+	later         struct{ succeeded, failed int32 }
+	done          indexes
+	failedIndexes indexes       // given up, of a job that limits failures per index
+	retries       map[int]retry // by index that is tried again
+	held          []*corev1.Pod // ended, counted, and not inherited from yet
+	failJob       string        // the message of a failure policy that ends the job
 }
 
 func tracked(p *corev1.Pod) bool { return slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) }
@@ -71,7 +75,7 @@ func count(j *batchv1.Job, pods []*corev1.Pod, now time.Time) tally {
 	if isIndexed(j) {
 		t.done = parseIndexes(t.status.CompletedIndexes, completions(j))
 	}
-	var done []int
+	done := map[int]bool{}
 	for _, p := range pods {
 		t.see(p)
 		if !tracked(p) {
@@ -81,36 +85,45 @@ func count(j *batchv1.Job, pods []*corev1.Pod, now time.Time) tally {
 		case counting[p.UID]:
 			t.strip = append(t.strip, p)
 		case p.Status.Phase == corev1.PodSucceeded:
-			t.strip = append(t.strip, p)
-			if !isIndexed(j) {
+			if isIndexed(j) {
+				t.strip = append(t.strip, p)
+				if i := indexOf(p); i >= 0 && i < completions(j) && !t.done.has(i) && !done[i] {
+					t.newSucceeded++
+					done[i] = true
+				}
+			} else if t.full() {
+				t.later.succeeded++
+			} else {
+				t.strip = append(t.strip, p)
 				t.newSucceeded++
 				t.uncounted().Succeeded = append(t.uncounted().Succeeded, p.UID)
-			} else if i := indexOf(p); i >= 0 && i < completions(j) && !t.done.has(i) && !slices.Contains(done, i) {
-				t.newSucceeded++
-				done = append(done, i)
 			}
 		case lost(j, p):
-			t.strip = append(t.strip, p)
 			action, message := judge(j, p)
 			if action == batchv1.PodFailurePolicyActionFailJob && t.failJob == "" {
 				t.failJob = message
 			}
-			if action != batchv1.PodFailurePolicyActionIgnore {
+			switch {
+			case action == batchv1.PodFailurePolicyActionIgnore:
+				t.strip = append(t.strip, p)
+			case t.full():
+				t.later.failed++
+			default:
+				t.strip = append(t.strip, p)
 				t.newFailed = append(t.newFailed, p)
 				t.uncounted().Failed = append(t.uncounted().Failed, p.UID)
 			}
 		}
 	}
 	if isIndexed(j) {
-		slices.Sort(done)
-		t.done = t.done.with(done)
+		t.done = t.done.with(slices.Sorted(maps.Keys(done)))
 		t.status.CompletedIndexes = t.done.String()
 		t.status.Succeeded = int32(t.done.count())
 	}
 	if perIndex(j) {
 		t.countIndexes(j, pods, now)
 	}
-	t.succeeded, t.failed = t.status.Succeeded, t.status.Failed
+	t.succeeded, t.failed = t.status.Succeeded+t.later.succeeded, t.status.Failed+t.later.failed
 	if u := t.status.UncountedTerminatedPods; u != nil {
 		t.succeeded += int32(len(u.Succeeded))
 		t.failed += int32(len(u.Failed))
@@ -158,10 +171,16 @@ func (t *tally) uncounted() *batchv1.UncountedTerminatedPods {
 	return t.status.UncountedTerminatedPods
 }
 
+// full reports whether as many pods are between ended and counted as one status holds.
+func (t *tally) full() bool {
+	u := t.uncounted()
+	return len(u.Succeeded)+len(u.Failed) >= bounds.Batch
+}
+
 // allCounted reports whether no pod is between ended and counted.
 func (t *tally) allCounted() bool {
 	u := t.uncounted()
-	return len(u.Succeeded) == 0 && len(u.Failed) == 0
+	return len(u.Succeeded) == 0 && len(u.Failed) == 0 && t.later.succeeded+t.later.failed == 0
 }
 
 // endOf is when a pod ended, as far as it tells.

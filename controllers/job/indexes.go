@@ -68,7 +68,13 @@ func (x indexes) count() int {
 }
 
 func (x indexes) has(i int) bool {
-	at, _ := slices.BinarySearchFunc(x, i, func(s span, i int) int {
+	_, ok := x.spanOf(i)
+	return ok
+}
+
+// search finds the span that holds i, or the one that would come next.
+func (x indexes) search(i int) (int, bool) {
+	return slices.BinarySearchFunc(x, i, func(s span, i int) int {
 		switch {
 		case s.last < i:
 			return -1
@@ -77,7 +83,6 @@ func (x indexes) has(i int) bool {
 		}
 		return 0
 	})
-	return at < len(x) && x[at].first <= i && i <= x[at].last
 }
 
 // with returns the set with more indexes, sorted ones, in it.
@@ -129,10 +134,9 @@ func firstFree(n, total int, done indexes, taken map[int]bool) []int {
 }
 
 func (x indexes) spanOf(i int) (span, bool) {
-	for _, s := range x {
-		if s.first <= i && i <= s.last {
-			return s, true
-		}
+	at, _ := x.search(i)
+	if at < len(x) && x[at].first <= i && i <= x[at].last {
+		return x[at], true
 	}
 	return span{}, false
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -40,8 +39,7 @@ type controller struct {
 	expect  *kit.Expectations
 	loop    *kit.Controller
 
-	mu       sync.Mutex
-	backoffs map[kit.Key]backoff
+	backoffs kit.Notes[backoff]
 }
 
 // New makes the controller. Its keys are jobs, and pods whose job is gone.
@@ -49,7 +47,7 @@ func New(e *env.Env) (env.Runner, error) {
 	events := e.Events.Recorder("job-controller")
 	c := &controller{
 		kube: e.Kube, jobs: e.Jobs(), pods: e.Pods(), events: events, expect: kit.NewExpectations(),
-		control: podctl.Control{Kube: e.Kube, Events: events}, backoffs: map[kit.Key]backoff{},
+		control: podctl.Control{Kube: e.Kube, Events: events},
 	}
 	c.loop = e.Controller("job-controller", c.reconcile)
 	kit.WatchWith(c.loop, c.jobs, kit.Handler[*batchv1.Job]{
@@ -70,35 +68,24 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	j, ok := c.jobs.Get(key.Namespace, key.Name)
 	if !ok {
 		c.expect.Forget(key)
-		c.setBackoff(key, backoff{})
+		c.backoffs.Forget(key)
 		return kit.Result{}, nil
 	}
 	if m := j.Spec.ManagedBy; m != nil && *m != managedByUs {
 		return kit.Result{}, nil
 	}
-	act := c.expect.Satisfied(key)
+	wait := c.expect.Wait(key, j.UID)
 	pods, err := c.claim(ctx, j)
 	if err != nil {
 		return kit.Result{}, err
 	}
-	c.mu.Lock()
-	s := snapshot{job: j, pods: pods, backoff: c.backoffs[key], now: time.Now()}
-	c.mu.Unlock()
+	s := snapshot{job: j, pods: pods, now: time.Now()}
+	s.backoff, _ = c.backoffs.Get(key, j.UID)
 	p := planJob(s)
-	if err := c.apply(ctx, key, j, p, act); err != nil {
+	if err := c.apply(ctx, key, j, p, wait == 0); err != nil {
 		return kit.Result{}, err
 	}
-	return kit.After(p.after), nil
-}
-
-func (c *controller) setBackoff(key kit.Key, b backoff) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if b.failures == 0 {
-		delete(c.backoffs, key)
-		return
-	}
-	c.backoffs[key] = b
+	return kit.After(kit.Sooner(p.after, wait)), nil
 }
 
 func (c *controller) claim(ctx context.Context, j *batchv1.Job) ([]*corev1.Pod, error) {
@@ -133,7 +120,11 @@ func (c *controller) apply(ctx context.Context, key kit.Key, j *batchv1.Job, p p
 		for _, e := range p.events {
 			c.events.Event(j, e.kind, e.reason, e.message)
 		}
-		c.setBackoff(key, p.backoff)
+		if p.backoff.failures > 0 {
+			c.backoffs.Set(key, j.UID, p.backoff)
+		} else {
+			c.backoffs.Forget(key)
+		}
 	}
 	err := kit.Parallel(ctx, len(p.strip), 16, func(ctx context.Context, i int) error { return c.free(ctx, p.strip[i]) })
 	if err != nil || !act {
@@ -155,7 +146,7 @@ func (c *controller) free(ctx context.Context, p *corev1.Pod) error {
 	}
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q,"$deleteFromPrimitiveList/finalizers":[%q]}}`, p.UID, batchv1.JobTrackingFinalizer)
 	err := c.control.Patch(ctx, p.Namespace, p.Name, []byte(patch))
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("releasing pod %s: %w", p.Name, err)
 	}
 	return nil
@@ -163,7 +154,7 @@ func (c *controller) free(ctx context.Context, p *corev1.Pod) error {
 
 func (c *controller) remove(ctx context.Context, key kit.Key, j *batchv1.Job, p plan) error {
 	for _, pod := range p.remove {
-		c.expect.Deletions(key, pod.UID)
+		c.expect.Deletions(key, j.UID, pod.UID)
 	}
 	return kit.Parallel(ctx, len(p.remove), 16, func(ctx context.Context, i int) error {
 		pod := p.remove[i]
@@ -185,7 +176,7 @@ func (c *controller) remove(ctx context.Context, key kit.Key, j *batchv1.Job, p 
 }
 
 func (c *controller) create(ctx context.Context, key kit.Key, j *batchv1.Job, p plan) error {
-	c.expect.Creations(key, p.create)
+	c.expect.Creations(key, j.UID, p.create)
 	done, err := kit.SlowStart(ctx, p.create, 1, func(ctx context.Context, i int) error {
 		pod := podctl.FromTemplate(&j.Spec.Template, j, gvk)
 		pod.Finalizers = append(pod.Finalizers, batchv1.JobTrackingFinalizer)

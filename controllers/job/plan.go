@@ -10,10 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/bounds"
 )
 
 const (
-	burst       = 500              // pods that one reconcile makes or removes
 	baseBackoff = 10 * time.Second // after the first failed pod
 	maxBackoff  = 10 * time.Minute
 )
@@ -154,7 +154,7 @@ func (p *plan) judge(s snapshot, t *tally) bool {
 		return fail(batchv1.JobReasonBackoffLimitExceeded, "Job has reached the specified backoff limit")
 	}
 	if d := j.Spec.ActiveDeadlineSeconds; d != nil && t.status.StartTime != nil && !suspended(j) {
-		left := t.status.StartTime.Add(time.Duration(*d) * time.Second).Sub(s.now)
+		left := t.status.StartTime.Add(podctl.Seconds(*d)).Sub(s.now)
 		if left <= 0 {
 			return fail(batchv1.JobReasonDeadlineExceeded, "Job was active longer than specified deadline")
 		}
@@ -228,14 +228,14 @@ func (p *plan) size(s snapshot, t *tally) {
 		surplus = append(surplus, leastValuable(j, t.active, surplus, n)...)
 	}
 	if len(surplus) > 0 {
-		p.remove, p.forgive = surplus[:min(len(surplus), burst)], true
+		p.remove, p.forgive = surplus[:min(len(surplus), bounds.Batch)], true
 		return
 	}
 	have := len(t.active)
 	if onlyFailed(j) {
 		have += int(t.terminating)
 	}
-	missing := min(want-have, burst)
+	missing := min(want-have, bounds.Batch)
 	if missing <= 0 {
 		return
 	}
@@ -304,7 +304,11 @@ func (p *plan) duplicates(j *batchv1.Job, t *tally) []*corev1.Pod {
 
 // leastValuable picks n active pods to remove, besides those already picked: high indexes first.
 func leastValuable(j *batchv1.Job, active, picked []*corev1.Pod, n int) []*corev1.Pod {
-	rest := slices.DeleteFunc(slices.Clone(active), func(p *corev1.Pod) bool { return slices.Contains(picked, p) })
+	gone := map[*corev1.Pod]bool{}
+	for _, p := range picked {
+		gone[p] = true
+	}
+	rest := slices.DeleteFunc(slices.Clone(active), func(p *corev1.Pod) bool { return gone[p] })
 	if isIndexed(j) {
 		slices.SortFunc(rest, func(a, b *corev1.Pod) int { return indexOf(b) - indexOf(a) })
 	} else {

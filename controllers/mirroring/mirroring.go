@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/controllers/env"
@@ -57,7 +58,7 @@ func New(e *env.Env) (env.Runner, error) {
 				loop.Add(k)
 			}
 		},
-		Update: func(_, s *discoveryv1.EndpointSlice) { add(s) },
+		Update: func(old, s *discoveryv1.EndpointSlice) { add(old); add(s) },
 		Delete: add,
 	})
 	return loop, nil
@@ -82,10 +83,15 @@ func (c *controller) wanted(key kit.Key) *corev1.Endpoints {
 }
 
 func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
-	if !c.expect.Satisfied(key) {
-		return kit.Result{}, nil
+	want := c.wanted(key)
+	owner := types.UID("")
+	if want != nil {
+		owner = want.UID
 	}
-	p := planSlices(c.wanted(key), c.slices.ByIndex(byEndpoints, key.String()))
+	if wait := c.expect.Wait(key, owner); wait > 0 {
+		return kit.After(wait), nil // seeing an expected slice brings the key back sooner
+	}
+	p := planSlices(want, c.slices.ByIndex(byEndpoints, key.String()))
 	api := c.kube.DiscoveryV1().EndpointSlices(key.Namespace)
 	for _, s := range p.update {
 		if _, err := api.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
@@ -93,7 +99,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		}
 	}
 	for _, s := range p.create {
-		c.expect.Creations(key, 1)
+		c.expect.Creations(key, owner, 1)
 		if _, err := api.Create(ctx, s, metav1.CreateOptions{}); err != nil {
 			c.expect.Created(key)
 			if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

@@ -10,7 +10,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"hyperkube/controllers/podctl"
 )
+
+// longestWait bounds how long what a grace period says is believed: a pod's is any number.
+const longestWait = 10 * time.Minute
 
 // outcome is what one pass over the content of a namespace found.
 type outcome struct {
@@ -42,7 +47,7 @@ func (o *outcome) count(gvr schema.GroupVersionResource, items []metav1.PartialO
 			o.finalizers[f]++
 		}
 		if g := items[i].DeletionGracePeriodSeconds; g != nil {
-			o.wait = max(o.wait, time.Duration(*g)*time.Second)
+			o.wait = max(o.wait, min(podctl.Seconds(*g), longestWait))
 		}
 	}
 }

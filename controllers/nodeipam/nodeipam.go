@@ -69,7 +69,14 @@ func New(e *env.Env) (env.Runner, error) {
 				loop.Add(kit.KeyOf(n))
 			}
 		},
-		Delete: c.forget,
+		Delete: func(n *corev1.Node) {
+			c.forget(n)
+			for _, waiting := range c.nodes.List() { // for a block, perhaps with a long pause between tries
+				if len(waiting.Spec.PodCIDRs) == 0 {
+					loop.Add(kit.KeyOf(waiting))
+				}
+			}
+		},
 	})
 	return loop, nil
 }

@@ -27,13 +27,13 @@ import (
 
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/bounds"
 	"hyperkube/kit"
 )
 
 type controller struct {
 	env    *env.Env
 	nodes  *kit.Informer[*corev1.Node]
-	pods   *kit.Informer[*corev1.Pod]
 	events kit.Recorder
 	loop   *kit.Controller
 	zones  zones
@@ -47,15 +47,17 @@ type controller struct {
 // New makes the controller.
 func New(e *env.Env) (env.Runner, error) {
 	c := &controller{
-		env: e, nodes: e.Nodes(), pods: e.PodsOnNodes(), events: e.Events.Recorder("node-controller"),
+		env: e, nodes: e.Nodes(), events: e.Events.Recorder("node-controller"),
 		zones: zones{rate: e.Config.NodeEvictionRate}, graces: graces{e.Config.NodeMonitorGracePeriod, e.Config.NodeStartupGracePeriod},
 		seen: map[string]time.Time{}, unwell: map[string]bool{},
 	}
 	c.loop = e.Controller("node-lifecycle-controller", c.reconcile)
-	kit.Needs(c.loop, c.pods)
 	kit.WatchWith(c.loop, c.nodes, kit.Handler[*corev1.Node]{
 		Add: func(n *corev1.Node, _ bool) {
 			c.alive(n.Name)
+			if is := conditionOf(n, corev1.NodeReady); is != nil && is.Status != corev1.ConditionTrue {
+				c.turned(n.Name) // perhaps while nobody watched
+			}
 			c.loop.Add(kit.KeyOf(n))
 			c.events.Eventf(n, corev1.EventTypeNormal, "RegisteredNode", "Node %s event: Registered Node %s in Controller", n.Name, n.Name)
 		},
@@ -78,15 +80,30 @@ func (c *controller) alive(node string) {
 	c.seen[node] = time.Now()
 }
 
+// turned notes that a node's pods must be told.
+func (c *controller) turned(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unwell[node] = true
+}
+
+// takeUnwell reports whether a node's pods must be told, and leaves that to the caller: a node that
+// turns again meanwhile is noted anew.
+func (c *controller) takeUnwell(node string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.unwell[node]
+	delete(c.unwell, node)
+	return was
+}
+
 func (c *controller) nodeChanged(old, n *corev1.Node) {
 	was, is := conditionOf(old, corev1.NodeReady), conditionOf(n, corev1.NodeReady)
 	if is != nil && (was == nil || !is.LastHeartbeatTime.Equal(&was.LastHeartbeatTime)) {
 		c.alive(n.Name)
 	}
 	if was != nil && was.Status == corev1.ConditionTrue && is != nil && is.Status != corev1.ConditionTrue {
-		c.mu.Lock()
-		c.unwell[n.Name] = true
-		c.mu.Unlock()
+		c.turned(n.Name)
 		c.events.Eventf(n, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", n.Name)
 	}
 	if !sameHealth(old, n) {
@@ -130,7 +147,6 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	s := snapshot{node: n, graces: c.graces, now: time.Now()}
 	c.mu.Lock()
 	s.seen = c.seen[n.Name]
-	unwell := c.unwell[n.Name]
 	c.mu.Unlock()
 	p := planNode(s, func(n *corev1.Node) verdict { return c.zones.may(n, c.nodes.List, s.now) })
 	if p.conditions != nil {
@@ -148,10 +164,8 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 			return kit.Result{}, err
 		}
 	}
-	if unwell {
-		if err := c.tellPods(ctx, n); err != nil {
-			return kit.Result{}, err
-		}
+	if err := c.tellPods(ctx, n); err != nil {
+		return kit.Result{}, err
 	}
 	return kit.After(p.after), nil
 }
@@ -171,19 +185,38 @@ func (c *controller) writeTaints(ctx context.Context, n *corev1.Node, taints []c
 	return nil
 }
 
-// tellPods marks the node's pods as not ready, so that services leave them out.
+// tellPods marks the pods of a node that turned unwell as not ready, so that services leave them
+// out: once, for a kubelet that lives knows better.
 func (c *controller) tellPods(ctx context.Context, n *corev1.Node) error {
-	if readiness(n) != corev1.ConditionTrue {
-		pods := c.pods.ByIndex(env.PodsByNode, n.Name)
-		err := kit.Parallel(ctx, len(pods), 16, func(ctx context.Context, i int) error { return c.unready(ctx, pods[i]) })
+	if !c.takeUnwell(n.Name) || readiness(n) == corev1.ConditionTrue {
+		return nil
+	}
+	err := c.eachPod(ctx, n.Name, c.unready)
+	if err != nil {
+		c.turned(n.Name)
+	}
+	return err
+}
+
+// eachPod calls f with the pods of a node, as the API server knows them: an informer of pods may lag
+// behind the one of nodes, and nothing would come back to a pod that it had not shown yet.
+func (c *controller) eachPod(ctx context.Context, node string, f func(context.Context, *corev1.Pod) error) error {
+	opts := metav1.ListOptions{FieldSelector: "spec.nodeName=" + node, Limit: bounds.Batch}
+	for {
+		l, err := c.env.Kube.CoreV1().Pods(corev1.NamespaceAll).List(ctx, opts)
 		if err != nil {
+			return fmt.Errorf("listing the pods of node %s: %w", node, err)
+		}
+		err = kit.Parallel(ctx, len(l.Items), 16, func(ctx context.Context, i int) error {
+			if p := &l.Items[i]; p.Spec.NodeName == node {
+				return f(ctx, p)
+			}
+			return nil
+		})
+		if opts.Continue = l.Continue; err != nil || opts.Continue == "" {
 			return err
 		}
 	}
-	c.mu.Lock()
-	delete(c.unwell, n.Name)
-	c.mu.Unlock()
-	return nil
 }
 
 func (c *controller) unready(ctx context.Context, p *corev1.Pod) error {
@@ -200,7 +233,10 @@ func (c *controller) unready(ctx context.Context, p *corev1.Pod) error {
 		return err
 	}
 	_, err = c.env.Kube.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil { // a conflict too: the list is asked again
 		return fmt.Errorf("marking pod %s as not ready: %w", kit.KeyOf(p), err)
 	}
 	c.events.Event(p, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")

@@ -51,5 +51,9 @@ func outOfService(p *corev1.Pod, n *corev1.Node) bool {
 			return false
 		}
 	}
+	return declaredOut(n)
+}
+
+func declaredOut(n *corev1.Node) bool {
 	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
 }

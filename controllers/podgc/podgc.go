@@ -54,16 +54,17 @@ func New(e *env.Env) (env.Runner, error) {
 		},
 	})
 	kit.WatchWith(c.loop, c.nodes, kit.Handler[*corev1.Node]{
-		Update: func(_, n *corev1.Node) {
-			for _, t := range n.Spec.Taints {
-				if t.Key == corev1.TaintNodeOutOfService {
-					c.loop.Add(kit.Key{Name: nodeKey + n.Name})
-				}
-			}
-		},
+		Add:    func(n *corev1.Node, _ bool) { c.seeNode(n) },
+		Update: func(_, n *corev1.Node) { c.seeNode(n) },
 		Delete: func(n *corev1.Node) { c.loop.AddAfter(kit.Key{Name: nodeKey + n.Name}, quarantine) },
 	})
 	return c.loop, nil
+}
+
+func (c *controller) seeNode(n *corev1.Node) {
+	if declaredOut(n) {
+		c.loop.Add(kit.Key{Name: nodeKey + n.Name})
+	}
 }
 
 func (c *controller) see(old, p *corev1.Pod) {
@@ -78,9 +79,12 @@ func (c *controller) see(old, p *corev1.Pod) {
 	if p.Spec.NodeName == "" || old != nil && old.Spec.NodeName == p.Spec.NodeName && (old.DeletionTimestamp != nil || p.DeletionTimestamp == nil) {
 		return
 	}
-	// Bound just now, or being deleted: is its node still there?
-	if _, ok := c.nodes.Get("", p.Spec.NodeName); !ok {
+	// Bound just now, or being deleted: is its node still there, and in service?
+	switch n, ok := c.nodes.Get("", p.Spec.NodeName); {
+	case !ok:
 		c.loop.AddAfter(kit.Key{Name: nodeKey + p.Spec.NodeName}, quarantine)
+	case p.DeletionTimestamp != nil:
+		c.seeNode(n)
 	}
 }
 
@@ -140,16 +144,16 @@ func (c *controller) remove(ctx context.Context, p *corev1.Pod, why *corev1.PodC
 			return err
 		}
 		_, err = api.Patch(ctx, p.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		if err != nil {
+		if err != nil { // a conflict too: the pod is looked at again
 			return fmt.Errorf("marking pod %s as failed: %w", kit.KeyOf(p), err)
 		}
 	}
 	zero := int64(0)
 	err := api.Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &p.UID}})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("removing pod %s: %w", kit.KeyOf(p), err)
 	}
 	return nil

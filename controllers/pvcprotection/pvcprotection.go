@@ -55,6 +55,11 @@ func New(e *env.Env) (env.Runner, error) {
 		}
 	}
 	kit.WatchWith(loop, pods, kit.Handler[*corev1.Pod]{
+		Add: func(p *corev1.Pod, _ bool) {
+			if podctl.Finished(p) { // the server may have called it a user a moment ago
+				users(p)
+			}
+		},
 		Update: func(old, p *corev1.Pod) {
 			if podctl.Finished(p) && !podctl.Finished(old) {
 				users(p)

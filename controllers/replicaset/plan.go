@@ -12,10 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/bounds"
 )
-
-// burst bounds how many pods one reconcile makes or removes.
-const burst = 500
 
 // snapshot is all that a plan depends on.
 type snapshot struct {
@@ -41,13 +39,13 @@ func planPods(s snapshot) plan {
 	diff := len(active) - int(want(s.set))
 	switch {
 	case diff < 0:
-		return plan{create: min(-diff, burst)}
+		return plan{create: min(-diff, bounds.Batch)}
 	case diff > 0:
 		ranked := active
 		if diff < len(active) {
 			ranked = podctl.RankForDeletion(active, s.related, s.now)
 		}
-		return plan{delete: ranked[:min(diff, burst)]}
+		return plan{delete: ranked[:min(diff, bounds.Batch)]}
 	}
 	return plan{}
 }

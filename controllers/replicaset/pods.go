@@ -22,13 +22,15 @@ func (c *controller) owner(p *corev1.Pod) (kit.Key, bool) {
 }
 
 func (c *controller) podAdded(p *corev1.Pod) {
-	if p.DeletionTimestamp != nil { // seen first when already going, after a restart
-		c.podGone(p)
-		return
-	}
 	if key, ok := c.owner(p); ok {
 		c.expect.Created(key)
+		if p.DeletionTimestamp != nil { // seen first when already going, after a restart
+			c.expect.Deleted(key, p.UID)
+		}
 		c.loop.Add(key)
+		return
+	}
+	if p.DeletionTimestamp != nil {
 		return
 	}
 	if metav1.GetControllerOfNoCopy(p) == nil {

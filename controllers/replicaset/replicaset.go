@@ -77,7 +77,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		return kit.Result{}, nil
 	}
 	// Both are asked before the pods are read: what is seen in between is then believed too late, never too early.
-	act, going := c.expect.Satisfied(key), c.expect.Going(key)
+	wait, going := c.expect.Wait(key, set.UID), c.expect.Going(key)
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
 		return kit.Result{}, kit.Terminal(fmt.Errorf("selector: %w", err))
@@ -93,7 +93,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	s := snapshot{set: set, pods: pods, now: time.Now()}
 	var acted plan
 	var failed error
-	if act {
+	if wait == 0 {
 		if n := len(pods); n > int(want(set)) {
 			s.related = c.kind.related(set, c.pods)
 		}
@@ -110,6 +110,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		s.going[p.UID] = true
 	}
 	status, after := planStatus(s, acted, failed)
+	after = kit.Sooner(after, wait)
 	if err := c.writeStatus(ctx, set, status); err != nil {
 		return kit.Result{}, errors.Join(failed, err)
 	}
@@ -121,7 +122,7 @@ func (c *controller) apply(ctx context.Context, key kit.Key, set *appsv1.Replica
 	owner := c.kind.object(set)
 	switch {
 	case p.create > 0:
-		c.expect.Creations(key, p.create)
+		c.expect.Creations(key, set.UID, p.create)
 		done, err := kit.SlowStart(ctx, p.create, 1, func(ctx context.Context, _ int) error {
 			_, err := c.control.Create(ctx, owner, podctl.FromTemplate(&set.Spec.Template, set, c.kind.gvk))
 			if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
@@ -135,7 +136,7 @@ func (c *controller) apply(ctx context.Context, key kit.Key, set *appsv1.Replica
 		return err
 	case len(p.delete) > 0:
 		for _, d := range p.delete {
-			c.expect.Deletions(key, d.UID)
+			c.expect.Deletions(key, set.UID, d.UID)
 		}
 		return kit.Parallel(ctx, len(p.delete), 16, func(ctx context.Context, i int) error {
 			err := c.control.Delete(ctx, owner, p.delete[i])

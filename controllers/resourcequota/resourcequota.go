@@ -136,5 +136,6 @@ func (c *controller) resolve(ctx context.Context, gr schema.GroupResource) (sche
 	if err != nil {
 		return schema.GroupVersionResource{}, fmt.Errorf("resolving %s: %w", gr, err)
 	}
-	return schema.GroupVersionResource{}, kit.Terminal(fmt.Errorf("no kind %s is served", gr))
+	// It may be served one day, and nothing that is watched would tell.
+	return schema.GroupVersionResource{}, fmt.Errorf("no kind %s is served", gr)
 }

@@ -1,6 +1,8 @@
 package statefulset
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/bounds"
 )
 
 // snapshot is all that a plan depends on.
@@ -79,35 +82,55 @@ func revisionOf(p *corev1.Pod) string { return p.Labels[appsv1.ControllerRevisio
 // planPods decides the next step. In order, one pod moves at a time, and only while all before it are well.
 func planPods(s snapshot) plan {
 	p := plan{}
-	slots, condemned := arrange(s)
+	l, condemned := arrange(s)
 	p.status = p.count(s)
 	if s.set.DeletionTimestamp != nil {
 		return p
 	}
-	if !p.fill(s, slots) || !p.shrink(s, condemned) {
+	if !p.fill(s, l) || !p.shrink(s, condemned) {
 		return p
 	}
 	if s.set.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
-		p.roll(s, slots)
+		p.roll(s, l)
 	}
 	return p
 }
 
+// slots are the places of a set's pods: count in all, of which only those taken are held. A spec may
+// ask for two thousand million.
+type slots struct {
+	count int
+	pods  map[int]*corev1.Pod
+}
+
+// next are the slots to look at, in order: those taken, and of the others the first so many.
+func (l slots) next(missing int) []int {
+	out := slices.Collect(maps.Keys(l.pods))
+	for at := 0; at < l.count && missing > 0; at++ {
+		if l.pods[at] == nil {
+			out = append(out, at)
+			missing--
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // arrange puts pods into the slots they belong to; condemned ones belong to none, highest ordinal first.
-func arrange(s snapshot) (slots []*corev1.Pod, condemned []*corev1.Pod) {
-	slots = make([]*corev1.Pod, replicasOf(s.set))
+func arrange(s snapshot) (l slots, condemned []*corev1.Pod) {
+	l = slots{replicasOf(s.set), map[int]*corev1.Pod{}}
 	for _, pod := range s.pods {
 		i := ordinalOf(s.set, pod)
 		switch at := i - startOf(s.set); {
 		case i < 0:
-		case at >= 0 && at < len(slots):
-			slots[at] = pod
+		case at >= 0 && at < l.count:
+			l.pods[at] = pod
 		default:
 			condemned = append(condemned, pod)
 		}
 	}
-	slices.SortFunc(condemned, func(a, b *corev1.Pod) int { return ordinalOf(s.set, b) - ordinalOf(s.set, a) })
-	return slots, condemned
+	slices.SortFunc(condemned, func(a, b *corev1.Pod) int { return cmp.Compare(ordinalOf(s.set, b), ordinalOf(s.set, a)) })
+	return l, condemned
 }
 
 // well reports whether a pod runs, is ready and has been for long enough.
@@ -123,9 +146,10 @@ func (p *plan) well(s snapshot, pod *corev1.Pod) bool {
 }
 
 // fill makes the pods that are missing; false: wait for what it began.
-func (p *plan) fill(s snapshot, slots []*corev1.Pod) bool {
+func (p *plan) fill(s snapshot, l slots) bool {
 	settled := true
-	for i, pod := range slots {
+	for _, i := range l.next(bounds.Batch) {
+		pod := l.pods[i]
 		switch {
 		case pod == nil:
 			p.create = append(p.create, p.slotFor(s, i))
@@ -172,7 +196,7 @@ func (p *plan) shrink(s snapshot, condemned []*corev1.Pod) bool {
 		return false
 	}
 	for _, pod := range condemned {
-		if pod.DeletionTimestamp == nil {
+		if pod.DeletionTimestamp == nil && len(p.remove) < bounds.Batch {
 			p.remove = append(p.remove, pod)
 		}
 	}
@@ -180,10 +204,10 @@ func (p *plan) shrink(s snapshot, condemned []*corev1.Pod) bool {
 }
 
 // roll replaces the highest pod of an older template, when those above it are well.
-func (p *plan) roll(s snapshot, slots []*corev1.Pod) {
+func (p *plan) roll(s snapshot, l slots) {
 	allowed := 1
-	for i := len(slots) - 1; i >= partitionOf(s.set); i-- {
-		pod := slots[i]
+	for i := l.count - 1; i >= partitionOf(s.set); i-- { // ends at the first that is missing
+		pod := l.pods[i]
 		switch {
 		case pod == nil:
 			allowed--

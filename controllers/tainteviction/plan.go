@@ -4,6 +4,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"hyperkube/controllers/podctl"
 )
 
 // planEviction says when a pod must leave a node with these NoExecute taints; false: it may stay.
@@ -26,7 +28,7 @@ func planEviction(p *corev1.Pod, taints []corev1.Taint, since, now time.Time) (a
 		case forever:
 			continue
 		}
-		end := added.Add(time.Duration(max(seconds, 0)) * time.Second)
+		end := added.Add(podctl.Seconds(seconds))
 		if !leave || end.Before(at) {
 			at, leave = end, true
 		}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,15 +25,13 @@ type controller struct {
 	pods   *kit.Informer[*corev1.Pod]
 	nodes  *kit.Informer[*corev1.Node]
 	events kit.Recorder
-
-	mu     sync.Mutex
-	marked map[kit.Key]time.Time // that will go, and when that was first seen
+	marked kit.Notes[time.Time] // pods that will go, and when that was first seen
 }
 
 // New makes the controller. Its keys are pods.
 func New(e *env.Env) (env.Runner, error) {
 	c := &controller{
-		env: e, pods: e.PodsOnNodes(), nodes: e.Nodes(), marked: map[kit.Key]time.Time{},
+		env: e, pods: e.PodsOnNodes(), nodes: e.Nodes(),
 		events: e.Events.Recorder("taint-eviction-controller"),
 	}
 	loop := e.Controller("taint-eviction-controller", c.reconcile)
@@ -50,7 +47,7 @@ func New(e *env.Env) (env.Runner, error) {
 				see(p)
 			}
 		},
-		Delete: func(p *corev1.Pod) { c.unmark(kit.KeyOf(p)) },
+		Delete: func(p *corev1.Pod) { c.marked.Drop(kit.KeyOf(p), p.UID) },
 	})
 	all := func(n *corev1.Node) {
 		for _, p := range c.pods.ByIndex(env.PodsByNode, n.Name) {
@@ -82,28 +79,10 @@ func noExecute(n *corev1.Node) []corev1.Taint {
 	return out
 }
 
-func (c *controller) unmark(k kit.Key) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, was := c.marked[k]
-	delete(c.marked, k)
-	return was
-}
-
-// since is when it was first seen that the pod will go, now if that is news.
-func (c *controller) since(k kit.Key, now time.Time) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t, ok := c.marked[k]; ok {
-		return t
-	}
-	return now
-}
-
 func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
 	p, ok := c.pods.Get(key.Namespace, key.Name)
 	if !ok || p.DeletionTimestamp != nil || podctl.Finished(p) {
-		c.unmark(key)
+		c.marked.Forget(key)
 		return kit.Result{}, nil
 	}
 	n, ok := c.nodes.Get("", p.Spec.NodeName)
@@ -111,19 +90,19 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		return kit.Result{}, nil
 	}
 	now := time.Now()
-	at, ok := planEviction(p, noExecute(n), c.since(key, now), now)
+	since, marked := c.marked.Get(key, p.UID)
+	if !marked {
+		since = now
+	}
+	at, ok := planEviction(p, noExecute(n), since, now)
 	if !ok {
-		if c.unmark(key) {
+		if c.marked.Drop(key, p.UID) {
 			c.events.Eventf(p, corev1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s", key)
 		}
 		return kit.Result{}, nil
 	}
 	if left := at.Sub(now); left > 0 {
-		c.mu.Lock()
-		if _, ok := c.marked[key]; !ok {
-			c.marked[key] = now
-		}
-		c.mu.Unlock()
+		c.marked.Set(key, p.UID, since)
 		return kit.After(left), nil
 	}
 	return kit.Result{}, c.evict(ctx, p)
@@ -146,7 +125,7 @@ func (c *controller) evict(ctx context.Context, p *corev1.Pod) error {
 	if err == nil {
 		err = api.Delete(ctx, p.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}})
 	}
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsNotFound(err) { // a conflict too: the pod is looked at again
 		return fmt.Errorf("evicting pod: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -29,6 +30,7 @@ import (
 //	nominate name=p node=n1 …         room is kept for a pending pod
 //	budget labels=(k=v) allowed=1     a disruption budget
 //	claim, volume, class              storage; the body is more of the object as YAML
+//	device                            a resource claim; the body is more of it as YAML
 //	remove name=p
 //	show                              the nodes with their pods
 func TestScenarios(t *testing.T) {
@@ -55,11 +57,13 @@ type storage struct {
 	claims  map[string]*corev1.PersistentVolumeClaim
 	volumes map[string]*corev1.PersistentVolume
 	delayed map[string]bool
+	devices map[string]*resourcev1.ResourceClaim
 }
 
 func (s *storage) Claim(_, name string) *corev1.PersistentVolumeClaim { return s.claims[name] }
 func (s *storage) Volume(name string) *corev1.PersistentVolume        { return s.volumes[name] }
 func (s *storage) Delayed(class string) bool                          { return s.delayed[class] }
+func (s *storage) Device(_, name string) *resourcev1.ResourceClaim    { return s.devices[name] }
 
 type budget struct {
 	selector labels.Selector
@@ -83,7 +87,7 @@ func (s *scenario) run(d *datadriven.TestData) string {
 		var allowed int
 		d.ScanArgs(s.T, "allowed", &allowed)
 		s.budgets = append(s.budgets, budget{labels.SelectorFromSet(pairs(d, "labels")), allowed})
-	case "claim", "volume", "class":
+	case "claim", "volume", "class", "device":
 		s.store(d)
 	case "schedule":
 		return s.schedule(d)
@@ -250,6 +254,13 @@ func (s *scenario) store(d *datadriven.TestData) {
 		s.storage.volumes = map[string]*corev1.PersistentVolume{name: v}
 	case "class":
 		s.storage.delayed = map[string]bool{name: true}
+	case "device":
+		c := &resourcev1.ResourceClaim{}
+		s.yaml(d, c)
+		if s.storage.devices == nil {
+			s.storage.devices = map[string]*resourcev1.ResourceClaim{}
+		}
+		s.storage.devices[name] = c
 	}
 }
 

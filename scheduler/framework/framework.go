@@ -10,7 +10,10 @@
 // plugins.go; what else it can do it says by the optional interfaces here.
 package framework
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+)
 
 // Verdict of a plugin about a pod on a node.
 type Verdict struct {
@@ -75,6 +78,7 @@ const (
 	PodPlaced
 	StorageChanged
 	NominationGone
+	DeviceChanged
 	Every Event = 0xff
 )
 
@@ -99,12 +103,14 @@ type Cluster interface {
 	Storage() Storage
 }
 
-// Storage finds the objects behind a pod's volumes; nil for those that do not exist.
+// Storage finds the objects behind a pod's volumes and devices; nil for those that do not exist.
 type Storage interface {
 	Claim(namespace, name string) *corev1.PersistentVolumeClaim
 	Volume(name string) *corev1.PersistentVolume
 	// Delayed reports whether claims of the class wait for their first pod.
 	Delayed(class string) bool
+	// Device is a claim of devices.
+	Device(namespace, name string) *resourcev1.ResourceClaim
 }
 
 // Cycle is one attempt to place one pod.

@@ -90,3 +90,26 @@ func TestCompile(t *testing.T) {
 		t.Error("a pod asks for more than itself")
 	}
 }
+
+// TestHugeRequests: an amount that no number holds is more than any node has, never less than nothing.
+func TestHugeRequests(t *testing.T) {
+	for _, text := range []string{"9223372036854775807", "1e18", "9223372036854776", "99999999999999999999Ei", "5Ei"} {
+		q := resource.MustParse(text)
+		r := ResourceOf(corev1.ResourceList{
+			corev1.ResourceCPU: q, corev1.ResourceMemory: q, corev1.ResourceEphemeralStorage: q, corev1.ResourcePods: q, "example.com/gpu": q,
+		})
+		var sum Resource
+		for range 5000 {
+			sum.Add(r)
+		}
+		for name, n := range map[string]int64{"cpu": sum.MilliCPU, "memory": sum.Memory, "storage": sum.Ephemeral, "pods": sum.Pods, "gpu": sum.Other["example.com/gpu"]} {
+			if n < 5000*1<<50 {
+				t.Errorf("%s of %s: 5000 pods ask for %d", name, text, n)
+			}
+		}
+	}
+	small := ResourceOf(corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1500m"), corev1.ResourceMemory: resource.MustParse("2Gi")})
+	if small.MilliCPU != 1500 || small.Memory != 2<<30 {
+		t.Errorf("%+v", small)
+	}
+}

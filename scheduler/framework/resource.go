@@ -24,21 +24,38 @@ func ResourceOf(l corev1.ResourceList) Resource {
 	for name, q := range l {
 		switch name {
 		case corev1.ResourceCPU:
-			r.MilliCPU = q.MilliValue()
+			r.MilliCPU = amount(q, 1000)
 		case corev1.ResourceMemory:
-			r.Memory = q.Value()
+			r.Memory = amount(q, 1)
 		case corev1.ResourceEphemeralStorage:
-			r.Ephemeral = q.Value()
+			r.Ephemeral = amount(q, 1)
 		case corev1.ResourcePods:
-			r.Pods = q.Value()
+			r.Pods = amount(q, 1)
 		default:
 			if r.Other == nil {
 				r.Other = map[corev1.ResourceName]int64{}
 			}
-			r.Other[name] = q.Value()
+			r.Other[name] = amount(q, 1)
 		}
 	}
 	return r
+}
+
+// most is what counts of any amount: more than any node has, and little enough that the requests of
+// thousands of pods add up without wrapping round to nothing.
+const most = 1 << 50
+
+// amount is a quantity in parts of so many to one.
+func amount(q resource.Quantity, parts int64) int64 {
+	switch {
+	case q.CmpInt64(most/parts) >= 0:
+		return most
+	case q.Sign() < 0:
+		return 0
+	case parts == 1000:
+		return q.MilliValue()
+	}
+	return q.Value()
 }
 
 // requestOf is what a pod needs: the sum of its containers or the largest step

@@ -6,6 +6,7 @@ package plugins
 import (
 	"hyperkube/scheduler/framework"
 	"hyperkube/scheduler/plugins/balanced"
+	"hyperkube/scheduler/plugins/claims"
 	"hyperkube/scheduler/plugins/fit"
 	"hyperkube/scheduler/plugins/imagelocality"
 	"hyperkube/scheduler/plugins/nodeaffinity"
@@ -28,6 +29,7 @@ func All() []framework.Plugin {
 		nodeports.Plugin{},     // host ports
 		fit.Plugin{},           // cpu, memory, storage, extended resources; also scores
 		volumes.Plugin{},       // claims and the nodes that reach them
+		claims.Plugin{},        // devices: there, allocated, reserved and within reach
 		spread.Plugin{},        // topology spread; also scores
 		podaffinity.Plugin{},   // near to and away from pods; also scores
 		balanced.Plugin{},      // scores only

@@ -14,6 +14,7 @@ package snapshot
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/scheduler/framework"
@@ -202,3 +203,4 @@ type noStorage struct{}
 func (noStorage) Claim(_, _ string) *corev1.PersistentVolumeClaim { return nil }
 func (noStorage) Volume(string) *corev1.PersistentVolume          { return nil }
 func (noStorage) Delayed(string) bool                             { return false }
+func (noStorage) Device(_, _ string) *resourcev1.ResourceClaim    { return nil }
