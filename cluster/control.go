@@ -24,7 +24,8 @@ const (
 // startControl starts the controllers and the scheduler. They share informers:
 // one watch and one index of each kind for the whole process.
 func (c *control) startControl(ctx context.Context) {
-	c.shared = kit.NewInformers(c.api.Server.Source(&request.User{Name: userControllers, Groups: []string{request.GroupMasters, request.GroupAuthenticated}}), c.log)
+	c.shared = kit.NewInformers(c.api.Server.Source(&request.User{Name: userControllers, Groups: []string{request.GroupMasters, request.GroupAuthenticated}}), c.log,
+		kit.Failures(failures("shared informers", c.registries.fresh("shared informers"))))
 	c.vital(ctx, "shared informers", func() error { return c.shared.Run(ctx) })
 	c.roles.Start(ctx, supervise.Role{Name: "controller-manager", Build: c.buildControllers})
 	c.roles.Start(ctx, supervise.Role{Name: "scheduler", Build: c.buildScheduler})
@@ -48,8 +49,9 @@ func (c *control) buildControllers() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--service-cidr: %w", err)
 	}
+	own := c.registries.fresh("controller-manager")
 	m, err := controllers.New(controllers.Options{
-		Kube: kube, Metadata: meta, Registry: c.registries.fresh("controller-manager"), Informers: c.shared, InformersRun: true, Log: c.log.With("role", "controller-manager"),
+		Kube: kube, Metadata: meta, Registry: own, Failures: failures("controller-manager", own), Informers: c.shared, InformersRun: true, Log: c.log.With("role", "controller-manager"),
 		Config: env.Config{RootCA: c.pki.CA.PEM, ClusterCIDRs: []netip.Prefix{pods}, ServiceCIDRs: []netip.Prefix{services}, AllocateNodeCIDRs: true,
 			ServiceAccountToken: c.api.Tokens},
 	})
@@ -65,9 +67,10 @@ func (c *control) buildScheduler() (func(context.Context) error, error) {
 		return nil, err
 	}
 	log := c.log.With("role", "scheduler")
-	recorder, events := kit.NewRecorder(kube, "default-scheduler", log)
+	own := c.registries.fresh("scheduler")
+	recorder, events := kit.NewRecorder(kube, "default-scheduler", log, kit.Failures(failures("scheduler", own)))
 	return scoped(c.shared, func(mine *kit.Informers) (func(context.Context) error, error) {
-		s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: mine, Recorder: recorder, Logger: log, Registry: c.registries.fresh("scheduler")})
+		s, err := scheduler.New(scheduler.Options{Kube: kube, Informers: mine, Recorder: recorder, Logger: log, Registry: own})
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
+
+	"hyperkube/internal/trouble"
 )
 
 // registries holds one registry for each role of the process but the API
@@ -38,6 +40,12 @@ func (r *registries) fresh(role string) *prometheus.Registry {
 	defer r.mu.Unlock()
 	r.roles[role] = prometheus.NewRegistry()
 	return r.roles[role]
+}
+
+// failures is the metric of what a role tries again and again. It names the role, as several
+// of them write events or hold leases.
+func failures(role string, reg prometheus.Registerer) *prometheus.CounterVec {
+	return trouble.Metric(prometheus.WrapRegistererWith(prometheus.Labels{"role": role}, reg))
 }
 
 // Gather implements prometheus.Gatherer.

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,7 @@ import (
 
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/supervise"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet"
 	"hyperkube/network"
@@ -165,14 +167,15 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 	if err := runtime.WritePauseProfile(profile); err != nil {
 		return nil, err
 	}
-	informers := kit.NewInformers(c.api.Server.Source(user), c.log)
+	reg := prometheus.NewRegistry()
+	informers := kit.NewInformers(c.api.Server.Source(user), c.log, kit.Failures(trouble.Metric(reg)))
 	k, err := kubelet.New(kubelet.Options{
 		NodeName: c.o.NodeName, Kube: kube, Informers: informers,
 		RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
 		LogLinkDir: filepath.Join(filepath.Dir(c.p.PodLogs), "containers"),
 		ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
-		Log: c.log.With("role", "kubelet"),
+		TLS:      &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
+		Registry: reg, Log: c.log.With("role", "kubelet"),
 	})
 	if err != nil {
 		return nil, err

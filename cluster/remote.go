@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
@@ -88,7 +89,7 @@ type Election struct {
 }
 
 // lease is nil when there is no election.
-func (e Election) lease(kube kubernetes.Interface, log *slog.Logger) (*kit.Lease, error) {
+func (e Election) lease(kube kubernetes.Interface, log *slog.Logger, failures *prometheus.CounterVec) (*kit.Lease, error) {
 	if !e.Enabled {
 		return nil, nil
 	}
@@ -102,7 +103,7 @@ func (e Election) lease(kube kubernetes.Interface, log *slog.Logger) (*kit.Lease
 	}
 	return &kit.Lease{
 		Kube: kube, Namespace: e.Namespace, Name: e.Name, Identity: host + "_" + string(uuid.NewUUID()), Log: log,
-		Duration: e.Duration, Renew: e.Renew, Retry: e.Retry,
+		Duration: e.Duration, Renew: e.Renew, Retry: e.Retry, Failures: failures,
 	}, nil
 }
 

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/metadata"
 
 	"hyperkube/apiserver/tokens"
 	"hyperkube/controllers"
 	"hyperkube/controllers/env"
+	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet"
 	"hyperkube/network"
@@ -37,7 +39,10 @@ func (o ControllerManager) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lease, err := o.Election.lease(r.Kube, o.Log)
+	reg := newRegistries()
+	own := reg.fresh(o.Client.Agent)
+	fails := failures(o.Client.Agent, own)
+	lease, err := o.Election.lease(r.Kube, o.Log, fails)
 	if err != nil {
 		return err
 	}
@@ -52,9 +57,8 @@ func (o ControllerManager) Run(ctx context.Context) error {
 			return fmt.Errorf("--service-account-private-key-file: %w", err)
 		}
 	}
-	reg := newRegistries()
 	co := controllers.Options{
-		Kube: r.Kube, Metadata: meta, Registry: reg.fresh(o.Client.Agent), Informers: kit.NewInformers(r.Source, o.Log), Log: o.Log,
+		Kube: r.Kube, Metadata: meta, Registry: own, Informers: kit.NewInformers(r.Source, o.Log, kit.Failures(fails)), Failures: fails, Log: o.Log,
 		Controllers: o.Controllers, Lease: lease, Config: o.Config,
 	}
 	if o.Accounts {
@@ -86,11 +90,12 @@ func (o Scheduler) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lease, err := o.Election.lease(r.Kube, o.Log)
+	reg := newRegistries()
+	// The lease outlives the terms, each of which has a registry of its own.
+	lease, err := o.Election.lease(r.Kube, o.Log, failures(o.Client.Agent+" lease", reg.fresh(o.Client.Agent+" lease")))
 	if err != nil {
 		return err
 	}
-	reg := newRegistries()
 	port, err := o.Port.open(r.Kube, reg, o.Log)
 	if err != nil {
 		return err
@@ -105,7 +110,9 @@ func (o Scheduler) Run(ctx context.Context) error {
 }
 
 func (o Scheduler) term(ctx context.Context, r *Remote, reg *registries) error {
-	so := scheduler.Options{Kube: r.Kube, Informers: kit.NewInformers(r.Source, o.Log), Logger: o.Log, Registry: reg.fresh(o.Client.Agent)}
+	own := reg.fresh(o.Client.Agent)
+	fails := kit.Failures(failures(o.Client.Agent, own))
+	so := scheduler.Options{Kube: r.Kube, Informers: kit.NewInformers(r.Source, o.Log, fails), Logger: o.Log, Registry: own}
 	for _, name := range o.Names {
 		so.Profiles = append(so.Profiles, scheduler.Profile{Name: name})
 	}
@@ -114,7 +121,7 @@ func (o Scheduler) term(ctx context.Context, r *Remote, reg *registries) error {
 		component = o.Names[0]
 	}
 	var events *kit.Events
-	so.Recorder, events = kit.NewRecorder(r.Kube, component, o.Log)
+	so.Recorder, events = kit.NewRecorder(r.Kube, component, o.Log, fails)
 	s, err := scheduler.New(so)
 	if err != nil {
 		return err
@@ -130,7 +137,10 @@ func RunKubelet(ctx context.Context, c Client, healthz string, o kubelet.Options
 	if err != nil {
 		return err
 	}
-	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log)
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Registry)))
 	k, err := kubelet.New(o)
 	if err != nil {
 		return err
@@ -148,7 +158,10 @@ func RunProxy(ctx context.Context, c Client, o proxy.Options) error {
 	if err != nil {
 		return err
 	}
-	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log)
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Metrics)))
 	p, err := proxy.New(o)
 	if err != nil {
 		return err
@@ -163,7 +176,10 @@ func RunNetwork(ctx context.Context, c Client, endpoint string, o network.Option
 	if err != nil {
 		return err
 	}
-	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log)
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Metrics)))
 	if endpoint != "" {
 		socket := strings.TrimPrefix(endpoint, "unix://")
 		o.Sandboxes = func(ctx context.Context) (map[string]bool, error) { return sandboxesOf(ctx, socket) }

@@ -101,7 +101,7 @@ func TestGoneIsTold(t *testing.T) {
 	done := make(chan error, 2)
 	go func() { done <- informers.Run(ctx) }()
 	go func() { done <- p.Run(ctx) }()
-	const line = "watching services fails"
+	const line = "reading from the API server fails"
 	l.eventually("telling and counting", func() error {
 		if n := log.count(line); n == 0 || failures(t, registry) < 4 {
 			return errors.New("not told")
