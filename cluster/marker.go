@@ -105,7 +105,7 @@ func enter(dir string) (*os.File, *Marker, error) {
 			return nil, nil, fmt.Errorf("making the data directory: %w", err)
 		}
 		leave, err := guardDir(dir)
-		if errors.Is(err, errReplaced) { // by a reset that ended just now
+		if errors.Is(err, errReplaced) || errors.Is(err, fs.ErrNotExist) { // by a reset that ended just now
 			continue
 		}
 		if err != nil {
