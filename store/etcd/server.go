@@ -139,6 +139,8 @@ func (s *Server) attend(m *member) error {
 			return nil
 		case <-m.failed:
 			return m.cause
+		case <-s.guard.kick:
+			tick.Reset(0)
 		case <-tick.C:
 			tick.Reset(s.guard.tick())
 			if m.segmentLost.Load() && level(s.guard.state.Load()) == plenty {
