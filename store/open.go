@@ -271,6 +271,9 @@ func (s *Store) Collection(group, resource string) (Collection, bool) {
 	return c, true
 }
 
+// sinceBegan is the store's clock, in nanoseconds.
+func (s *Store) sinceBegan() int64 { return int64(time.Since(s.began)) }
+
 // Revision is the revision up to which the snapshots hold everything.
 func (s *Store) Revision() int64 { return s.applied.Load() }
 
