@@ -74,6 +74,7 @@ type Store struct {
 
 	started   atomic.Bool
 	ready     chan struct{}
+	isReady   atomic.Bool
 	requests  chan func(context.Context)
 	watching  atomic.Pointer[backend.Watch]
 	interrupt atomic.Pointer[context.CancelFunc] // of the loop's wait for events
@@ -239,6 +240,7 @@ func (s *Store) Start(ctx context.Context) error {
 			<-s.done
 			return fmt.Errorf("store: loading: %w", err)
 		}
+		s.isReady.Store(true)
 		close(s.ready)
 		return nil
 	case <-ctx.Done():

@@ -30,8 +30,10 @@ type watcher struct {
 	value  func(Object) string
 	from   int64 // changes up to here are known to the watcher
 
-	pivot Key     // where the initial state goes on; Next's own
-	spare []Event // the slice Next returned last; Next's own
+	// Next's own
+	pivot Key     // where the initial state goes on
+	begun bool    // nothing is left to deliver before the queue
+	spare []Event // the slice returned last
 
 	mu sync.Mutex
 	// delivered before the queue
@@ -97,8 +99,11 @@ func (w *watcher) Next(ctx context.Context) ([]Event, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if evs := w.first(); len(evs) > 0 {
-			return evs, nil
+		if !w.begun {
+			if evs := w.first(); len(evs) > 0 {
+				return evs, nil
+			}
+			w.begun = true
 		}
 		evs, err := w.swap()
 		if len(evs) > 0 || err != nil {
@@ -198,6 +203,7 @@ func (w *watcher) swap() ([]Event, error) {
 	if len(w.queue) == 0 {
 		return nil, nil
 	}
+	w.taken = w.c.store.sinceBegan()
 	evs := w.queue
 	spare := w.spare
 	if cap(spare) > queueIdle {
