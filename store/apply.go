@@ -39,7 +39,7 @@ func (c *collection) take(ev *backend.Event) {
 func (c *collection) put(key Key, ev *backend.Event, writer *pending) *change {
 	var e *Entry
 	if writer != nil {
-		e = newEntry(key, writer.obj, ev.Revision, writer.sum)
+		e = newEntry(key, writer.obj, ev.Revision, writer.sum, writer.size)
 	} else {
 		var err error
 		if e, err = c.decode(key, &ev.KV); err != nil {
@@ -57,13 +57,13 @@ func (c *collection) put(key Key, ev *backend.Event, writer *pending) *change {
 }
 
 // newEntry adopts obj and gives it its resourceVersion.
-func newEntry(key Key, obj Object, rev int64, sum uint64) *Entry {
+func newEntry(key Key, obj Object, rev int64, sum uint64, size int) *Entry {
 	if n := obj.GetName(); n == key.Name && obj.GetNamespace() == key.Namespace {
 		key = Key{obj.GetNamespace(), n} // share the object's strings
 	}
 	obj.SetResourceVersion(strconv.FormatInt(rev, 10))
 	intern(obj)
-	return &Entry{Key: key, Revision: rev, Object: obj, sum: sum}
+	return &Entry{Key: key, Revision: rev, Object: obj, sum: sum, size: size}
 }
 
 func (c *collection) remove(key Key, rev int64) *change {
@@ -83,12 +83,12 @@ func (c *collection) remove(key Key, rev int64) *change {
 // publish makes the batch visible: snapshot, ring and queues at once for
 // whoever holds the lock, the snapshot at once for everybody else.
 func (c *collection) publish() {
-	now := int64(time.Since(c.store.began))
+	now := c.store.sinceBegan()
 	c.mu.Lock()
 	for _, ch := range c.batch {
 		if ch != nil {
 			c.ring.push(ch, now)
-			c.dispatch(ch)
+			c.dispatch(ch, now)
 		}
 	}
 	c.snap.Store(c.snapshot(c.last))
@@ -105,7 +105,7 @@ func (c *collection) trim() {
 	if c.trimmer == nil {
 		return // closed
 	}
-	if c.ring.trim(int64(time.Since(c.store.began))) {
+	if c.ring.trim(c.store.sinceBegan()) {
 		c.trimmer.Reset(ringSpan / 2)
 	} else {
 		c.trimmer = nil

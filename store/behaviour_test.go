@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/store/backend"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
@@ -139,7 +140,7 @@ func TestSlowWatcher(t *testing.T) {
 	seen := make(chan int, 1)
 	go func() {
 		n := 0
-		for n <= queueMax {
+		for n <= bounds.WatchEvents {
 			evs, err := quick.Next(t.Context())
 			if err != nil {
 				t.Error(err)
@@ -152,7 +153,7 @@ func TestSlowWatcher(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			for j := 0; j <= queueMax/8; j++ {
+			for j := 0; j <= bounds.WatchEvents/8; j++ {
 				if _, err := c.Create(t.Context(), pod("a", fmt.Sprintf("p-%d-%d", i, j), "")); err != nil {
 					t.Error(err)
 					return

@@ -148,7 +148,7 @@ func (c *collection) decode(key Key, kv *backend.KV) (*Entry, error) {
 	if c.res.Default != nil {
 		c.res.Default(obj)
 	}
-	e := newEntry(key, obj, kv.Revision, c.store.hash(value))
+	e := newEntry(key, obj, kv.Revision, c.store.hash(value), len(value))
 	if c.store.opts.DetectMutation {
 		if err := c.seen(e); err != nil {
 			return nil, err

@@ -130,7 +130,7 @@ func walk(s set, visit func(*watcher)) {
 
 // dispatch queues a change for the watchers it concerns. The collection's lock
 // is held.
-func (c *collection) dispatch(ch *change) {
+func (c *collection) dispatch(ch *change, now int64) {
 	if c.watchers.n == 0 {
 		return
 	}
@@ -143,7 +143,7 @@ func (c *collection) dispatch(ch *change) {
 			return
 		}
 		c.m.dispatched.Inc()
-		first, ok := w.push(ev)
+		first, ok := w.push(ev, now)
 		if !ok {
 			c.watchers.remove(w) // a map may lose keys while it is ranged over
 			c.m.watchers.Dec()

@@ -36,9 +36,7 @@ func (s *Store) fresh(ctx context.Context, f Freshness) error {
 		return ErrClosed
 	default:
 	}
-	select {
-	case <-s.ready:
-	default:
+	if !s.isReady.Load() {
 		if err := s.loaded(ctx); err != nil {
 			return err
 		}

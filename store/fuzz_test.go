@@ -28,3 +28,22 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// FuzzKey: an etcd key is of a collection in one way or in none.
+func FuzzKey(f *testing.F) {
+	f.Add("a/b", true)
+	f.Add("a", false)
+	f.Add("a//b", true)
+	f.Add("/", false)
+	s := &Store{prefix: "/registry/"}
+	f.Fuzz(func(t *testing.T, rest string, namespaced bool) {
+		c := &collection{store: s, prefix: "/registry/pods/", res: Resource{Namespaced: namespaced}}
+		k, ok := c.key([]byte(c.prefix + rest))
+		if !ok {
+			return
+		}
+		if c.path(k) != c.prefix+rest || k.Name == "" || strings.Contains(k.Name, "/") || strings.Contains(k.Namespace, "/") || namespaced != (k.Namespace != "") {
+			t.Fatalf("%q: %+v", rest, k)
+		}
+	})
+}

@@ -74,6 +74,7 @@ type Store struct {
 
 	started   atomic.Bool
 	ready     chan struct{}
+	isReady   atomic.Bool
 	requests  chan func(context.Context)
 	watching  atomic.Pointer[backend.Watch]
 	interrupt atomic.Pointer[context.CancelFunc] // of the loop's wait for events
@@ -239,6 +240,7 @@ func (s *Store) Start(ctx context.Context) error {
 			<-s.done
 			return fmt.Errorf("store: loading: %w", err)
 		}
+		s.isReady.Store(true)
 		close(s.ready)
 		return nil
 	case <-ctx.Done():
@@ -270,6 +272,9 @@ func (s *Store) Collection(group, resource string) (Collection, bool) {
 	}
 	return c, true
 }
+
+// sinceBegan is the store's clock, in nanoseconds.
+func (s *Store) sinceBegan() int64 { return int64(time.Since(s.began)) }
 
 // Revision is the revision up to which the snapshots hold everything.
 func (s *Store) Revision() int64 { return s.applied.Load() }

@@ -16,6 +16,7 @@ type pending struct {
 	obj    Object // of a write
 	prev   *Entry // of a deletion: what it deletes
 	sum    uint64 // of the plain bytes
+	size   int
 	entry  atomic.Pointer[Entry]
 	wake   chan struct{} // a token whenever the writer should look again
 	next   *pending

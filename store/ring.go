@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
+
+	"hyperkube/internal/bounds"
 )
 
 // change is one event of a collection before any filter.
@@ -60,11 +62,20 @@ type ring struct {
 	start int
 	n     int
 	lost  int64 // every change after this revision is in the ring
+	bytes int   // of what the changes replaced or deleted
 }
 
 type slot struct {
 	c    *change
 	when int64 // nanoseconds since the store began
+}
+
+// weight is what a change keeps that nobody else does: the state before it.
+func (c *change) weight() int {
+	if c.prev == nil {
+		return 0
+	}
+	return c.prev.size
 }
 
 func (r *ring) reset(rev int64) { *r = ring{lost: rev} }
@@ -76,18 +87,29 @@ func (r *ring) push(c *change, now int64) {
 		r.fit(now)
 	}
 	if r.n == len(r.buf) {
-		r.lost = r.buf[r.start].c.rev
-		r.buf[r.start] = slot{}
-		r.start = (r.start + 1) % len(r.buf)
-		r.n--
+		r.forget()
 	}
 	r.buf[(r.start+r.n)%len(r.buf)] = slot{c, now}
 	r.n++
+	r.bytes += c.weight()
+	for r.bytes > bounds.HistoryBytes && r.n > 1 {
+		r.forget()
+	}
 	if r.n > ringWarm {
 		if prev := r.at(r.n - 1 - ringWarm).c.prev; prev != nil {
 			prev.forget()
 		}
 	}
+}
+
+// forget drops the oldest change.
+func (r *ring) forget() {
+	c := r.buf[r.start].c
+	r.lost = c.rev
+	r.bytes -= c.weight()
+	r.buf[r.start] = slot{}
+	r.start = (r.start + 1) % len(r.buf)
+	r.n--
 }
 
 // trim forgets what is old, but for a few, and says whether more will be old later.
@@ -135,8 +157,10 @@ func (r *ring) resize(size int) {
 // keep moves the newest n changes to a buffer of the given size.
 func (r *ring) keep(n, size int) {
 	buf := make([]slot, size)
+	r.bytes = 0
 	for i := range n {
 		buf[i] = r.at(r.n - n + i)
+		r.bytes += buf[i].c.weight()
 	}
 	r.buf, r.start, r.n = buf, 0, n
 }

@@ -88,7 +88,7 @@ func (s *snapshot) ascend(from Key, namespace string, visit func(*Entry) bool) {
 // at is the entry as it looks under another revision: the same content, shared,
 // with its own resourceVersion.
 func (e *Entry) at(rev int64) *Entry {
-	return &Entry{Key: e.Key, Revision: rev, Object: withRevision(e.Object, strconv.FormatInt(rev, 10)), sum: e.sum, shape: e.shape}
+	return &Entry{Key: e.Key, Revision: rev, Object: withRevision(e.Object, strconv.FormatInt(rev, 10)), sum: e.sum, shape: e.shape, size: e.size}
 }
 
 // withRevision copies as little of obj as its resourceVersion needs.

@@ -59,6 +59,7 @@ type Entry struct {
 	Revision int64  // etcd mod revision, equal to Object's resourceVersion
 	Object   Object // read-only
 	encoded  [Formats]atomic.Pointer[[]byte]
+	size     int    // of the stored bytes, before sealing
 	sum      uint64 // hash of the stored bytes: a first look for writes that change nothing
 	shape    uint64 // hash of what the object encodes to, 0: sum. For DetectMutation
 }

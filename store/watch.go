@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/watch"
+
+	"hyperkube/internal/bounds"
 )
 
 const (
-	// queueMax is how many events may wait for a watcher before it is ended.
-	queueMax = 8192
 	// initialChunk is how many objects of the present state are delivered at a time.
 	initialChunk = 500
 	// queueIdle is the capacity above which an emptied queue is given back.
@@ -30,18 +30,23 @@ type watcher struct {
 	value  func(Object) string
 	from   int64 // changes up to here are known to the watcher
 
-	// worked off by Next, before the queue
+	// Next's own
+	pivot Key     // where the initial state goes on
+	begun bool    // nothing is left to deliver before the queue
+	spare []Event // the slice returned last
+
+	mu sync.Mutex
+	// delivered before the queue
 	state   *snapshot
-	pivot   Key
 	marker  bool // EndOfInitial still to come
 	backlog []*change
 
-	mu     sync.Mutex
 	queue  []Event
+	bytes  int   // stored bytes of the queue
+	taken  int64 // when Next looked last, nanoseconds since the store began
 	err    error
 	timer  *time.Timer
 	wake   chan struct{}
-	spare  []Event // the slice Next returned last
 	ending time.Time
 }
 
@@ -94,8 +99,11 @@ func (w *watcher) Next(ctx context.Context) ([]Event, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if evs := w.first(); len(evs) > 0 {
-			return evs, nil
+		if !w.begun {
+			if evs := w.first(); len(evs) > 0 {
+				return evs, nil
+			}
+			w.begun = true
 		}
 		evs, err := w.swap()
 		if len(evs) > 0 || err != nil {
@@ -111,58 +119,78 @@ func (w *watcher) Next(ctx context.Context) ([]Event, error) {
 
 // first delivers what came before the registration, some at a time.
 func (w *watcher) first() []Event {
-	if w.state == nil && len(w.backlog) == 0 && !w.marker {
-		return nil
-	}
-	if w.failed() {
-		return nil
-	}
-	out := w.spare[:0]
-	switch {
-	case w.state != nil:
-		out = w.initial(out)
-	case len(w.backlog) > 0:
-		n := min(len(w.backlog), initialChunk)
-		for _, ch := range w.backlog[:n] {
-			if ev, ok := ch.event(&w.filter, w.value); ok {
-				out = append(out, ev)
+	for {
+		state, backlog, last := w.before()
+		out := w.spare[:0]
+		switch {
+		case state != nil:
+			out, last = w.initial(out, state)
+		case len(backlog) > 0:
+			for _, ch := range backlog {
+				if ev, ok := ch.event(&w.filter, w.value); ok {
+					out = append(out, ev)
+				}
 			}
 		}
-		w.backlog = w.backlog[n:]
-		if len(w.backlog) == 0 {
-			w.backlog = nil
-		} else if len(out) == 0 {
-			return w.first()
+		if last && w.marked() {
+			out = append(out, Event{Type: watch.Bookmark, Revision: w.from, InitialEventsEnd: true})
+		}
+		if len(out) > 0 {
+			w.spare = out
+			return out
+		}
+		if state == nil && len(backlog) == 0 {
+			return nil
 		}
 	}
-	if w.state == nil && w.marker {
-		w.marker = false
-		out = append(out, Event{Type: watch.Bookmark, Revision: w.from, InitialEventsEnd: true})
-	}
-	w.spare = out
-	return out
 }
 
-func (w *watcher) initial(out []Event) []Event {
-	q := query{filter: w.filter, value: w.value, from: w.pivot, after: w.pivot.Name != ""}
-	last := (*Entry)(nil)
-	q.each(w.state, func(e *Entry) bool {
-		out = append(out, Event{Type: watch.Added, Entry: e, Revision: e.Revision})
-		last = e
-		return len(out) < initialChunk
-	})
-	if len(out) < initialChunk {
-		w.state = nil
-	} else {
-		w.pivot = last.Key
-	}
-	return out
-}
-
-func (w *watcher) failed() bool {
+// before takes the next piece of what came before the registration. last: there
+// is no more of it.
+func (w *watcher) before() (state *snapshot, backlog []*change, last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.err != nil
+	w.taken = w.c.store.sinceBegan()
+	if w.err != nil {
+		return nil, nil, false
+	}
+	if w.state != nil {
+		return w.state, nil, false
+	}
+	n := min(len(w.backlog), initialChunk)
+	backlog, w.backlog = w.backlog[:n:n], w.backlog[n:]
+	if len(w.backlog) == 0 {
+		w.backlog = nil
+	}
+	return nil, backlog, w.backlog == nil
+}
+
+// marked says whether the end of the initial events is to be told now.
+func (w *watcher) marked() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tell := w.marker && w.err == nil
+	w.marker = false
+	return tell
+}
+
+// initial appends a piece of the initial state.
+func (w *watcher) initial(out []Event, state *snapshot) (_ []Event, last bool) {
+	q := query{filter: w.filter, value: w.value, from: w.pivot, after: w.pivot.Name != ""}
+	end := (*Entry)(nil)
+	q.each(state, func(e *Entry) bool {
+		out = append(out, Event{Type: watch.Added, Entry: e, Revision: e.Revision})
+		end = e
+		return len(out) < initialChunk
+	})
+	if len(out) == initialChunk {
+		w.pivot = end.Key
+		return out, false
+	}
+	w.mu.Lock()
+	w.state = nil
+	w.mu.Unlock()
+	return out, true
 }
 
 // swap takes the queue and leaves the slice of the last round in its place.
@@ -175,25 +203,34 @@ func (w *watcher) swap() ([]Event, error) {
 	if len(w.queue) == 0 {
 		return nil, nil
 	}
+	w.taken = w.c.store.sinceBegan()
 	evs := w.queue
 	spare := w.spare
 	if cap(spare) > queueIdle {
 		spare = nil
 	}
 	clear(spare)
-	w.queue, w.spare = spare[:0], evs
+	w.queue, w.spare, w.bytes = spare[:0], evs, 0
 	return evs, nil
 }
 
-// push queues an event; ok is false when there are too many, first says that
-// the watcher has to be woken.
-func (w *watcher) push(ev Event) (first, ok bool) {
+// push queues an event; ok is false when more waits than may, or for longer;
+// first says that the watcher has to be woken.
+func (w *watcher) push(ev Event, now int64) (first, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.queue) >= queueMax {
+	size := 0
+	if ev.Entry != nil {
+		size = ev.Entry.size
+	}
+	switch n := len(w.queue); {
+	case n == 0: // an event of any size is delivered
+		w.taken = max(w.taken, now)
+	case n >= bounds.WatchEvents, w.bytes+size > bounds.WatchBytes, now-w.taken > int64(bounds.WatchStall):
 		return false, false
 	}
 	w.queue = append(w.queue, ev)
+	w.bytes += size
 	return len(w.queue) == 1, true
 }
 
@@ -209,7 +246,7 @@ func (w *watcher) end(err error) {
 	w.mu.Lock()
 	if w.err == nil {
 		w.err = err
-		w.queue = nil
+		w.queue, w.bytes, w.state, w.backlog = nil, 0, nil, nil // the reader may never come
 		if w.timer != nil {
 			w.timer.Stop()
 		}
@@ -254,7 +291,7 @@ func (w *watcher) untilBookmark() time.Duration {
 func (w *watcher) bookmark() {
 	w.c.mu.Lock()
 	rev := max(w.c.store.applied.Load(), w.c.snap.Load().rev, w.from)
-	w.push(Event{Type: watch.Bookmark, Revision: rev})
+	w.push(Event{Type: watch.Bookmark, Revision: rev}, w.c.store.sinceBegan())
 	w.c.mu.Unlock()
 	w.signal()
 	w.mu.Lock()

@@ -94,7 +94,7 @@ func (c *collection) writeBytes(ctx context.Context, key Key, obj Object, plain 
 			return nil, 0, fmt.Errorf("store: lease: %w", err)
 		}
 	}
-	p := &pending{key: path, value: value, obj: obj, sum: c.store.hash(plain)}
+	p := &pending{key: path, value: value, obj: obj, sum: c.store.hash(plain), size: len(plain)}
 	c.store.pendings.add(p)
 	began := time.Now()
 	rev, ok, err := c.store.backend.Write(ctx, w)
@@ -160,7 +160,7 @@ func (c *collection) settleLate(ctx context.Context, p *pending, rev int64) (*En
 		return e, nil
 	}
 	if mine {
-		return newEntry(key, p.obj, rev, p.sum), nil
+		return newEntry(key, p.obj, rev, p.sum, p.size), nil
 	}
 	for { // the cache took the object and is about to say so
 		if e := p.entry.Load(); e != nil {

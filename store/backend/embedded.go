@@ -18,8 +18,8 @@ import (
 // Host is where the member runs. Members come and go: one that fails is
 // followed by another.
 type Host interface {
-	// Running is the member now, and a channel closed when it fails.
-	Running() (server *etcdserver.EtcdServer, failed <-chan struct{}, err error)
+	// Running is the member now, and a context that ends when it fails.
+	Running() (server *etcdserver.EtcdServer, life context.Context, err error)
 	// Admit refuses writes that the member has no room for.
 	Admit(size int, removal bool) error
 }
@@ -77,21 +77,42 @@ func (e *Embedded) txn(ctx context.Context, r *pb.TxnRequest, size int, removal 
 	if err := e.host.Admit(size, removal); err != nil {
 		return 0, false, err
 	}
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return 0, false, err
 	}
-	resp, err := bounded(failed, func() (*pb.TxnResponse, error) { return server.Txn(ctx, r) })
+	ctx, done := within(ctx, life)
+	defer done()
+	resp, err := server.Txn(ctx, r)
 	if err != nil {
-		return 0, false, known(err)
+		return 0, false, ended(life, err)
 	}
 	return resp.Header.Revision, resp.Succeeded, nil
+}
+
+// within is ctx that also ends with the member, for calls that only wait for
+// what raft makes of them.
+func within(ctx, life context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(life, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// ended names the error of such a call.
+func ended(life context.Context, err error) error {
+	if life.Err() != nil {
+		return ErrDown
+	}
+	return known(err)
 }
 
 // bounded calls what may wait for a lock that a failed member holds for ever.
 // It does not return before call does for any other reason: a member that is
 // stopped while it is being called panics.
-func bounded[T any](failed <-chan struct{}, call func() (T, error)) (T, error) {
+func bounded[T any](life context.Context, call func() (T, error)) (T, error) {
 	type answer struct {
 		v   T
 		err error
@@ -105,18 +126,18 @@ func bounded[T any](failed <-chan struct{}, call func() (T, error)) (T, error) {
 	select {
 	case a := <-done:
 		return a.v, a.err
-	case <-failed:
+	case <-life.Done():
 		return none, ErrDown
 	}
 }
 
 // Range implements Backend.
 func (e *Embedded) Range(ctx context.Context, r Range) (Page, error) {
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return Page{}, err
 	}
-	resp, err := bounded(failed, func() (*pb.RangeResponse, error) {
+	resp, err := bounded(life, func() (*pb.RangeResponse, error) {
 		return server.Range(ctx, &pb.RangeRequest{
 			Key: []byte(r.Start), RangeEnd: []byte(r.End), Revision: r.Revision, Limit: r.Limit,
 			Serializable: e.sole && r.Revision > 0,
@@ -151,11 +172,11 @@ func known(err error) error {
 
 // Revision implements Backend.
 func (e *Embedded) Revision(ctx context.Context) (int64, error) {
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return 0, err
 	}
-	return bounded(failed, func() (int64, error) {
+	return bounded(life, func() (int64, error) {
 		if err := server.LinearizableReadNotify(ctx); err != nil {
 			return 0, err
 		}
@@ -179,7 +200,7 @@ func (e *Embedded) Current() (int64, bool) {
 	if !e.sole {
 		return 0, false
 	}
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return 0, false
 	}
@@ -188,7 +209,7 @@ func (e *Embedded) Current() (int64, bool) {
 		return p.rev, true
 	}
 	applied := server.AppliedIndex() >= index
-	rev, err := bounded(failed, func() (int64, error) { return local(server), nil })
+	rev, err := bounded(life, func() (int64, error) { return local(server), nil })
 	if err != nil {
 		return 0, false
 	}
@@ -203,26 +224,26 @@ func (e *Embedded) Grant(ctx context.Context, ttl int64) (int64, error) {
 	if err := e.host.Admit(0, false); err != nil {
 		return 0, err
 	}
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return 0, err
 	}
-	resp, err := bounded(failed, func() (*pb.LeaseGrantResponse, error) {
-		return server.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
-	})
+	ctx, done := within(ctx, life)
+	defer done()
+	resp, err := server.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: ttl})
 	if err != nil {
-		return 0, known(err)
+		return 0, ended(life, err)
 	}
 	return resp.ID, nil
 }
 
 // Compact implements Backend.
 func (e *Embedded) Compact(ctx context.Context, rev int64) error {
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return err
 	}
-	_, err = bounded(failed, func() (*pb.CompactionResponse, error) {
+	_, err = bounded(life, func() (*pb.CompactionResponse, error) {
 		return server.Compact(ctx, &pb.CompactionRequest{Revision: rev, Physical: true})
 	})
 	return known(err)
@@ -233,18 +254,18 @@ func (e *Embedded) Close() error { return nil }
 
 // Watch implements Backend.
 func (e *Embedded) Watch(ctx context.Context, start, end string, from int64) (Watch, error) {
-	server, failed, err := e.host.Running()
+	server, life, err := e.host.Running()
 	if err != nil {
 		return nil, err
 	}
-	w, err := bounded(failed, func() (*embeddedWatch, error) {
+	w, err := bounded(life, func() (*embeddedWatch, error) {
 		stream := server.Watchable().NewWatchStream()
 		id, err := stream.Watch(ctx, 0, []byte(start), []byte(end), from)
 		if err != nil {
 			stream.Close()
 			return nil, fmt.Errorf("watching %s: %w", start, err)
 		}
-		return &embeddedWatch{stream: stream, id: id, stopped: server.StopNotify(), failed: failed}, nil
+		return &embeddedWatch{stream: stream, id: id, stopped: server.StopNotify(), life: life}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -253,10 +274,11 @@ func (e *Embedded) Watch(ctx context.Context, start, end string, from int64) (Wa
 }
 
 type embeddedWatch struct {
-	stream          mvcc.WatchStream
-	id              mvcc.WatchID
-	stopped, failed <-chan struct{}
-	buf             []Event
+	stream  mvcc.WatchStream
+	id      mvcc.WatchID
+	stopped <-chan struct{}
+	life    context.Context // of the member
+	buf     []Event
 }
 
 var errStopped = errors.New("etcd member stopped")
@@ -270,7 +292,7 @@ func (w *embeddedWatch) Next(ctx context.Context) (Events, error) {
 		return Events{}, ctx.Err()
 	case <-w.stopped:
 		return Events{}, errStopped
-	case <-w.failed:
+	case <-w.life.Done():
 		return Events{}, ErrDown
 	}
 }
@@ -320,7 +342,7 @@ func appendEvents(out Events, r mvcc.WatchResponse) Events {
 
 // Progress implements Watch.
 func (w *embeddedWatch) Progress(context.Context) error {
-	_, err := bounded(w.failed, func() (struct{}, error) {
+	_, err := bounded(w.life, func() (struct{}, error) {
 		w.stream.RequestProgress(w.id)
 		return struct{}{}, nil
 	})
@@ -329,7 +351,7 @@ func (w *embeddedWatch) Progress(context.Context) error {
 
 // Stop implements Watch. The stream of a failed member may never close.
 func (w *embeddedWatch) Stop() {
-	_, _ = bounded(w.failed, func() (struct{}, error) {
+	_, _ = bounded(w.life, func() (struct{}, error) {
 		w.stream.Close()
 		return struct{}{}, nil
 	})

@@ -170,7 +170,7 @@ func TestRenewedMember(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	b := backend.NewEmbedded(s, true, true)
-	old, failed, err := s.Running()
+	old, life, err := s.Running()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestRenewedMember(t *testing.T) {
 	zap := bridge(slog.New(slog.DiscardHandler), s.member.Load())
 	zap.Error("failed to preallocate space when creating a new WAL")
 	select {
-	case <-failed:
+	case <-life.Done():
 	case <-ctx.Done():
 		t.Fatal("the member stays")
 	}

@@ -31,7 +31,8 @@ type guard struct {
 	state   atomic.Int32 // level
 	looked  atomic.Int64 // nanoseconds since began
 	began   time.Time
-	written atomic.Int64 // bytes since the database file was given room
+	written atomic.Int64  // bytes since the database file was given room
+	kick    chan struct{} // asks for a tick: much was written
 
 	mu   sync.Mutex
 	last room
@@ -58,7 +59,6 @@ type room struct {
 type limits struct {
 	low, critical uint64
 	reserve       uint64 // of the reserve file
-	ahead         int64  // what the database file is given beyond its end
 }
 
 const (
@@ -68,7 +68,12 @@ const (
 	minLow     = logSegment + 32<<20
 	maxLow     = 512 << 20
 	maxReserve = 32 << 20
-	minInodes  = 64
+	// ahead is what the database file is given beyond its end: what etcd has
+	// taken in and not yet written when the disk turns out to be full, several
+	// times over. It is given anew after provideEvery bytes.
+	ahead        = 32 << 20
+	provideEvery = ahead / 16
+	minInodes    = 64
 
 	lookEvery  = 50 * time.Millisecond
 	calmTick   = 5 * time.Second
@@ -77,8 +82,7 @@ const (
 
 func limitsOf(total uint64) limits {
 	low := min(max(total/50, minLow), maxLow)
-	reserve := min(total/32, maxReserve)
-	return limits{low: low, critical: low / 4, reserve: reserve, ahead: int64(reserve)}
+	return limits{low: low, critical: low / 4, reserve: min(total/32, maxReserve)}
 }
 
 // next is the level at r after before. What was refused is taken again only
@@ -119,23 +123,37 @@ func (e *FullError) Error() string {
 func (e *FullError) Is(target error) bool { return target == backend.ErrFull }
 
 func newGuard(dir string, spare bool, log *slog.Logger) *guard {
-	g := &guard{dir: dir, spare: spare, log: log, statfs: statfs, began: time.Now()}
+	g := &guard{dir: dir, spare: spare, log: log, statfs: statfs, began: time.Now(), kick: make(chan struct{}, 1)}
+	g.written.Store(provideEvery)
 	g.looked.Store(math.MinInt64 / 2)
 	return g
 }
 
 // admit says whether a write of so many bytes, or a removal, may go to etcd.
 func (g *guard) admit(size int, removal bool) error {
-	g.written.Add(int64(size))
 	now := int64(time.Since(g.began))
 	if seen := g.looked.Load(); now-seen >= int64(lookEvery) && g.looked.CompareAndSwap(seen, now) {
 		g.look()
 	}
 	switch l := level(g.state.Load()); {
-	case l == plenty, l == short && removal:
+	case l == plenty:
+		g.count(size)
+		return nil
+	case l == short && removal:
 		return nil
 	}
 	return g.full()
+}
+
+// count asks for more room in the database file after enough was written.
+func (g *guard) count(size int) {
+	if g.written.Add(int64(size)) < provideEvery {
+		return
+	}
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
 }
 
 func (g *guard) full() *FullError {
@@ -201,7 +219,7 @@ func (g *guard) provide() {
 		}
 	}
 	if g.written.Swap(0) > 0 {
-		if err := extend(filepath.Join(g.dir, "member", "snap", "db"), l.ahead); err != nil {
+		if err := extend(filepath.Join(g.dir, "member", "snap", "db"), ahead); err != nil {
 			g.log.Debug("giving the database file room", "err", err)
 		}
 	}

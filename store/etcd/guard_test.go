@@ -20,9 +20,9 @@ func TestLimits(t *testing.T) {
 		total uint64
 		want  limits
 	}{
-		{400 << 20, limits{96 << 20, 24 << 20, 400 << 20 / 32, 400 << 20 / 32}},
-		{10 * gib, limits{10 * gib / 50, 10 * gib / 200, 32 << 20, 32 << 20}},
-		{4000 * gib, limits{512 << 20, 128 << 20, 32 << 20, 32 << 20}},
+		{400 << 20, limits{96 << 20, 24 << 20, 400 << 20 / 32}},
+		{10 * gib, limits{10 * gib / 50, 10 * gib / 200, 32 << 20}},
+		{4000 * gib, limits{512 << 20, 128 << 20, 32 << 20}},
 	} {
 		if got := limitsOf(c.total); got != c.want {
 			t.Errorf("%d: %+v, want %+v", c.total, got, c.want)

@@ -23,22 +23,29 @@ import (
 type member struct {
 	etcd *embed.Etcd // set before running
 
-	failed chan struct{} // closed when etcd said that it cannot go on
+	life   context.Context // ends when etcd said that it cannot go on
+	end    context.CancelFunc
+	failed <-chan struct{} // the same
 	once   sync.Once
-	cause  error // set before failed is closed
+	cause  error // set before life ends
 
 	// segmentLost: etcd could not prepare the next file of its log. It notices
 	// only when the present one is full, and then fails.
 	segmentLost atomic.Bool
 }
 
-func newMember() *member { return &member{failed: make(chan struct{})} }
+func newMember() *member {
+	m := &member{}
+	m.life, m.end = context.WithCancel(context.Background())
+	m.failed = m.life.Done()
+	return m
+}
 
 // fail marks the member as unusable. The first cause counts.
 func (m *member) fail(cause error) {
 	m.once.Do(func() {
 		m.cause = cause
-		close(m.failed)
+		m.end()
 	})
 }
 

@@ -139,6 +139,8 @@ func (s *Server) attend(m *member) error {
 			return nil
 		case <-m.failed:
 			return m.cause
+		case <-s.guard.kick:
+			tick.Reset(0)
 		case <-tick.C:
 			tick.Reset(s.guard.tick())
 			if m.segmentLost.Load() && level(s.guard.state.Load()) == plenty {
@@ -208,14 +210,14 @@ func stopped(c <-chan struct{}) bool {
 	}
 }
 
-// Running is the member for the store's direct backend, with a channel that is
-// closed when it fails; backend.ErrDown while there is none.
-func (s *Server) Running() (*etcdserver.EtcdServer, <-chan struct{}, error) {
+// Running is the member for the store's direct backend, with a context that
+// ends when it fails; backend.ErrDown while there is none.
+func (s *Server) Running() (*etcdserver.EtcdServer, context.Context, error) {
 	m := s.member.Load()
 	if stopped(m.failed) {
 		return nil, nil, fmt.Errorf("%w: %w", backend.ErrDown, m.cause)
 	}
-	return m.etcd.Server, m.failed, nil
+	return m.etcd.Server, m.life, nil
 }
 
 // Admit says whether etcd has room for a write of so many bytes; removals need

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,8 +75,14 @@ func (c *Config) For(group, name string) *Keyring {
 	return nil
 }
 
+// sizeMax bounds the configuration file. A large one has a few kilobytes.
+const sizeMax = 1 << 20
+
 // Parse reads a configuration file's content.
 func Parse(data []byte) (*Config, error) {
+	if len(data) > sizeMax {
+		return nil, fmt.Errorf("encryption configuration: it has more than %d bytes", sizeMax)
+	}
 	var f file
 	if err := yaml.UnmarshalStrict(data, &f); err != nil {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
@@ -126,7 +133,12 @@ func (r resource) ring() (*Keyring, error) {
 
 // Load reads a configuration file; without one it fails with fs.ErrNotExist.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("encryption configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, sizeMax+1))
 	if err != nil {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
 	}

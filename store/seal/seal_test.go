@@ -123,6 +123,7 @@ resources:
 		"secret": strings.Replace(good, secret, "%%%", 1),
 		"short":  strings.Replace(good, secret, "YQ==", 1),
 		"none":   strings.Replace(good, "[{identity: {}}]", "[{}]", 1),
+		"size":   good + strings.Repeat("#", sizeMax),
 	} {
 		if _, err := Parse([]byte(bad)); err == nil || strings.Contains(err.Error(), secret) {
 			t.Error(name, err)
@@ -201,4 +202,40 @@ func TestKeyOf(t *testing.T) {
 	if !none.Opens([]byte("plain"), nil) || none.Opens([]byte("k8s:enc:aesgcm:v1:key1:x"), nil) {
 		t.Error("no configuration opens plain values and nothing else")
 	}
+}
+
+// FuzzParse: a configuration is taken or refused with one line that holds none
+// of its secrets, and what is taken seals and opens.
+func FuzzParse(f *testing.F) {
+	secret := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))
+	f.Add("apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: [{aesgcm: {keys: [{name: a, secret: " + secret + "}]}}]}]\n")
+	f.Add("a: &a [*a, *a]")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse([]byte(text))
+		if err != nil {
+			return
+		}
+		ring := c.For("", "secrets")
+		if ring == nil {
+			return
+		}
+		stored, err := ring.Seal([]byte("x"), []byte("/p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := ring.Open(stored, []byte("/p")); err != nil || string(plain) != "x" {
+			t.Fatal(string(plain), err)
+		}
+	})
+}
+
+// FuzzKeyOf: names are short, and only sealed values have one.
+func FuzzKeyOf(f *testing.F) {
+	f.Add([]byte("k8s:enc:aesgcm:v1:key1:x"))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		p, k, ok := KeyOf(stored)
+		if ok != Sealed(stored) || len(p) > nameMax || len(k) > nameMax || !ok && p+k != "" {
+			t.Fatalf("%q %q %v", p, k, ok)
+		}
+	})
 }
