@@ -1,13 +1,16 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"hyperkube/internal/pki"
+	"hyperkube/store"
 	"hyperkube/store/seal"
 )
 
@@ -59,21 +62,41 @@ func (h holdings) checkData(p Paths, startEmpty bool) error {
 }
 
 // encryption loads the key that secrets lie in etcd under, or makes it for a new cluster.
-func (h holdings) encryption(p Paths, replace bool) (*seal.Config, error) {
-	keys, err := seal.Load(p.EncryptionConfig)
+// One that was made must be checked against etcd: confirmKey.
+func (h holdings) encryption(p Paths, replace bool) (keys *seal.Config, made bool, err error) {
+	keys, err = seal.Load(p.EncryptionConfig)
 	if err == nil {
-		return keys, nil
+		return keys, false, nil
 	}
 	if (h.keys || !errors.Is(err, fs.ErrNotExist)) && !replace {
-		return nil, fmt.Errorf("%s, with the key that all secrets are encrypted under, cannot be read (%w): restore it from a backup; "+
-			"`hyperkube up --new-encryption-key` gives the secrets up: those that are there stay unreadable and can only be deleted", p.EncryptionConfig, err)
+		return nil, false, fmt.Errorf("%s, with the key that all secrets are encrypted under, cannot be read (%w): restore it from a backup; "+
+			"`hyperkube up --new-encryption-key` gives the secrets up: those that are there are deleted", p.EncryptionConfig, err)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		if err := os.Rename(p.EncryptionConfig, p.EncryptionConfig+".unreadable"); err != nil {
-			return nil, fmt.Errorf("setting the old encryption key aside: %w", err)
+			return nil, false, fmt.Errorf("setting the old encryption key aside: %w", err)
 		}
 	}
-	return seal.Create(p.EncryptionConfig, "secrets")
+	keys, err = seal.Create(p.EncryptionConfig, "secrets")
+	return keys, err == nil, err
+}
+
+// confirmKey keeps a key that was made just now from burying secrets that another one
+// sealed, wherever the notes about it went. giveUp deletes those secrets.
+func confirmKey(ctx context.Context, p Paths, etcd store.Options, giveUp bool, log *slog.Logger) error {
+	lost, err := store.SealedKeys(ctx, etcd)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	if giveUp {
+		n, err := store.GiveUpSealed(ctx, etcd)
+		if err == nil {
+			log.Warn("gave up what a lost key sealed", "objects", n)
+		}
+		return err
+	}
+	refusal := &seal.LostError{Path: p.EncryptionConfig, Lost: lost}
+	return errors.Join(fmt.Errorf("%w; `hyperkube up --new-encryption-key` gives the secrets up and deletes them", refusal), os.Remove(p.EncryptionConfig))
 }
 
 // adviseLost tells the way on when keys are lost.

@@ -169,7 +169,7 @@ func older(t *testing.T, external bool) (dir, serial string) {
 		t.Fatal(err)
 	}
 	p := PathsOf(dir)
-	if _, err := seal.LoadOrCreate(p.EncryptionConfig, "secrets"); err != nil {
+	if _, err := seal.Create(p.EncryptionConfig, "secrets"); err != nil {
 		t.Fatal(err)
 	}
 	d := Default()

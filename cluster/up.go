@@ -26,6 +26,7 @@ import (
 	"hyperkube/internal/resident"
 	"hyperkube/internal/supervise"
 	"hyperkube/kit"
+	"hyperkube/store"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
 )
@@ -131,6 +132,7 @@ type control struct {
 
 	pki        *pki.Files
 	encryption *seal.Config
+	keyMade    bool        // the encryption key is new
 	registries *registries // served at MetricsPort
 	api        *assembly.Assembly
 	shared     *kit.Informers // of the control plane's roles
@@ -251,7 +253,7 @@ func (c *control) makeKeys() error {
 	if err != nil {
 		return adviseLost(err)
 	}
-	if c.encryption, err = c.holds.encryption(c.p, c.o.NewEncryptionKey); err != nil {
+	if c.encryption, c.keyMade, err = c.holds.encryption(c.p, c.o.NewEncryptionKey); err != nil {
 		return err
 	}
 	return c.noteKeys()
@@ -292,6 +294,10 @@ func (c *control) serveAPI(ctx context.Context, member *etcd.Server) error {
 		}
 	}
 	options, err := c.apiOptions(member)
+	if err == nil && c.keyMade {
+		etcd := store.Options{Etcd: member, Servers: c.o.EtcdServers, Keys: c.encryption}
+		err = confirmKey(ctx, c.p, etcd, c.o.NewEncryptionKey, c.log)
+	}
 	if err == nil {
 		err = supervise.Contain("API server", func() (err error) {
 			c.api, err = assembly.New(ctx, options)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,22 +173,6 @@ func Create(path string, resources ...string) (*Config, error) {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
 	}
 	return c, nil
-}
-
-// LoadOrCreate is Load, or Create if there is no file.
-//
-// Deprecated: it cannot know whether a lost file's key is needed. Use Load and
-// Create, and store.SealedKeys between them.
-func LoadOrCreate(path string, resources ...string) (*Config, error) {
-	c, err := Load(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return c, err
-	}
-	c, err = Create(path, resources...)
-	if errors.Is(err, fs.ErrExist) { // another process was quicker
-		return Load(path)
-	}
-	return c, err
 }
 
 // writeNew makes the file appear whole and on disk, or not at all.

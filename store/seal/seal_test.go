@@ -69,7 +69,7 @@ func TestRotation(t *testing.T) {
 
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "encryption.yaml")
-	c, err := LoadOrCreate(path, "secrets", "configmaps")
+	c, err := Create(path, "secrets", "configmaps")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadOrCreate(path, "secrets"); err != nil {
+	if _, err := Load(path); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {

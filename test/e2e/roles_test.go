@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -275,7 +276,11 @@ func (s *separate) apiserverFlags() []string {
 // encryption is a configuration that keeps secrets unreadable in etcd.
 func (s *separate) encryption() string {
 	s.t.Helper()
-	if _, err := seal.LoadOrCreate(s.p.EncryptionConfig, "secrets"); err != nil {
+	_, err := seal.Load(s.p.EncryptionConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = seal.Create(s.p.EncryptionConfig, "secrets")
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
 	return s.p.EncryptionConfig
