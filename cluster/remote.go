@@ -46,6 +46,7 @@ func (c Client) Connect() (*Remote, error) {
 		return nil, err
 	}
 	conf.QPS, conf.Burst = c.QPS, c.Burst
+	conf.WarningHandler = rest.NoWarnings{} // they are for people
 	rest.AddUserAgent(conf, c.Agent)
 	r := &Remote{Config: conf}
 	if r.Kube, err = kubernetes.NewForConfig(asProtobuf(conf, c.ContentType)); err != nil {

@@ -96,7 +96,7 @@ func New(o Options) (*Kubelet, error) {
 		}
 	}
 	if k.o.Recorder == nil {
-		k.events = kit.NewEvents(o.Kube, o.Log)
+		k.events = kit.NewEvents(o.Kube, o.Log, kit.Failures(failures))
 		k.o.Recorder = k.events.RecorderOn("kubelet", o.NodeName)
 	}
 	if len(k.o.NodeIPs) == 0 {

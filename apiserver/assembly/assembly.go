@@ -230,7 +230,7 @@ func (a *Assembly) addAuthorization(so *apiserver.Options) error {
 	by := map[string]request.Authorizer{authz.ModeNode: authz.NewNode(a.Store), authz.ModeRBAC: a.rbac, authz.ModeABAC: a.o.ABAC}
 	if slices.Contains(modes, authz.ModeWebhook) {
 		c := a.o.Webhook
-		c.Teller = trouble.New(a.o.Log, nil, "asking the authorization webhook")
+		c.Teller = trouble.New(a.o.Log, trouble.Metric(a.o.Registry), "asking the authorization webhook")
 		hook, err := webhook.New(c)
 		if err != nil {
 			return err

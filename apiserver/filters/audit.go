@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -183,7 +184,8 @@ func eventOf(r *http.Request, rec *recorder, t *trail, info *request.Info, start
 }
 
 func (t *trail) annotations() map[string]string {
-	a := map[string]string{}
+	a := make(map[string]string, len(t.notes)+2)
+	maps.Copy(a, t.notes)
 	if t.decision != "" {
 		a["authorization.k8s.io/decision"], a["authorization.k8s.io/reason"] = t.decision, short(t.reason)
 	}

@@ -145,3 +145,16 @@ func TestAuditText(t *testing.T) {
 		t.Errorf("the event has %d bytes, %v", st.Size(), err)
 	}
 }
+
+// What admission notes of a request stands in its event, bounded.
+func TestAuditNotes(t *testing.T) {
+	ctx := withTrail(t.Context())
+	for i := range 2 * bounds.AuditNotes {
+		request.Annotate(ctx, fmt.Sprint("example.com/", i), strings.Repeat("x", 2*bounds.AuditText))
+	}
+	trailOf(ctx).decision = "allow"
+	a := trailOf(ctx).annotations()
+	if len(a) != bounds.AuditNotes+2 || a["authorization.k8s.io/decision"] != "allow" || len(a["example.com/0"]) > bounds.AuditText+len("…") {
+		t.Errorf("%d annotations, one of %d bytes", len(a), len(a["example.com/0"]))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 )
 
 // trail is what the filters learn about a request for those outside of them: the
@@ -14,6 +15,18 @@ type trail struct {
 	refused string        // whom they may not act as
 	// decision ("allow", "forbid") and reason of the authorizer.
 	decision, reason string
+	notes            map[string]string // of admission plugins
+}
+
+// note keeps an audit annotation; what comes after bounds.AuditNotes is dropped.
+func (t *trail) note(key, value string) {
+	if _, have := t.notes[key]; !have && len(t.notes) >= bounds.AuditNotes {
+		return
+	}
+	if t.notes == nil {
+		t.notes = map[string]string{}
+	}
+	t.notes[short(key)] = short(value)
 }
 
 type trailKey struct{}
@@ -23,7 +36,7 @@ func withTrail(ctx context.Context) context.Context {
 	if u, ok := request.Known(ctx); ok { // inside the process
 		t.by = u
 	}
-	return context.WithValue(ctx, trailKey{}, t)
+	return request.WithAudit(context.WithValue(ctx, trailKey{}, t), t.note)
 }
 
 // trailOf never returns nil.

@@ -10,6 +10,8 @@ const (
 	BodyBytesAll  = 256 << 20
 	// AuditText is how many bytes of a client's text (path, user agent, names) an audit event repeats.
 	AuditText = 4 << 10
+	// AuditNotes is how many annotations one audit event takes from admission.
+	AuditNotes = 32
 	// Resets is how many streams of one HTTP/2 connection a client may give up at once, and
 	// ResetsPerSecond how many it may go on with; then the connection is ended.
 	Resets          = 500

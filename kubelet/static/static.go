@@ -13,11 +13,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -30,6 +33,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/api/core"
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/document"
 	"hyperkube/internal/trouble"
 )
 
@@ -119,9 +124,35 @@ func (s *Source) Load() error {
 	return nil
 }
 
-func (s *Source) read(path string) (*v1.Pod, error) {
-	data, err := os.ReadFile(path)
+// manifest reads a file that somebody put there: of a bounded size, and no pipe that never ends.
+func manifest(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, bounds.Body+1))
+	if err == nil && len(data) > bounds.Body {
+		err = fmt.Errorf("%s is larger than %d bytes", path, bounds.Body)
+	}
+	return data, err
+}
+
+func (s *Source) read(path string) (*v1.Pod, error) {
+	data, err := manifest(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := document.FromYAML(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := document.CheckJSON(text, reflect.TypeFor[v1.Pod]()); err != nil {
 		return nil, err
 	}
 	var pod v1.Pod

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -32,6 +34,35 @@ func TestReplace(t *testing.T) {
 		}
 	}
 	if want := []string{"update web-n 1", "remove", "update web-n 2"}; !slices.Equal(*r, want) {
+		t.Errorf("%v", *r)
+	}
+}
+
+// TestOddFiles: what somebody left in the folder stops nothing, whatever it is, and does not
+// keep the manifests beside it from running.
+func TestOddFiles(t *testing.T) {
+	dir, r := t.TempDir(), &record{}
+	pod := func(more string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: odd}\nspec: {containers: [{name: c, image: a" + more + "}]}\n"
+	}
+	for name, text := range map[string]string{
+		"web.yaml":      strings.Replace(pod(""), "odd", "web", 1),
+		"exponent.yaml": pod(`, resources: {limits: {cpu: "1e-999999999"}}`),
+		"bomb.yaml":     pod("") + "x: &a " + strings.Repeat("x", 1<<20) + "\ny: [" + strings.Repeat("*a,", 20_000) + "]\n",
+		"huge.yaml":     pod("") + "# " + strings.Repeat("x", 4<<20),
+		"cut.yaml":      pod("")[:60],
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := New(dir, "n", nil, r, r, slog.New(slog.DiscardHandler), nil).Load(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"update web-n "}; !slices.Equal(*r, want) {
 		t.Errorf("%v", *r)
 	}
 }

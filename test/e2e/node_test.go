@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -165,39 +166,60 @@ func (k *client) containerdKilled() {
 	}
 }
 
-// unplugged: a pod whose port is gone gets a new sandbox, and is reached again.
+// unplugged: a pod whose port is gone gets a new sandbox, one whose port is down gets it up
+// again; both are reached again.
 func (k *client) unplugged() {
 	k.t.Helper()
 	for what, cut := range map[string]func(netlink.Link) error{"deleted": netlink.LinkDel, "down": netlink.LinkSetDown} {
-		k.pod("cut-"+what, func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyAlways })
-		k.shows("cut-"+what, "Running")
-		ip := k.ok("get", "pod", "cut-"+what, "-o", "jsonpath={.status.podIP}")
+		name := "cut-" + what
+		k.pod(name, func(s *corev1.PodSpec) { s.RestartPolicy = corev1.RestartPolicyAlways })
+		k.shows(name, "Running")
+		ip := k.ok("get", "pod", name, "-o", "jsonpath={.status.podIP}")
 		if err := k.Do(func() error {
-			if conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "1"), time.Second); err == nil { // so that its address is known
-				conn.Close()
+			if err := reached(ip); err != nil { // also so that its address is known
+				return err
 			}
 			return cutPort(ip, cut)
 		}); err != nil {
 			k.t.Fatal(err)
 		}
 		began := time.Now()
-		k.Eventually(30*time.Second, "an event about the sandbox", func() error {
-			out, err := k.try("get", "events", "--field-selector", "involvedObject.name=cut-"+what+",reason=SandboxChanged", "--no-headers")
-			if err == nil && !strings.Contains(out, "SandboxChanged") {
-				err = fmt.Errorf("%s", out)
-			}
-			return err
+		if what == "deleted" {
+			k.Eventually(30*time.Second, "an event about the sandbox", func() error {
+				out, err := k.try("get", "events", "--field-selector", "involvedObject.name="+name+",reason=SandboxChanged", "--no-headers")
+				if err == nil && !strings.Contains(out, "SandboxChanged") {
+					err = fmt.Errorf("%s", out)
+				}
+				return err
+			})
+			k.Eventually(60*time.Second, "the pod runs again", func() error {
+				out, err := k.try("get", "pod", name, "--no-headers")
+				if f := strings.Fields(out); err == nil && (len(f) < 4 || f[1] != "1/1" || f[3] == "0") {
+					err = fmt.Errorf("%s", out)
+				}
+				return err
+			})
+		}
+		k.Eventually(30*time.Second, "the pod is reached again", func() error {
+			ip := k.ok("get", "pod", name, "-o", "jsonpath={.status.podIP}")
+			return k.Do(func() error { return reached(ip) })
 		})
-		k.t.Logf("a port that was %s was found after %v", what, time.Since(began))
-		k.Eventually(60*time.Second, "the pod runs again", func() error {
-			out, err := k.try("get", "pod", "cut-"+what, "--no-headers")
-			if f := strings.Fields(out); err == nil && (len(f) < 4 || f[1] != "1/1" || f[3] == "0") {
-				err = fmt.Errorf("%s", out)
-			}
-			return err
-		})
-		k.ok("exec", "cut-"+what, "--", "ip", "addr", "show", "eth0")
+		k.t.Logf("a pod whose port was %s was reached again after %v", what, time.Since(began))
+		k.ok("exec", name, "--", "ip", "addr", "show", "eth0")
 	}
+}
+
+// reached tells whether something answers at an address: a port on which nothing listens is
+// refused by whoever has the address.
+func reached(ip string) error {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(ip, "1"), time.Second)
+	if err == nil {
+		return conn.Close()
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil
+	}
+	return err
 }
 
 // cutPort does that to the port of the bridge behind which the pod with an address is.
