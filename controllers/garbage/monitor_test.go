@@ -60,9 +60,7 @@ func TestKindsAreAskedForWhenTheyChange(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- env.Group{e.Events, e.Informers, r}.Run(ctx) }()
 		asked := func(d time.Duration) int { // in that time
-			served.ClearActions()
 			time.Sleep(d) // of the bubble's clock
 			synctest.Wait()
 			n := 0
@@ -71,8 +69,10 @@ func TestKindsAreAskedForWhenTheyChange(t *testing.T) {
 					n++
 				}
 			}
+			served.ClearActions()
 			return n
 		}
+		go func() { done <- env.Group{e.Events, e.Informers, r}.Run(ctx) }()
 		if n := asked(time.Minute); n != 1 {
 			t.Errorf("asked %d times at the start, want once", n)
 		}

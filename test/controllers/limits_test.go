@@ -36,8 +36,11 @@ func TestQuotaAndBudgetAreCounted(t *testing.T) {
 	}
 	until(c, quotas, "nothing used any more", func() bool {
 		q, ok := quotas.Get("default", "q")
+		if !ok {
+			return false
+		}
 		pods, counted := q.Status.Used["pods"]
-		return ok && counted && pods.IsZero()
+		return counted && pods.IsZero()
 	})
 }
 

@@ -47,11 +47,14 @@ func TestPodsLeaveAnUnwellNode(t *testing.T) {
 	tainted := func(want ...string) func() bool {
 		return func() bool {
 			n, ok := nodes.Get("", "b")
+			if !ok {
+				return false
+			}
 			var have []string
 			for _, t := range n.Spec.Taints {
 				have = append(have, t.Key+":"+string(t.Effect))
 			}
-			return ok && slices.Equal(have, want)
+			return slices.Equal(have, want)
 		}
 	}
 	until(c, nodes, "well", tainted())
