@@ -37,41 +37,53 @@ type protoField struct {
 	rep  bool
 }
 
-func (w *wire) message(data []byte, t reflect.Type, depth int) error {
-	if depth > bounds.Depth {
-		return &Malformed{"", fmt.Sprintf("nested deeper than %d levels", bounds.Depth)}
-	}
+// each visits the fields of a message; value is what stands between the lengths for bytes,
+// and the field as it stands otherwise.
+func each(data []byte, visit func(num protowire.Number, bytes bool, value []byte) error) error {
 	for len(data) > 0 {
 		num, kind, n := protowire.ConsumeTag(data)
 		if n < 0 {
 			return errSyntax
 		}
 		data = data[n:]
-		n = protowire.ConsumeFieldValue(num, kind, data)
-		if n < 0 {
+		if n = protowire.ConsumeFieldValue(num, kind, data); n < 0 {
 			return errSyntax
 		}
 		value := data[:n]
 		data = data[n:]
-		f, known := w.fieldsOf(t)[num]
-		if !known {
-			continue
+		if kind == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(value)
 		}
-		if kind != protowire.BytesType {
-			if err := w.charge(1, 16); err != nil { // a packed or repeated number at worst
-				return err
-			}
-			continue
-		}
-		value, _ = protowire.ConsumeBytes(value)
-		w.path = append(w.path, "."+f.name)
-		err := w.field(value, f, depth)
-		w.path = w.path[:len(w.path)-1]
-		if err != nil {
+		if err := visit(num, kind == protowire.BytesType, value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *wire) message(data []byte, t reflect.Type, depth int) error {
+	if depth > bounds.Depth {
+		return &Malformed{"", fmt.Sprintf("nested deeper than %d levels", bounds.Depth)}
+	}
+	fields := w.fieldsOf(t)
+	return each(data, func(num protowire.Number, bytes bool, value []byte) error {
+		f, known := fields[num]
+		switch {
+		case !known:
+			return nil
+		case !bytes:
+			return w.charge(1, 16) // a packed or repeated number at worst
+		}
+		return w.within("."+f.name, func() error { return w.field(value, f, depth) })
+	})
+}
+
+// within does something one step further down.
+func (w *wire) within(step string, do func() error) error {
+	w.path = append(w.path, step)
+	err := do()
+	w.path = w.path[:len(w.path)-1]
+	return err
 }
 
 // field passes one length-delimited value.
@@ -112,58 +124,25 @@ func (w *wire) field(value []byte, f protoField, depth int) error {
 // entry passes a map's entry: the key is field 1, the value field 2.
 func (w *wire) entry(data []byte, t reflect.Type, depth int) error {
 	key := ""
-	for len(data) > 0 {
-		num, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return errSyntax
-		}
-		data = data[n:]
-		n = protowire.ConsumeFieldValue(num, kind, data)
-		if n < 0 {
-			return errSyntax
-		}
-		value := data[:n]
-		data = data[n:]
-		if kind != protowire.BytesType {
-			continue
-		}
-		value, _ = protowire.ConsumeBytes(value)
-		switch num {
-		case 1:
+	return each(data, func(num protowire.Number, bytes bool, value []byte) error {
+		switch {
+		case bytes && num == 1:
 			key = string(value[:min(len(value), 64)])
-		case 2:
-			w.path = append(w.path, "["+key+"]")
-			err := w.field(value, protoField{t: t.Elem()}, depth)
-			w.path = w.path[:len(w.path)-1]
-			if err != nil {
-				return err
-			}
+		case bytes && num == 2:
+			return w.within("["+key+"]", func() error { return w.field(value, protoField{t: t.Elem()}, depth) })
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // quantityMessage passes a Quantity: its text is field 1.
 func (w *wire) quantityMessage(data []byte) error {
-	for len(data) > 0 {
-		num, kind, n := protowire.ConsumeTag(data)
-		if n < 0 {
-			return errSyntax
+	return each(data, func(num protowire.Number, bytes bool, value []byte) error {
+		if num != 1 || !bytes {
+			return nil
 		}
-		data = data[n:]
-		n = protowire.ConsumeFieldValue(num, kind, data)
-		if n < 0 {
-			return errSyntax
-		}
-		if num == 1 && kind == protowire.BytesType {
-			text, _ := protowire.ConsumeBytes(data[:n])
-			if err := w.quantity(strings.TrimSpace(string(text))); err != nil {
-				return err
-			}
-		}
-		data = data[n:]
-	}
-	return nil
+		return w.quantity(strings.TrimSpace(string(value)))
+	})
 }
 
 // fieldsOf reads the protobuf tags of a struct: "bytes,2,rep,name=containers".
