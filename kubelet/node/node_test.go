@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -207,6 +208,44 @@ func TestLost(t *testing.T) {
 		pass(10 * time.Second)
 		if got := b.ready(); got != v1.ConditionTrue {
 			t.Errorf("ready: %v", got)
+		}
+	})
+}
+
+// TestExtended: what an administrator says that the node has besides stays, also through
+// heartbeats, and can be taken away again; what the kubelet measures is its own.
+func TestExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		defer b.stop()
+		pass(time.Second)
+		say := func(change func(capacity v1.ResourceList)) {
+			n := b.node()
+			change(n.Status.Capacity)
+			b.rv++
+			n.ResourceVersion = strconv.Itoa(1000 + b.rv)
+			if _, err := b.api.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			pass(6 * time.Minute)
+		}
+		memory := b.node().Status.Capacity.Memory().String()
+		say(func(c v1.ResourceList) {
+			c["example.com/dongle"], c[v1.ResourceMemory], c["hugepages-7Mi"] = resource.MustParse("5"), resource.MustParse("1"), resource.MustParse("1")
+		})
+		got := b.node().Status
+		for _, l := range []v1.ResourceList{got.Capacity, got.Allocatable} {
+			q, old := l["example.com/dongle"], l["hugepages-7Mi"]
+			if q.Value() != 5 || !old.IsZero() {
+				t.Errorf("the node has %v", l)
+			}
+		}
+		if got.Capacity.Memory().String() != memory {
+			t.Errorf("memory is %v, want %s", got.Capacity.Memory(), memory)
+		}
+		say(func(c v1.ResourceList) { delete(c, "example.com/dongle") })
+		if got := b.node().Status; len(got.Capacity) != len(got.Allocatable) || func() bool { _, have := got.Allocatable["example.com/dongle"]; return have }() {
+			t.Errorf("the node has %v of %v", got.Allocatable, got.Capacity)
 		}
 	})
 }

@@ -18,6 +18,12 @@ func (a *Agent) compute(ctx context.Context, base *v1.Node) v1.NodeStatus {
 	}
 	s := *base.Status.DeepCopy()
 	s.Capacity, s.Allocatable = a.machine.capacity(a.o), a.machine.allocatable(a.o)
+	// What others say that the node has besides (extended resources) is theirs to say.
+	for name, q := range base.Status.Capacity {
+		if _, own := s.Capacity[name]; !own && !native(name) {
+			s.Capacity[name], s.Allocatable[name] = q, q
+		}
+	}
 	s.NodeInfo = a.machine.info(a.o.Version, rt.Version)
 	s.DaemonEndpoints = v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: a.o.Port}}
 	s.Addresses = nil
@@ -36,6 +42,12 @@ func (a *Agent) compute(ctx context.Context, base *v1.Node) v1.NodeStatus {
 	a.ready = rt.NotReady == "" && rt.NetworkNotReady == ""
 	a.mu.Unlock()
 	return s
+}
+
+// native resources are the kubelet's own to report: those without a domain, or of kubernetes.io.
+func native(name v1.ResourceName) bool {
+	domain, _, qualified := strings.Cut(string(name), "/")
+	return !qualified || domain == "kubernetes.io" || strings.HasSuffix(domain, ".kubernetes.io")
 }
 
 // ask returns what the runtime says of itself, from memory while it was well a short time ago.

@@ -139,7 +139,7 @@ func initThenApp(policy corev1.RestartPolicy) func(*fixture) {
 		for _, c := range got.Status.InitContainerStatuses {
 			f.expect(c.State.Terminated != nil && c.State.Terminated.ExitCode == 0 && c.Ready, "%s did not succeed: %s", c.Name, podState(got))
 		}
-		f.says(f.log("app", "main"), "first\nsecond\n")
+		f.eventuallyLogs("app", "main", "first\nsecond\n") // a container that runs may not have spoken yet
 	}
 }
 

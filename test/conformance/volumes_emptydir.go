@@ -75,7 +75,7 @@ func emptyDirShared(f *fixture) {
 	f.create(p)
 	end := f.awaitPod("sharing", "ends", podEnded)
 	f.expect(end.Status.Phase == corev1.PodSucceeded, "%s", podState(end))
-	f.says(f.log("sharing", "main"), "from the giver")
+	f.eventuallyLogs("sharing", "main", "from the giver")
 }
 
 func wrapperVolumes(f *fixture) {
