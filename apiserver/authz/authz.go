@@ -20,9 +20,7 @@ import (
 	"hyperkube/apiserver/request"
 )
 
-// Union asks its members in order; the first opinion counts.
-func Union(list ...request.Authorizer) request.Authorizer { return union(list) }
-
+// union asks its members in order; the first opinion counts.
 type union []request.Authorizer
 
 var (

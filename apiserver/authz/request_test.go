@@ -37,7 +37,10 @@ func BenchmarkRequest(b *testing.B) {
 	go func() { done <- rbac.Run(ctx) }()
 	for !rbac.Ready() {
 	}
-	all := authz.Union(authz.NewNode(s), rbac)
+	all, err := authz.Chain([]string{authz.ModeNode, authz.ModeRBAC}, map[string]request.Authorizer{authz.ModeNode: authz.NewNode(s), authz.ModeRBAC: rbac})
+	if err != nil {
+		b.Fatal(err)
+	}
 	ca, err := pki.NewCA("ca", time.Now())
 	if err != nil {
 		b.Fatal(err)
