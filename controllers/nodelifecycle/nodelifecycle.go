@@ -140,10 +140,23 @@ func (c *controller) nodeGone(n *corev1.Node) {
 }
 
 func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
+	// Before the node is read: a turn that is noted from here on is for the next look, not for one that
+	// has an older state of the node in hand.
+	unwell := c.takeUnwell(key.Name)
 	n, ok := c.nodes.Get("", key.Name)
 	if !ok {
 		return kit.Result{}, nil
 	}
+	after, err := c.look(ctx, n, unwell)
+	if err != nil && unwell {
+		c.turned(key.Name)
+	}
+	return kit.After(after), err
+}
+
+// look judges a node, writes what follows, and tells its pods when it turned unwell: once, for a
+// kubelet that lives knows better.
+func (c *controller) look(ctx context.Context, n *corev1.Node, unwell bool) (time.Duration, error) {
 	s := snapshot{node: n, graces: c.graces, now: time.Now()}
 	c.mu.Lock()
 	s.seen = c.seen[n.Name]
@@ -154,20 +167,22 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		out.Status.Conditions = p.conditions
 		out, err := c.env.Kube.CoreV1().Nodes().UpdateStatus(ctx, out, metav1.UpdateOptions{})
 		if err != nil {
-			return kit.Result{}, fmt.Errorf("marking node as unknown: %w", err)
+			return 0, fmt.Errorf("marking node as unknown: %w", err)
 		}
 		c.env.Log.Warn("node fell silent", "node", n.Name, "since", s.seen)
 		n = out
 	}
 	if p.taints != nil {
 		if err := c.writeTaints(ctx, n, p.taints); err != nil {
-			return kit.Result{}, err
+			return 0, err
 		}
 	}
-	if err := c.tellPods(ctx, n); err != nil {
-		return kit.Result{}, err
+	if unwell && readiness(n) != corev1.ConditionTrue {
+		if err := c.eachPod(ctx, n.Name, c.unready); err != nil {
+			return 0, err
+		}
 	}
-	return kit.After(p.after), nil
+	return p.after, nil
 }
 
 func (c *controller) writeTaints(ctx context.Context, n *corev1.Node, taints []corev1.Taint) error {
@@ -183,19 +198,6 @@ func (c *controller) writeTaints(ctx context.Context, n *corev1.Node, taints []c
 		return fmt.Errorf("tainting node: %w", err)
 	}
 	return nil
-}
-
-// tellPods marks the pods of a node that turned unwell as not ready, so that services leave them
-// out: once, for a kubelet that lives knows better.
-func (c *controller) tellPods(ctx context.Context, n *corev1.Node) error {
-	if !c.takeUnwell(n.Name) || readiness(n) == corev1.ConditionTrue {
-		return nil
-	}
-	err := c.eachPod(ctx, n.Name, c.unready)
-	if err != nil {
-		c.turned(n.Name)
-	}
-	return err
 }
 
 // eachPod calls f with the pods of a node, as the API server knows them: an informer of pods may lag
@@ -219,6 +221,7 @@ func (c *controller) eachPod(ctx context.Context, node string, f func(context.Co
 	}
 }
 
+// unready marks a pod as not ready, so that services leave it out.
 func (c *controller) unready(ctx context.Context, p *corev1.Pod) error {
 	if !podctl.Ready(p) {
 		return nil

@@ -1,12 +1,17 @@
 package nodelifecycle
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"hyperkube/controllers/podctl"
 	"hyperkube/controllers/stage"
@@ -92,6 +97,53 @@ func TestTheKubeletHasTheLastWord(t *testing.T) {
 		s.Modify(reporting("4", corev1.ConditionFalse))
 		if isReady(t, s, "here") {
 			t.Error("not marked when the node turned unwell again")
+		}
+	})
+}
+
+// slowNodes answers the first patch of a node when it is told to.
+type slowNodes struct {
+	kubernetes.Interface
+	first  *sync.Once
+	answer chan struct{}
+}
+
+type slowCore struct {
+	typedcorev1.CoreV1Interface
+	slowNodes
+}
+
+type slowNode struct {
+	typedcorev1.NodeInterface
+	slowNodes
+}
+
+func (s slowNodes) CoreV1() typedcorev1.CoreV1Interface { return slowCore{s.Interface.CoreV1(), s} }
+func (s slowCore) Nodes() typedcorev1.NodeInterface {
+	return slowNode{s.CoreV1Interface.Nodes(), s.slowNodes}
+}
+
+func (s slowNode) Patch(ctx context.Context, name string, t types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*corev1.Node, error) {
+	s.first.Do(func() { <-s.answer })
+	return s.NodeInterface.Patch(ctx, name, t, data, o, sub...)
+}
+
+// TestATurnDuringALook: a node that turns unwell while an older state of it is being acted upon is
+// looked at again, with its pods.
+func TestATurnDuringALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stage.New(t, reporting("1", corev1.ConditionTrue), readyPod("here", "a"))
+		answer := make(chan struct{})
+		s.Env.Kube = slowNodes{s.Kube, &sync.Once{}, answer}
+		s.Run(New)
+		well := reporting("1", corev1.ConditionTrue)
+		well.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}}
+		s.Add(well) // its taint is being taken off
+		s.Modify(reporting("2", corev1.ConditionFalse))
+		close(answer)
+		s.Settle()
+		if isReady(t, s, "here") {
+			t.Error("the pod stays ready on a node that is not")
 		}
 	})
 }
