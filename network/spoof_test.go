@@ -69,9 +69,7 @@ func TestNobodyTakesAnothersAddress(t *testing.T) {
 	}
 	attack := func() {
 		t.Helper()
-		if err := a.answers(ip); err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, "the victim's answer", func() error { return a.answers(ip) })
 		claim(t, thief, of(thiefIP), gate, of(ip), ip)
 		known(victim, "eth0", gate)
 		claim(t, thief, of(thiefIP), ip, of(gate), gate)
