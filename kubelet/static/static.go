@@ -13,11 +13,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -30,6 +32,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/api/core"
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/trouble"
 )
 
@@ -120,7 +123,7 @@ func (s *Source) Load() error {
 }
 
 func (s *Source) read(path string) (*v1.Pod, error) {
-	data, err := os.ReadFile(path)
+	data, err := contents(path)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +152,24 @@ func (s *Source) read(path string) (*v1.Pod, error) {
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, v1.Toleration{Operator: v1.TolerationOpExists, Effect: v1.TaintEffectNoExecute})
 	core.DefaultPod(&pod)
 	return &pod, nil
+}
+
+// contents reads a manifest. What is no file (a pipe without a writer would never end) or
+// longer than a pod can be is refused.
+func contents(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, errors.New("not a regular file"))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, bounds.Body+1))
+	if err == nil && len(data) > bounds.Body {
+		err = fmt.Errorf("longer than %d bytes", bounds.Body)
+	}
+	return data, err
 }
 
 // Saw takes in a mirror pod as the API has it.
