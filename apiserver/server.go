@@ -24,6 +24,7 @@ import (
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/verbs"
 	"hyperkube/internal/supervise"
+	"hyperkube/internal/turnstile"
 )
 
 // Server serves one API. Make it with New.
@@ -107,7 +108,7 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api server: %w", err)
 	}
-	return ln, nil
+	return turnstile.New(turnstile.Share(), s.o.Log).Bound(ln), nil
 }
 
 func (s *Server) httpServer() (*http.Server, error) {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/internal/pki"
+	"hyperkube/internal/turnstile"
 )
 
 // Port is where a role in a process of its own serves health, for everybody, and
@@ -53,7 +54,7 @@ func (p Port) open(kube kubernetes.Interface, reg *registries, log *slog.Logger)
 	g := guard{kube: kube, log: log, next: reg.handler(p.Debug)}
 	srv := &http.Server{Handler: g, TLSConfig: conf, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	return untilDone(srv, func() error { return srv.ServeTLS(l, "", "") }), nil
+	return untilDone(srv, func() error { return srv.ServeTLS(turnstile.New(turnstile.Share(), log).Bound(l), "", "") }), nil
 }
 
 // untilDone serves until ctx ends.

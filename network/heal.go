@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"net/netip"
 	"os"
 	"time"
 
@@ -61,8 +63,12 @@ func (n *Network) healPorts(br netlink.Link) error {
 	}
 	lost, errs := map[string]bool{}, error(nil)
 	n.healAgain = time.Time{}
+	maps.DeleteFunc(n.joined, func(name string, _ bool) bool { _, is := ours[name]; return !is })
 	for name, note := range ours {
 		s := stateOf(there[name], br.Attrs().Index)
+		if !s.gone && note != nil && !n.joined[name] { // by a version that did not note link addresses, perhaps
+			s.left = true
+		}
 		if s.well() {
 			continue
 		}
@@ -74,8 +80,8 @@ func (n *Network) healPorts(br netlink.Link) error {
 			lost[name] = true
 			continue
 		}
-		errs = errors.Join(errs, healHostEnd(there[name], br, s))
-		if s.podDown && note != nil && n.mayRepair(name) {
+		errs = errors.Join(errs, healHostEnd(there[name], br, s, note))
+		if n.joined[name] = true; s.podDown && note != nil && n.mayRepair(name) {
 			if err := n.repairPodEnd(note); err != nil { // the pod may have done anything in there
 				n.o.Log.Warn("a pod's end of its link cannot be set up", "container", note.Owner.Container, "err", err)
 			}
@@ -85,13 +91,14 @@ func (n *Network) healPorts(br netlink.Link) error {
 	return errs
 }
 
-func healHostEnd(l, br netlink.Link, s portState) error {
+func healHostEnd(l, br netlink.Link, s portState, note *cni.Attachment) error {
 	if s.left {
-		if err := netlink.LinkSetMaster(l, br); err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("joining %s to %s: %w", l.Attrs().Name, br.Attrs().Name, err)
+		var addrs []netip.Prefix
+		if note != nil {
+			addrs = note.Addrs
 		}
-		if err := netlink.LinkSetHairpin(l, true); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
-			return fmt.Errorf("setting hairpin mode of %s: %w", l.Attrs().Name, err)
+		if err := bridge.Join(l, br, addrs); err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EINVAL) {
+			return err
 		}
 	}
 	if s.down {

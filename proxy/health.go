@@ -18,12 +18,16 @@ import (
 
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
+	"hyperkube/internal/turnstile"
 	"hyperkube/kit"
 )
 
 const (
 	shutdownTime = 2 * time.Second
 	portRetry    = 10 * time.Second
+	// Anybody may ask: nobody keeps a connection for longer than an answer takes, or idle.
+	requestTime = 30 * time.Second
+	idleTime    = 30 * time.Second
 )
 
 // health answers for the proxy and, on their health check node ports, for services
@@ -36,6 +40,7 @@ type health struct {
 	want map[kit.Key]localService
 	open map[kit.Key]*http.Server
 	bell chan struct{}
+	gate *turnstile.Gate // of all health check node ports
 }
 
 type localService struct {
@@ -44,7 +49,8 @@ type localService struct {
 }
 
 func newHealth(log *slog.Logger, tell *trouble.Teller) *health {
-	return &health{log: log, tell: tell, want: map[kit.Key]localService{}, open: map[kit.Key]*http.Server{}, bell: make(chan struct{}, 1)}
+	return &health{log: log, tell: tell, want: map[kit.Key]localService{}, open: map[kit.Key]*http.Server{}, bell: make(chan struct{}, 1),
+		gate: turnstile.New(turnstile.Share(), log)}
 }
 
 func (h *health) healthy(at time.Time) {
@@ -135,11 +141,11 @@ func (h *health) adjust(ctx context.Context, serving *sync.WaitGroup) error {
 			errs = errors.Join(errs, fmt.Errorf("service %s: %w", k, err))
 			continue
 		}
-		srv := &http.Server{Addr: portAddr(w.port), Handler: h.forService(k), ReadHeaderTimeout: 5 * time.Second}
+		srv := &http.Server{Addr: portAddr(w.port), Handler: h.forService(k), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: requestTime, WriteTimeout: requestTime, IdleTimeout: idleTime}
 		h.open[k] = srv
 		serving.Go(func() {
 			// Handlers are contained by the server itself.
-			if err := supervise.Contain("health check node port", func() error { return srv.Serve(l) }); !errors.Is(err, http.ErrServerClosed) {
+			if err := supervise.Contain("health check node port", func() error { return srv.Serve(h.gate.Bound(l)) }); !errors.Is(err, http.ErrServerClosed) {
 				h.log.Warn("a health check node port ended", "service", k, "port", w.port, "err", err)
 			}
 		})
@@ -209,13 +215,13 @@ func (p *Proxy) listen() error {
 		if err != nil {
 			return fmt.Errorf("proxy: %w", err)
 		}
-		p.servers = append(p.servers, &server{l, a.handler})
+		p.servers = append(p.servers, &server{turnstile.New(turnstile.Share(), p.o.Log).Bound(l), a.handler})
 	}
 	return nil
 }
 
 func (s *server) run(ctx context.Context) error {
-	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: requestTime, WriteTimeout: requestTime, IdleTimeout: idleTime}
 	result := make(chan error, 1)
 	go func() { result <- supervise.Contain("proxy server", func() error { return srv.Serve(s.listener) }) }()
 	select {

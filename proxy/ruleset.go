@@ -12,16 +12,18 @@ import (
 
 // Names in the table.
 const (
-	mapServices  = "service-ips"       // address . protocol . port → chain
+	mapServices  = "service-ips"       // ClusterIP . protocol . port → chain
+	mapExternal  = "external-ips"      // external address . protocol . port → chain
 	mapNodePorts = "service-nodeports" // protocol . port → chain
 	mapFirewall  = "firewall-ips"      // address . protocol . port → chain
 	setClusters  = "cluster-ips"
 	setHairpins  = "hairpin" // address . address of the node's own endpoints
 	setReserved  = "reserved-ports"
 
-	chainReject  = "reject"
-	chainOutside = "only-from-inside"
-	chainMark    = "mark-from-outside"
+	chainReject   = "reject"
+	chainExternal = "external-addresses"
+	chainOutside  = "only-from-inside"
+	chainMark     = "mark-from-outside"
 )
 
 // MasqueradeMark is the bit of a packet's mark that asks for source translation.
@@ -64,6 +66,7 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 	return &nft.Fragment{
 		Sets: []nft.Set{
 			{Name: mapServices, Key: address, Data: verdicts},
+			{Name: mapExternal, Key: address, Data: verdicts},
 			{Name: mapFirewall, Key: address, Data: verdicts},
 			{Name: mapNodePorts, Key: []nft.Type{nft.Proto, nft.Port}, Data: verdicts},
 			{Name: setClusters, Key: []nft.Type{nft.Addr}},
@@ -77,13 +80,25 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 			natHook("nat-postrouting", unix.NF_INET_POST_ROUTING, 100,
 				nft.Rule{nft.HasMark(MasqueradeMark), nft.ClearMark(MasqueradeMark), nft.Masquerade()},
 				nft.Rule{nft.WasDNATed(), nft.InSet(setHairpins, nft.Saddr, nft.Daddr), nft.Masquerade()}),
-			{Name: "firewall", Rules: []nft.Rule{{nft.VerdictMap(mapFirewall, nft.Daddr, nft.L4Proto, nft.Dport)}}},
+			{Name: "firewall", Rules: []nft.Rule{{nft.InSet(setClusters, nft.Daddr), nft.Return()}, {nft.VerdictMap(mapFirewall, nft.Daddr, nft.L4Proto, nft.Dport)}}},
 			{Name: "services", Rules: serviceRules(f, c, len(inside) > 0)},
+			{Name: chainExternal, Rules: externalRules(inside)},
 			{Name: chainReject, Rules: []nft.Rule{{nft.OfProto(unix.IPPROTO_TCP), nft.RejectTCP()}, {nft.RejectICMP()}}},
 			{Name: chainMark, Rules: append(returnFrom(inside), nft.Rule{nft.SetMark(MasqueradeMark)})},
 			{Name: chainOutside, Rules: append(returnFrom(inside), nft.Rule{nft.FromHost(), nft.Return()}, nft.Rule{nft.DropPacket()})},
 		}...),
 	}
+}
+
+// externalRules serve external addresses, but for those of pods, whose traffic no service
+// takes. The host's own address among the pods' is no pod's.
+func externalRules(inside []netip.Prefix) []nft.Rule {
+	serve := nft.VerdictMap(mapExternal, nft.Daddr, nft.L4Proto, nft.Dport)
+	out := []nft.Rule{{nft.ToHost(), serve}}
+	for _, p := range inside {
+		out = append(out, nft.Rule{nft.ToNet(p), nft.Return()})
+	}
+	return append(out, nft.Rule{serve})
 }
 
 func serviceRules(f nft.Family, c Config, marks bool) []nft.Rule {
@@ -94,6 +109,8 @@ func serviceRules(f nft.Family, c Config, marks bool) []nft.Rule {
 	out = append(out,
 		nft.Rule{nft.VerdictMap(mapServices, nft.Daddr, nft.L4Proto, nft.Dport)},
 		nft.Rule{nft.InSet(setClusters, nft.Daddr), nft.GoTo(chainReject)},
+		// Whoever makes services chooses these: they never stand for another service's address.
+		nft.Rule{nft.JumpTo(chainExternal)},
 	)
 	nodePorts := nft.VerdictMap(mapNodePorts, nft.L4Proto, nft.Dport)
 	if len(c.NodePortNets) == 0 {
@@ -239,10 +256,10 @@ func (r *rulesOf) fromOutside(p *Port) {
 		r.element(mapNodePorts, nft.Key(p.Proto, p.NodePort), to)
 	}
 	for _, ip := range p.ExternalIPs {
-		r.element(mapServices, nft.Key(ip, p.Proto, p.Port), to)
+		r.element(mapExternal, nft.Key(ip, p.Proto, p.Port), to)
 	}
 	for _, ip := range p.BalancerIPs {
-		r.element(mapServices, nft.Key(ip, p.Proto, p.Port), to)
+		r.element(mapExternal, nft.Key(ip, p.Proto, p.Port), to)
 		if len(p.SourceRanges) > 0 {
 			r.element(mapFirewall, nft.Key(ip, p.Proto, p.Port), nft.Goto("allow/"+p.name()))
 		}

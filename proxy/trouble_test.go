@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"hyperkube/internal/netns"
 	"hyperkube/internal/nft"
 	"hyperkube/internal/trouble"
 	"hyperkube/kit"
@@ -201,6 +202,25 @@ func TestReservedPorts(t *testing.T) {
 	l.reach(client, "tcp", "10.32.0.10:6443", "10.88.0.2") // the service itself is served
 	l.reach(client, "tcp", labGateway+":6444", "10.88.0.2")
 	l.reach(client, "tcp", labGateway+":30251", "10.88.0.2")
+}
+
+// TestExternalAddressesOfOthers: a service that names another's ClusterIP or a pod's address
+// among its own gets none of what is sent there, whatever the names sort like.
+func TestExternalAddressesOfOthers(t *testing.T) {
+	l := newLab(t)
+	client := l.pod("10.88.0.9")
+	l.serve(8000, "10.88.0.2", "10.88.0.3")
+	l.answer(l.pods["10.88.0.3"], "10.88.0.3", 53)
+	l.add(service("names", "10.32.0.10", 53), 8000, "10.88.0.3")
+	l.add(service("a-thief", "10.32.0.11", 53, func(s *corev1.Service) {
+		s.Spec.ExternalIPs = []string{"10.32.0.10", "10.88.0.3", "10.99.0.1"}
+	}), 8000, "10.88.0.2")
+	l.start()
+	for _, from := range []*netns.NS{client, l.node} {
+		l.reach(from, "tcp", "10.32.0.10:53", "10.88.0.3")
+		l.reach(from, "tcp", "10.88.0.3:53", "10.88.0.3")
+		l.reach(from, "tcp", "10.99.0.1:53", "10.88.0.2") // what is nobody else's is served
+	}
 }
 
 // TestOwnPortsAreReserved: the proxy's health and metrics.

@@ -20,3 +20,11 @@ const (
 	// does not take within 10 s ends the watch.
 	WatchPiece = 64 << 10
 )
+
+// What the ports of a process may take of the files it may open.
+const (
+	// Connections is how many connections a port holds at once, ConnectionPorts of how many
+	// equal parts of the process's limit of open files it gets one, if that is less.
+	Connections     = 1 << 16
+	ConnectionPorts = 8
+)

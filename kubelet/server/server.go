@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"hyperkube/internal/turnstile"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/podworker"
 )
@@ -101,7 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 		<-ctx.Done()
 		_ = srv.Close() // followers of logs and open streams would wait for ever
 	}()
-	err = srv.Serve(tls.NewListener(l, conf))
+	err = srv.Serve(tls.NewListener(turnstile.New(turnstile.Share(), s.o.Log).Bound(l), conf))
 	<-done
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

@@ -134,11 +134,11 @@ func manifest(path string) ([]byte, error) {
 	if st, err := f.Stat(); err != nil {
 		return nil, err
 	} else if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
+		return nil, errors.New("not a regular file")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, bounds.Body+1))
 	if err == nil && len(data) > bounds.Body {
-		err = fmt.Errorf("%s is larger than %d bytes", path, bounds.Body)
+		err = fmt.Errorf("longer than %d bytes", bounds.Body)
 	}
 	return data, err
 }

@@ -8,6 +8,7 @@
 package bridge
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -55,6 +56,14 @@ func Ensure(c Config) (netlink.Link, error) {
 	}
 	if err := ensureAddrs(link, c.Gateways); err != nil {
 		return nil, err
+	}
+	if len(c.Gateways) > 0 { // pods know it, and believe nobody who says otherwise
+		if mac := HardwareAddr(c.Gateways[0].Addr()); !bytes.Equal(mac, link.Attrs().HardwareAddr) {
+			if err := netlink.LinkSetHardwareAddr(link, mac); err != nil {
+				return nil, fmt.Errorf("setting the link address of %s: %w", c.Name, err)
+			}
+			link.Attrs().HardwareAddr = mac
+		}
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
 		if err := netlink.LinkSetUp(link); err != nil {

@@ -54,16 +54,42 @@ func Attach(br netlink.Link, ns *netns.NS, p Port) (host, pod net.HardwareAddr, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding link %s: %w", p.Name, err)
 	}
-	if err := netlink.LinkSetMaster(link, br); err != nil {
-		return nil, nil, fmt.Errorf("joining %s to %s: %w", p.Name, br.Attrs().Name, err)
-	}
-	if err := netlink.LinkSetHairpin(link, true); err != nil {
-		return nil, nil, fmt.Errorf("setting hairpin mode of %s: %w", p.Name, err)
+	if err := Join(link, br, p.Addrs); err != nil {
+		return nil, nil, err
 	}
 	if err := ns.Do(func() error { return Configure(p) }); err != nil {
 		return nil, nil, err
 	}
 	return link.Attrs().HardwareAddr, veth.PeerHardwareAddr, nil
+}
+
+// Join makes the node's end of a pod's link a port of the bridge. What is known of who has
+// which address is written down there and never learned from what pods send: a pod with
+// CAP_NET_RAW, which is among the default ones, would say that another's is its own.
+func Join(link, br netlink.Link, addrs []netip.Prefix) error {
+	if err := netlink.LinkSetMaster(link, br); err != nil {
+		return fmt.Errorf("joining %s to %s: %w", link.Attrs().Name, br.Attrs().Name, err)
+	}
+	if err := netlink.LinkSetHairpin(link, true); err != nil {
+		return fmt.Errorf("setting hairpin mode of %s: %w", link.Attrs().Name, err)
+	}
+	if len(addrs) == 0 { // nothing is known of it
+		return nil
+	}
+	mac := HardwareAddr(addrs[0].Addr())
+	if err := netlink.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER,
+		State: netlink.NUD_NOARP, HardwareAddr: mac}); err != nil {
+		return fmt.Errorf("noting the link address at %s: %w", link.Attrs().Name, err)
+	}
+	if err := netlink.LinkSetLearning(link, false); err != nil {
+		return fmt.Errorf("setting learning of %s off: %w", link.Attrs().Name, err)
+	}
+	for _, a := range addrs {
+		if err := netlink.NeighSet(&netlink.Neigh{LinkIndex: br.Attrs().Index, IP: a.Addr().AsSlice(), State: netlink.NUD_PERMANENT, HardwareAddr: mac}); err != nil {
+			return fmt.Errorf("noting the link address of %s: %w", a.Addr(), err)
+		}
+	}
+	return nil
 }
 
 // Detach removes a link by the name of the node's end; it is no error if it is gone.
@@ -121,6 +147,10 @@ func Configure(p Port) error {
 func addRoutes(link netlink.Link, gates []netip.Addr) error {
 	for _, g := range gates {
 		ip := net.IP(g.AsSlice())
+		// The bridge has the link address of its first address; nobody else is believed to be it.
+		if err := netlink.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: ip, State: netlink.NUD_PERMANENT, HardwareAddr: HardwareAddr(gates[0])}); err != nil {
+			return fmt.Errorf("noting the link address of gateway %s: %w", g, err)
+		}
 		direct := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK,
 			Dst: &net.IPNet{IP: ip, Mask: net.CIDRMask(g.BitLen(), g.BitLen())}}
 		if err := netlink.RouteAdd(direct); err != nil && !errors.Is(err, unix.EEXIST) {
