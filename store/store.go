@@ -204,6 +204,8 @@ var (
 	ErrBadToken = errors.New("continue token is not valid") // 400
 	// ErrFull refuses a write because there is no room for it (507); reads go on.
 	ErrFull = backend.ErrFull
+	// ErrTooLarge refuses an object that etcd does not take (413).
+	ErrTooLarge = backend.ErrTooLarge
 	// ErrDown: etcd is being started again; try again soon (503).
 	ErrDown = backend.ErrDown
 )

@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 // ValidateNodeSelector judges a non-nil node selector: terms of requirements.
@@ -152,6 +154,11 @@ func validatePodTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
 }
 
 func validateSpread(cs []corev1.TopologySpreadConstraint, path *field.Path) (errs field.ErrorList) {
+	type pair struct {
+		key  string
+		when corev1.UnsatisfiableConstraintAction
+	}
+	seen := rules.Seen[pair]{}
 	for i := range cs {
 		c, p := &cs[i], path.Index(i)
 		if c.MaxSkew <= 0 {
@@ -163,10 +170,8 @@ func validateSpread(cs []corev1.TopologySpreadConstraint, path *field.Path) (err
 			errs = checkQualified(errs, c.TopologyKey, p.Child("topologyKey"))
 		}
 		errs = oneOf(errs, c.WhenUnsatisfiable, p.Child("whenUnsatisfiable"), corev1.DoNotSchedule, corev1.ScheduleAnyway)
-		for j := range cs[:i] {
-			if cs[j].TopologyKey == c.TopologyKey && cs[j].WhenUnsatisfiable == c.WhenUnsatisfiable {
-				errs = append(errs, field.Duplicate(p.Child("{topologyKey, whenUnsatisfiable}"), "{"+c.TopologyKey+", "+string(c.WhenUnsatisfiable)+"}"))
-			}
+		if seen.Again(pair{c.TopologyKey, c.WhenUnsatisfiable}) {
+			errs = append(errs, field.Duplicate(p.Child("{topologyKey, whenUnsatisfiable}"), "{"+c.TopologyKey+", "+string(c.WhenUnsatisfiable)+"}"))
 		}
 		if d := c.MinDomains; d != nil {
 			if *d <= 0 {

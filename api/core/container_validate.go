@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 // podContext is what a container's rules must know of the pod around it.
@@ -119,6 +121,7 @@ func validateImage(errs field.ErrorList, image string, path *field.Path) field.E
 }
 
 func validateContainerPorts(ports []corev1.ContainerPort, path *field.Path) (errs field.ErrorList) {
+	seen := rules.Seen[string]{}
 	for i := range ports {
 		p, at := &ports[i], path.Index(i)
 		if p.Name != "" {
@@ -126,7 +129,7 @@ func validateContainerPorts(ports []corev1.ContainerPort, path *field.Path) (err
 				for _, msg := range msgs {
 					errs = append(errs, field.Invalid(at.Child("name"), p.Name, msg))
 				}
-			} else if portNamed(ports[:i], p.Name) {
+			} else if seen.Again(p.Name) {
 				errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
 			}
 		}
@@ -144,15 +147,6 @@ func validateContainerPorts(ports []corev1.ContainerPort, path *field.Path) (err
 		}
 	}
 	return errs
-}
-
-func portNamed(ports []corev1.ContainerPort, name string) bool {
-	for i := range ports {
-		if ports[i].Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 func checkPortNumber(errs field.ErrorList, port int32, path *field.Path) field.ErrorList {

@@ -3,6 +3,8 @@ package core
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 // mounts judges where a container mounts and maps the pod's volumes.
@@ -11,43 +13,28 @@ func (pc *podContext) mounts(c *corev1.Container, path *field.Path) (errs field.
 		return nil
 	}
 	at := path.Child("volumeMounts")
+	mounted, devices, deviceNames := rules.Seen[string]{}, rules.Seen[string]{}, rules.Seen[string]{}
+	for i := range c.VolumeDevices {
+		devices.Again(c.VolumeDevices[i].DevicePath)
+		deviceNames.Again(c.VolumeDevices[i].Name)
+	}
 	for i := range c.VolumeMounts {
 		m, p := &c.VolumeMounts[i], at.Index(i)
 		errs = append(errs, pc.mount(m, c, p)...)
 		if m.MountPath == "" {
 			continue
 		}
-		if mountedAt(c.VolumeMounts[:i], m.MountPath) {
+		if mounted.Again(m.MountPath) {
 			errs = append(errs, field.Invalid(p.Child("mountPath"), m.MountPath, "must be unique"))
 		}
-		if deviceAt(c.VolumeDevices, m.MountPath) {
+		if devices.Has(m.MountPath) {
 			errs = append(errs, field.Invalid(p.Child("mountPath"), m.MountPath, "must not already exist as a path in volumeDevices"))
 		}
-		for j := range c.VolumeDevices {
-			if c.VolumeDevices[j].Name == m.Name {
-				errs = append(errs, field.Invalid(p.Child("name"), m.Name, "must not already exist in volumeDevices"))
-			}
+		if deviceNames.Has(m.Name) {
+			errs = append(errs, field.Invalid(p.Child("name"), m.Name, "must not already exist in volumeDevices"))
 		}
 	}
 	return append(errs, pc.devices(c.VolumeDevices, path.Child("volumeDevices"))...)
-}
-
-func mountedAt(ms []corev1.VolumeMount, where string) bool {
-	for i := range ms {
-		if ms[i].MountPath == where {
-			return true
-		}
-	}
-	return false
-}
-
-func deviceAt(ds []corev1.VolumeDevice, where string) bool {
-	for i := range ds {
-		if ds[i].DevicePath == where {
-			return true
-		}
-	}
-	return false
 }
 
 func (pc *podContext) mount(m *corev1.VolumeMount, c *corev1.Container, p *field.Path) (errs field.ErrorList) {
@@ -105,6 +92,7 @@ func validateRecursive(m *corev1.VolumeMount, p *field.Path) field.ErrorList {
 }
 
 func (pc *podContext) devices(ds []corev1.VolumeDevice, path *field.Path) (errs field.ErrorList) {
+	seen := rules.Seen[string]{}
 	for i := range ds {
 		d, p := &ds[i], path.Index(i)
 		switch v, known := pc.volumes[d.Name]; {
@@ -120,7 +108,7 @@ func (pc *podContext) devices(ds []corev1.VolumeDevice, path *field.Path) (errs 
 			continue
 		}
 		errs = refuseDotDot(errs, d.DevicePath, p.Child("devicePath"))
-		if deviceAt(ds[:i], d.DevicePath) {
+		if seen.Again(d.DevicePath) {
 			errs = append(errs, field.Invalid(p.Child("devicePath"), d.DevicePath, "must be unique"))
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"hyperkube/api/table"
+
+	"hyperkube/api/rules"
 )
 
 // DefaultNode completes a node: what can be used is what is there, and the two
@@ -34,10 +36,11 @@ func DefaultNode(n *corev1.Node) {
 func ValidateNode(n *corev1.Node) (errs field.ErrorList) {
 	path := field.NewPath("spec")
 	errs = validateTaints(n.Spec.Taints, path.Child("taints"))
+	cidrs := rules.Seen[string]{}
 	for i, c := range n.Spec.PodCIDRs {
 		at := path.Child("podCIDRs").Index(i)
 		errs = append(errs, validation.IsValidCIDRForLegacyField(at, c, false, nil)...)
-		if slices.Contains(n.Spec.PodCIDRs[:i], c) {
+		if cidrs.Again(c) {
 			errs = append(errs, field.Duplicate(at, c))
 		}
 	}
@@ -64,8 +67,9 @@ func validateNodeStatus(n *corev1.Node) (errs field.ErrorList) {
 			errs = checkQuantity(validateResourceName(errs, name, p), name, q, p)
 		}
 	}
+	addresses := rules.Seen[corev1.NodeAddress]{}
 	for i, a := range n.Status.Addresses {
-		if slices.Contains(n.Status.Addresses[:i], a) {
+		if addresses.Again(a) {
 			errs = append(errs, field.Duplicate(status.Child("addresses").Index(i), a))
 		}
 	}
@@ -73,6 +77,11 @@ func validateNodeStatus(n *corev1.Node) (errs field.ErrorList) {
 }
 
 func validateTaints(ts []corev1.Taint, path *field.Path) (errs field.ErrorList) {
+	type pair struct {
+		key    string
+		effect corev1.TaintEffect
+	}
+	seen := rules.Seen[pair]{}
 	for i := range ts {
 		t, p := &ts[i], path.Index(i)
 		errs = checkQualified(errs, t.Key, p.Child("key"))
@@ -82,11 +91,8 @@ func validateTaints(ts []corev1.Taint, path *field.Path) (errs field.ErrorList) 
 		} else {
 			errs = checkEffect(errs, t.Effect, p.Child("effect"))
 		}
-		for j := range ts[:i] {
-			if ts[j].Key == t.Key && ts[j].Effect == t.Effect {
-				errs = append(errs, field.Duplicate(p, *t).WithOrigin("uniqueness"))
-				break
-			}
+		if seen.Again(pair{t.Key, t.Effect}) {
+			errs = append(errs, field.Duplicate(p, *t).WithOrigin("uniqueness"))
 		}
 	}
 	return errs

@@ -80,11 +80,13 @@ func PreparePodResize(p, old *corev1.Pod) {
 }
 
 func resizeFrom(cs, asked []corev1.Container) {
+	named := make(map[string]*corev1.Container, len(asked))
+	for i := range asked {
+		named[asked[i].Name] = &asked[i]
+	}
 	for i := range cs {
-		for j := range asked {
-			if asked[j].Name == cs[i].Name {
-				cs[i].Resources, cs[i].ResizePolicy = asked[j].Resources, asked[j].ResizePolicy
-			}
+		if a := named[cs[i].Name]; a != nil {
+			cs[i].Resources, cs[i].ResizePolicy = a.Resources, a.ResizePolicy
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 const podUpdates = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`," +
@@ -79,12 +81,12 @@ func validateDeadlineChange(p, old *corev1.Pod, path *field.Path) (errs field.Er
 }
 
 func validateGateChange(p, old *corev1.Pod, path *field.Path) (errs field.ErrorList) {
+	known := rules.Seen[string]{}
+	for _, o := range old.Spec.SchedulingGates {
+		known.Again(o.Name)
+	}
 	for i, g := range p.Spec.SchedulingGates {
-		known := false
-		for _, o := range old.Spec.SchedulingGates {
-			known = known || o.Name == g.Name
-		}
-		if !known {
+		if !known.Has(g.Name) {
 			errs = append(errs, field.Forbidden(path.Index(i).Child("name"), "only deletion is allowed, but found new scheduling gate '"+g.Name+"'"))
 		}
 	}
@@ -92,14 +94,14 @@ func validateGateChange(p, old *corev1.Pod, path *field.Path) (errs field.ErrorL
 }
 
 func validateTolerationsKept(is, was []corev1.Toleration, path *field.Path) field.ErrorList {
-	for i := range was {
-		kept := false
-		for j := range is {
-			a, b := was[i], is[j]
-			a.TolerationSeconds, b.TolerationSeconds = nil, nil
-			kept = kept || a == b
-		}
-		if !kept {
+	have := rules.Seen[corev1.Toleration]{}
+	for _, t := range is {
+		t.TolerationSeconds = nil
+		have.Again(t)
+	}
+	for _, t := range was {
+		t.TolerationSeconds = nil
+		if !have.Has(t) {
 			return field.ErrorList{field.Forbidden(path, "existing toleration can not be modified except its tolerationSeconds")}
 		}
 	}

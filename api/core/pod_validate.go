@@ -8,6 +8,8 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 // ValidatePod judges a new pod.
@@ -132,20 +134,19 @@ func validateGates(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
 	for i, g := range s.ReadinessGates {
 		errs = checkQualified(errs, string(g.ConditionType), path.Child("readinessGates").Index(i).Child("conditionType"))
 	}
+	seen := rules.Seen[string]{}
 	for i, g := range s.SchedulingGates {
 		at := path.Child("schedulingGates").Index(i)
 		errs = checkQualified(errs, g.Name, at)
-		for j := range s.SchedulingGates[:i] {
-			if s.SchedulingGates[j].Name == g.Name {
-				errs = append(errs, field.Duplicate(at, g.Name))
-				break
-			}
+		if seen.Again(g.Name) {
+			errs = append(errs, field.Duplicate(at, g.Name))
 		}
 	}
 	return errs
 }
 
 func validateResourceClaims(cs []corev1.PodResourceClaim, path *field.Path) (errs field.ErrorList) {
+	seen := rules.Seen[string]{}
 	for i, c := range cs {
 		at := path.Index(i)
 		if c.Name == "" {
@@ -153,11 +154,8 @@ func validateResourceClaims(cs []corev1.PodResourceClaim, path *field.Path) (err
 		} else {
 			errs = checkLabel(errs, c.Name, at.Child("name"))
 		}
-		for j := range cs[:i] {
-			if cs[j].Name == c.Name {
-				errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
-				break
-			}
+		if seen.Again(c.Name) {
+			errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
 		}
 		switch {
 		case c.ResourceClaimName != nil && c.ResourceClaimTemplateName != nil:

@@ -3,12 +3,13 @@ package core
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 // ValidateService judges a new service before addresses are given out.
@@ -87,6 +88,7 @@ func validateServiceType(s *corev1.Service, path *field.Path) (errs field.ErrorL
 }
 
 func validateServicePorts(s *corev1.Service, path *field.Path) (errs field.ErrorList) {
+	twins := portTwins{rules.Seen[string]{}, rules.Seen[corev1.ServicePort]{}, rules.Seen[corev1.ServicePort]{}}
 	for i := range s.Spec.Ports {
 		p, at := &s.Spec.Ports[i], path.Index(i)
 		if p.Name == "" && len(s.Spec.Ports) > 1 {
@@ -106,28 +108,27 @@ func validateServicePorts(s *corev1.Service, path *field.Path) (errs field.Error
 		if p.NodePort != 0 && !HasNodePorts(s) {
 			errs = append(errs, field.Forbidden(at.Child("nodePort"), fmt.Sprintf("may not be used when `type` is '%s'", s.Spec.Type)))
 		}
-		errs = append(errs, validatePortTwins(s.Spec.Ports[:i], p, at)...)
+		errs = append(errs, twins.check(p, at)...)
 	}
 	return errs
 }
 
-// validatePortTwins: a port name, a protocol and number, and a node port with
-// its protocol appear once.
-func validatePortTwins(before []corev1.ServicePort, p *corev1.ServicePort, at *field.Path) (errs field.ErrorList) {
-	for i := range before {
-		o := &before[i]
-		if p.Name != "" && o.Name == p.Name {
-			errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
-		}
-		if o.Protocol != p.Protocol {
-			continue
-		}
-		if p.Port != 0 && o.Port == p.Port {
-			errs = append(errs, field.Duplicate(at, corev1.ServicePort{Protocol: p.Protocol, Port: p.Port}))
-		}
-		if p.NodePort != 0 && o.NodePort == p.NodePort {
-			errs = append(errs, field.Duplicate(at.Child("nodePort"), corev1.ServicePort{Protocol: p.Protocol, NodePort: p.NodePort}))
-		}
+// portTwins: a port name, a protocol and number, and a node port with its protocol
+// appear once.
+type portTwins struct {
+	names            rules.Seen[string]
+	ports, nodePorts rules.Seen[corev1.ServicePort]
+}
+
+func (t *portTwins) check(p *corev1.ServicePort, at *field.Path) (errs field.ErrorList) {
+	if p.Name != "" && t.names.Again(p.Name) {
+		errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
+	}
+	if p.Port != 0 && t.ports.Again(corev1.ServicePort{Protocol: p.Protocol, Port: p.Port}) {
+		errs = append(errs, field.Duplicate(at, corev1.ServicePort{Protocol: p.Protocol, Port: p.Port}))
+	}
+	if p.NodePort != 0 && t.nodePorts.Again(corev1.ServicePort{Protocol: p.Protocol, NodePort: p.NodePort}) {
+		errs = append(errs, field.Duplicate(at.Child("nodePort"), corev1.ServicePort{Protocol: p.Protocol, NodePort: p.NodePort}))
 	}
 	return errs
 }
@@ -174,10 +175,11 @@ func validateClusterIPs(sp *corev1.ServiceSpec, path *field.Path) (errs field.Er
 		}
 		errs = append(errs, validation.IsValidIPForLegacyField(at.Index(i), ip, false, nil)...)
 	}
+	families := rules.Seen[corev1.IPFamily]{}
 	for i, f := range sp.IPFamilies {
 		fp := path.Child("ipFamilies").Index(i)
 		errs = oneOf(errs, f, fp, corev1.IPv4Protocol, corev1.IPv6Protocol)
-		if slices.Contains(sp.IPFamilies[:i], f) {
+		if families.Again(f) {
 			errs = append(errs, field.Duplicate(fp, f))
 		}
 		if i < len(sp.ClusterIPs) {

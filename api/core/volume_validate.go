@@ -6,31 +6,25 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 func validateVolumes(vs []corev1.Volume, at *field.Path) (errs field.ErrorList) {
+	seen := rules.Seen[string]{}
 	for i := range vs {
 		v, p := &vs[i], at.Index(i)
 		errs = append(errs, validateVolumeSource(v, p)...)
 		switch {
 		case v.Name == "":
 			errs = append(errs, field.Required(p.Child("name"), ""))
-		case volumeNamed(vs[:i], v.Name):
+		case seen.Again(v.Name):
 			errs = append(errs, field.Duplicate(p.Child("name"), v.Name))
 		default:
 			errs = checkLabel(errs, v.Name, p.Child("name"))
 		}
 	}
 	return errs
-}
-
-func volumeNamed(vs []corev1.Volume, name string) bool {
-	for i := range vs {
-		if vs[i].Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // validateVolumeSource: exactly one source, and that one right.

@@ -48,13 +48,16 @@ func ValidateCSINode(n *storagev1.CSINode) field.ErrorList {
 // ValidateCSINodeUpdate lets drivers come and go but not change, apart from their capacity.
 func ValidateCSINodeUpdate(n, old *storagev1.CSINode) field.ErrorList {
 	errs := ValidateCSINode(n)
-	for i := range old.Spec.Drivers {
-		for j := range n.Spec.Drivers {
-			was, is := old.Spec.Drivers[i], n.Spec.Drivers[j]
-			was.Allocatable, is.Allocatable = nil, nil
-			if was.Name == is.Name && !apiequality.Semantic.DeepEqual(was, is) {
-				errs = append(errs, field.Invalid(field.NewPath("CSINode"), n.Spec.Drivers[j], rules.Immutable))
-			}
+	named := make(map[string]storagev1.CSINodeDriver, len(old.Spec.Drivers))
+	for _, was := range old.Spec.Drivers {
+		was.Allocatable = nil
+		named[was.Name] = was
+	}
+	for _, d := range n.Spec.Drivers {
+		is := d
+		is.Allocatable = nil
+		if was, ok := named[is.Name]; ok && !apiequality.Semantic.DeepEqual(was, is) {
+			errs = append(errs, field.Invalid(field.NewPath("CSINode"), d, rules.Immutable))
 		}
 	}
 	return errs

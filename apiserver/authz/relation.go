@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 )
 
@@ -42,7 +43,7 @@ func nameOf(i *request.Info) string {
 // selectedField is the value that a field selector requires of path. Only what
 // reads or deletes collections has one.
 func selectedField(i *request.Info, path string) string {
-	if i.FieldSelector == "" || i.Verb != "list" && i.Verb != "watch" && i.Verb != "deletecollection" {
+	if i.FieldSelector == "" || len(i.FieldSelector) > bounds.Selector || i.Verb != "list" && i.Verb != "watch" && i.Verb != "deletecollection" {
 		return ""
 	}
 	s, err := fields.ParseSelector(i.FieldSelector)

@@ -212,6 +212,7 @@ func TestStoreStatus(t *testing.T) {
 		reason metav1.StatusReason
 		again  int32 // Retry-After
 	}{
+		{fmt.Errorf("writing: %w", store.ErrTooLarge), 413, metav1.StatusReasonRequestEntityTooLarge, 0},
 		{fmt.Errorf("writing: %w", store.ErrFull), 507, "InsufficientStorage", 0},
 		{fmt.Errorf("writing: %w", store.ErrDown), 503, metav1.StatusReasonServiceUnavailable, 1},
 		{store.ErrClosed, 503, metav1.StatusReasonServiceUnavailable, 0},

@@ -2,9 +2,11 @@ package filters
 
 import (
 	"net/http"
+	"strings"
 
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/route"
+	"hyperkube/internal/bounds"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -33,16 +35,32 @@ func requestInfo(next http.Handler) http.Handler {
 	})
 }
 
-// addWarning adds each text once, for a write may be tried again.
+// leftOut stands for the warnings beyond the bounds.
+const leftOut = "more warnings are left out"
+
+// addWarning adds each text once, for a write may be tried again. What is too much is
+// left out, and that is told.
 func addWarning(h http.Header, text string) {
+	if len(text) > bounds.WarningText {
+		text = strings.ToValidUTF8(text[:bounds.WarningText], "") + "…"
+	}
 	value, err := utilnet.NewWarningHeader(299, "-", text)
 	if err != nil {
 		return
 	}
-	for _, have := range h.Values("Warning") {
-		if have == value {
+	last, err := utilnet.NewWarningHeader(299, "-", leftOut)
+	if err != nil {
+		return
+	}
+	all, size := h.Values("Warning"), len(value)
+	for _, have := range all {
+		if have == value || have == last {
 			return
 		}
+		size += len(have)
+	}
+	if len(all) >= bounds.Warnings || size > bounds.WarningBytes {
+		value = last
 	}
 	h.Add("Warning", value)
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 
 	"k8s.io/apimachinery/pkg/fields"
 )
@@ -113,9 +114,10 @@ func refineCollection(info *request.Info, u *url.URL) {
 	}
 }
 
-// SelectedName is the one name that a field selector lets through, or "".
+// SelectedName is the one name that a field selector lets through, or "". One that is
+// too long to be served is not read: nobody is known yet who sent it.
 func SelectedName(fieldSelector string) string {
-	if fieldSelector == "" {
+	if fieldSelector == "" || len(fieldSelector) > bounds.Selector {
 		return ""
 	}
 	sel, err := fields.ParseSelector(fieldSelector)

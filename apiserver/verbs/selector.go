@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,19 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // filter turns selectors into what the store understands: names, namespaces and
 // indexed fields narrow the search, the rest is asked of every object.
 func (e *endpoint) filter(namespace string, o *metav1.ListOptions) (store.Filter, error) {
 	f := store.Filter{Namespace: namespace}
-	label, err := labels.Parse(o.LabelSelector)
+	label, field, err := selectors(o)
 	if err != nil {
-		return f, apierrors.NewBadRequest(err.Error())
-	}
-	field, err := fields.ParseSelector(o.FieldSelector)
-	if err != nil {
-		return f, apierrors.NewBadRequest(err.Error())
+		return f, err
 	}
 	var rest []fields.Requirement
 	for _, r := range field.Requirements() {
@@ -36,6 +34,31 @@ func (e *endpoint) filter(namespace string, o *metav1.ListOptions) (store.Filter
 	}
 	f.Match = e.matcher(label, rest)
 	return f, nil
+}
+
+// selectors reads both selectors, within bounds: nobody may ask so much of every
+// object that all others wait for the answer.
+func selectors(o *metav1.ListOptions) (labels.Selector, fields.Selector, error) {
+	for name, text := range map[string]string{"labelSelector": o.LabelSelector, "fieldSelector": o.FieldSelector} {
+		if len(text) > bounds.Selector {
+			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("%s: %d bytes are too many: at most %d", name, len(text), bounds.Selector))
+		}
+	}
+	label, err := labels.Parse(o.LabelSelector)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	field, err := fields.ParseSelector(o.FieldSelector)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	asked, _ := label.Requirements()
+	for name, n := range map[string]int{"labelSelector": len(asked), "fieldSelector": len(field.Requirements())} {
+		if n > bounds.Requirements {
+			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("%s: %d conditions are too many: at most %d", name, n, bounds.Requirements))
+		}
+	}
+	return label, field, nil
 }
 
 func (e *endpoint) unknownField(path string) string {
@@ -104,11 +127,55 @@ func labelMatcher(label labels.Selector) func(map[string]string) bool {
 		}
 	}
 	if !selectable || len(pairs) < len(requirements) {
-		return func(m map[string]string) bool { return label.Matches(labels.Set(m)) }
+		return eachRequirement(label)
 	}
 	return func(m map[string]string) bool {
 		for i := range pairs {
 			if v, ok := m[pairs[i].key]; !ok || v != pairs[i].value {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// fewValues are compared one by one.
+const fewValues = 8
+
+// eachRequirement is label.Matches, but that long lists of values are looked up and
+// not gone through for every object.
+func eachRequirement(label labels.Selector) func(map[string]string) bool {
+	requirements, selectable := label.Requirements()
+	if !selectable {
+		return func(map[string]string) bool { return false }
+	}
+	type lookup struct {
+		key    string
+		values map[string]sets.Empty
+		in     bool
+	}
+	var lookups []lookup
+	var rest []labels.Requirement
+	for _, r := range requirements {
+		op := r.Operator()
+		if len(r.ValuesUnsorted()) > fewValues && (op == selection.In || op == selection.NotIn) {
+			lookups = append(lookups, lookup{r.Key(), r.Values(), op == selection.In})
+			continue
+		}
+		rest = append(rest, r)
+	}
+	return func(m map[string]string) bool {
+		for i := range rest {
+			if !rest[i].Matches(labels.Set(m)) {
+				return false
+			}
+		}
+		for i := range lookups {
+			v, found := m[lookups[i].key]
+			if found {
+				_, found = lookups[i].values[v]
+			}
+			if found != lookups[i].in {
 				return false
 			}
 		}

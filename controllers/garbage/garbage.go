@@ -48,6 +48,8 @@ type collector struct {
 	events  kit.Recorder
 	loop    *kit.Controller
 
+	latecomers latecomers
+
 	kindsChanged chan struct{} // of one: the catalog may be out of date
 }
 
@@ -131,7 +133,7 @@ func (c *collector) apply(ctx context.Context, f facts, p plan) error {
 		}
 	}
 	if p.release == metav1.FinalizerOrphanDependents {
-		late, err := c.missed(ctx, f)
+		late, err := c.latecomers.of(ctx, c, f)
 		if err != nil {
 			return err
 		}
@@ -150,38 +152,6 @@ func (c *collector) apply(ctx context.Context, f facts, p plan) error {
 		return c.remove(ctx, f, p.remove)
 	}
 	return nil
-}
-
-// missed asks the API server for dependents that the graph has not heard of yet:
-// the informers of different kinds are not in step, and a dependent that is left
-// owned when its owner goes would be collected.
-func (c *collector) missed(ctx context.Context, f facts) ([]identity, error) {
-	var out []identity
-	for _, r := range c.catalog.all() {
-		if f.namespace != "" && !r.namespaced {
-			continue // a namespaced owner has dependents in its namespace only
-		}
-		opts := metav1.ListOptions{Limit: 500}
-		for {
-			l, err := c.env.Metadata.Resource(r.gvr).Namespace(f.namespace).List(ctx, opts)
-			if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
-				break
-			}
-			if err != nil {
-				return nil, fmt.Errorf("looking for dependents among %s: %w", r.gvr.GroupResource(), err)
-			}
-			for i := range l.Items {
-				o := &l.Items[i]
-				if slices.ContainsFunc(o.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == f.uid }) {
-					out = append(out, identity{r.gvr, r.kind, o.Namespace, o.Name, o.UID})
-				}
-			}
-			if opts.Continue = l.Continue; opts.Continue == "" {
-				break
-			}
-		}
-	}
-	return out, nil
 }
 
 // remove deletes the object as it was when the decision was made.

@@ -28,6 +28,7 @@ type node struct {
 	deleting   bool
 	foreground bool // deleting, and waits for its blocking dependents
 	orphaning  bool // deleting, and sets its dependents free first
+	since      int  // which object it was, counted from the beginning, that was seen to be orphaning
 	// dependents by UID. A node that is not observed holds dependents of an owner not seen (yet).
 	dependents map[types.UID]*node
 	observed   bool
@@ -39,6 +40,14 @@ type graph struct {
 	mu    sync.Mutex
 	nodes map[types.UID]*node
 	gone  *recent // owners seen to go: their dependents need no look at the API server
+	freed int     // how many objects were seen to be orphaning so far
+}
+
+// seenOrphaning is how many objects were seen to be orphaning so far.
+func (g *graph) seenOrphaning() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.freed
 }
 
 func newGraph() *graph {
@@ -68,6 +77,10 @@ func (g *graph) see(id identity, o kit.Object) []types.UID {
 	orphaning := deleting && slices.Contains(o.GetFinalizers(), metav1.FinalizerOrphanDependents)
 	if foreground != n.foreground || orphaning != n.orphaning {
 		todo = append(todo, id.uid)
+	}
+	if orphaning && !n.orphaning {
+		g.freed++
+		n.since = g.freed
 	}
 	n.deleting, n.foreground, n.orphaning = deleting, foreground, orphaning
 	return todo
@@ -148,6 +161,7 @@ type facts struct {
 	identity
 	version                         string
 	deleting, foreground, orphaning bool
+	since                           int
 	owners                          []ownerFact
 	dependents                      []dependentFact // only of an object that is being deleted, or may be
 }
@@ -180,13 +194,13 @@ func (g *graph) factsOf(uid types.UID) (facts, bool) {
 	if n == nil || !n.observed {
 		return facts{}, false
 	}
-	f := facts{identity: n.identity, version: n.version, deleting: n.deleting, foreground: n.foreground, orphaning: n.orphaning}
+	f := facts{identity: n.identity, version: n.version, deleting: n.deleting, foreground: n.foreground, orphaning: n.orphaning, since: n.since}
 	for _, ref := range n.owners {
 		f.owners = append(f.owners, ownerFact{ref, g.stateOf(n, ref)})
 	}
 	if n.foreground || n.orphaning || len(n.owners) > 0 && !n.deleting {
 		for _, d := range n.dependents {
-			f.dependents = append(f.dependents, dependentFact{d.identity, blocks(d, uid), d.foreground})
+			f.dependents = append(f.dependents, dependentFact{d.identity, n.blockedBy(d), d.foreground})
 		}
 	}
 	return f, true
@@ -200,11 +214,7 @@ func (g *graph) stateOf(n *node, ref metav1.OwnerReference) ownerState {
 		}
 		return unknown
 	}
-	// A reference must name its owner rightly: the UID alone does not count, nor does an owner
-	// in another namespace.
-	gv, err := schema.ParseGroupVersion(ref.APIVersion)
-	if err != nil || o.kind.Group != gv.Group || o.kind.Kind != ref.Kind || o.name != ref.Name ||
-		o.namespace != "" && o.namespace != n.namespace {
+	if !o.namedBy(n, ref) {
 		return unknown
 	}
 	if o.foreground {
@@ -213,10 +223,20 @@ func (g *graph) stateOf(n *node, ref metav1.OwnerReference) ownerState {
 	return solid
 }
 
-func blocks(d *node, owner types.UID) bool {
+// namedBy says whether a reference names its owner rightly: the UID alone does not count,
+// nor does an owner in another namespace.
+func (n *node) namedBy(d *node, ref metav1.OwnerReference) bool {
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	return err == nil && n.kind.Group == gv.Group && n.kind.Kind == ref.Kind && n.name == ref.Name &&
+		(n.namespace == "" || n.namespace == d.namespace)
+}
+
+// blockedBy says whether n waits for d. Whoever knows no more than the UID of an object
+// that he may not touch must not keep it from going.
+func (n *node) blockedBy(d *node) bool {
 	for i := range d.owners {
-		if d.owners[i].UID == owner {
-			return d.owners[i].BlockOwnerDeletion != nil && *d.owners[i].BlockOwnerDeletion
+		if ref := d.owners[i]; ref.UID == n.uid && n.namedBy(d, ref) && ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion {
+			return true
 		}
 	}
 	return false

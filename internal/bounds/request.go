@@ -28,4 +28,9 @@ const (
 	Errors = 100
 	// ErrorBytes is how long the causes of a Status may be together.
 	ErrorBytes = 256 << 10
+	// Selector is how many bytes a label or field selector may have, Requirements how many
+	// conditions. Each is asked of every object that is listed and of every change that a
+	// watch may concern, while all watches of the kind wait.
+	Selector     = 128 << 10
+	Requirements = 100
 )

@@ -19,6 +19,11 @@ const (
 	// WatchPiece is how many bytes of a watch are written at once. A piece that the client
 	// does not take within 10 s ends the watch.
 	WatchPiece = 64 << 10
+	// Warnings is how many warnings an answer bears, WarningText how many bytes one may have,
+	// WarningBytes all together: clients refuse answers whose headers are too long.
+	Warnings     = 100
+	WarningText  = 4 << 10
+	WarningBytes = 16 << 10
 )
 
 // What the ports of a process may take of the files it may open.

@@ -49,6 +49,9 @@ var ErrCompacted = errors.New("revision was compacted")
 // quota was exceeded by it.
 var ErrFull = errors.New("no room to store anything")
 
+// ErrTooLarge: etcd takes no request of that size. Nothing was written.
+var ErrTooLarge = errors.New("larger than etcd takes")
+
 // ErrDown: no etcd member runs now; one is being started.
 var ErrDown = errors.New("etcd is being started again")
 

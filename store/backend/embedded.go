@@ -167,6 +167,9 @@ func known(err error) error {
 	case errors.Is(err, etcderrors.ErrNoSpace), errors.Is(err, rpctypes.ErrNoSpace):
 		return fmt.Errorf("%w: the quota of the etcd database is used up: compact and defragment it, or raise the quota, and disarm the alarm", ErrFull)
 	}
+	if errors.Is(err, etcderrors.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrRequestTooLarge) {
+		return fmt.Errorf("%w (%w): make the object smaller", ErrTooLarge, err)
+	}
 	return err
 }
 
