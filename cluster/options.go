@@ -168,7 +168,7 @@ func (o *Options) Recall(given func(flag string) bool) (err error) {
 	}
 	have, err := ReadIdentity(o.DataDir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return o.forgotten(given)
 	}
 	if err != nil {
 		return err
@@ -200,6 +200,27 @@ func (o *Options) Recall(given func(flag string) bool) (err error) {
 		o.EtcdServers = have.EtcdServers
 	}
 	return nil
+}
+
+// forgotten refuses to guess with what a cluster was made whose cluster.json is lost: by
+// defaults its node would get another name, its services another network. A start that was
+// killed before it wrote the file has made no key yet either.
+func (o *Options) forgotten(given func(flag string) bool) error {
+	p := PathsOf(o.DataDir)
+	if !etcdHolds(p.Etcd) && !present(filepath.Join(p.PKI, pki.NameCA+".crt")) {
+		return nil
+	}
+	var missing []string
+	for _, flag := range []string{"node-name", "pod-cidr", "service-cidr", "cluster-domain", "bridge"} {
+		if !given(flag) {
+			missing = append(missing, "--"+flag)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s, which remembers with what the cluster in %s was made, is lost: restore it from a backup, or say %s as they were then (besides all other flags it was started with; defaults too)",
+		p.Identity, o.DataDir, strings.Join(missing, ", "))
 }
 
 // agrees compares with the cluster that the data directory holds.

@@ -1,7 +1,11 @@
 package cluster
 
 import (
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +49,38 @@ func TestRecall(t *testing.T) {
 	}
 	if err := other.check(); err == nil || !strings.Contains(err.Error(), "--pod-cidr=10.200.0.0/16") {
 		t.Errorf("another network was accepted: %v", err)
+	}
+}
+
+// Nobody guesses with what a cluster was made whose cluster.json is lost.
+func TestRecallOfLostIdentity(t *testing.T) {
+	all := []string{"node-name", "pod-cidr", "service-cidr", "cluster-domain", "bridge"}
+	for name, c := range map[string]struct {
+		has   []string
+		given []string
+		want  string // in the refusal; empty: none
+	}{
+		"nothing was made":     {has: []string{markerName}},
+		"keys were made":       {has: []string{markerName, "pki/ca.crt"}, want: "--node-name, --pod-cidr, --service-cidr, --cluster-domain, --bridge"},
+		"data was written":     {has: []string{markerName, "etcd/member/snap/db"}, want: "cluster.json"},
+		"some flags are given": {has: []string{"pki/ca.crt"}, given: all[:4], want: "say --bridge"},
+		"all flags are given":  {has: []string{"pki/ca.crt", "etcd/member/snap/db"}, given: all},
+		"there is no folder":   {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := Default()
+			o.DataDir = filepath.Join(t.TempDir(), "d")
+			for _, f := range c.has {
+				path := filepath.Join(o.DataDir, f)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := o.Recall(func(flag string) bool { return slices.Contains(c.given, flag) })
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
 	}
 }
 

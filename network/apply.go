@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
@@ -31,7 +32,7 @@ func (n *Network) sysctlFile() string { return filepath.Join(n.o.StateDir, "sysc
 
 // setSysctls remembers what was there before it changes anything.
 func (n *Network) setSysctls(plan Plan) error {
-	before, err := readSysctls(n.sysctlFile())
+	before, err := readSysctls(n.sysctlFile(), n.o.Log)
 	if err != nil {
 		return err
 	}
@@ -66,19 +67,39 @@ func (n *Network) setSysctls(plan Plan) error {
 	return nil
 }
 
-func readSysctls(file string) (map[string]string, error) {
+func readSysctls(file string, log *slog.Logger) (map[string]string, error) {
 	out := map[string]string{}
-	raw, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
-	}
+	_, err := readNotes(file, &out, log)
 	if err != nil {
 		return nil, fmt.Errorf("reading saved sysctls: %w", err)
 	}
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, fmt.Errorf("saved sysctls in %s: %w", file, err)
+	if out == nil { // "null" is well-formed
+		out = map[string]string{}
 	}
 	return out, nil
+}
+
+// readNotes reads what we noted for ourselves; false: there is nothing. A damaged file, as a
+// power cut or a full disk leaves it, is set aside and told: it will never be well again, and
+// neither a node without a network nor a reset that cannot end helps anybody.
+func readNotes(file string, to any, log *slog.Logger) (bool, error) {
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	damage := json.Unmarshal(raw, to)
+	if damage == nil {
+		return true, nil
+	}
+	aside := file + ".damaged"
+	if err := os.Rename(file, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("setting %s aside, which is damaged (%w): %w", file, damage, err)
+	}
+	log.Warn("what was noted in a file is lost, it is damaged; it is set aside and made anew", "file", aside, "err", damage)
+	return false, nil
 }
 
 // writeFile replaces a file as a whole.
@@ -157,18 +178,15 @@ func (n *Network) putHostPorts(d *nft.Desired, f nft.Family) error {
 // its own in the same way.
 func routesFile(stateDir string) string { return filepath.Join(stateDir, "routes.json") }
 
-// readRoutes returns what is remembered; false: nothing was ever.
-func readRoutes(stateDir string) ([]Peer, bool, error) {
-	raw, err := os.ReadFile(routesFile(stateDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
+// readRoutes returns what is remembered; false: nothing was ever, or it is lost.
+func readRoutes(stateDir string, log *slog.Logger) ([]Peer, bool, error) {
 	var out []Peer
-	if err == nil {
-		err = json.Unmarshal(raw, &out)
-	}
+	ever, err := readNotes(routesFile(stateDir), &out, log)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading saved routes: %w", err)
+	}
+	if !ever {
+		return nil, false, nil
 	}
 	return out, true, nil
 }
@@ -189,13 +207,13 @@ func (n *Network) rememberRoutes(ours map[Peer]bool) error {
 }
 
 // ourRoutes are the routes in the kernel that we made. A version that did not remember
-// them marked them: those within the cluster's ranges are taken for ours.
+// them, and one whose notes are lost, marked them: those within the cluster's ranges are taken for ours.
 func (o Options) ourRoutes() ([]netlink.Route, error) {
 	marked, err := dump.Routes(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeOrigin}, netlink.RT_FILTER_PROTOCOL)
 	if err != nil {
 		return nil, fmt.Errorf("listing routes: %w", err)
 	}
-	noted, ever, err := readRoutes(o.StateDir)
+	noted, ever, err := readRoutes(o.StateDir, o.Log)
 	if err != nil {
 		return nil, err
 	}

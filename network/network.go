@@ -94,6 +94,9 @@ func (o Options) withDefaults() Options {
 	if o.ConfDir == "" {
 		o.ConfDir = DefaultConfDir
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	return o
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,7 @@ func Reset(_ context.Context, o Options) error {
 	}
 	errs = append(errs, removeRoutes(o), removeLinks(o), removeNetns(o))
 	if o.StateDir != "" {
-		errs = append(errs, restoreSysctls(filepath.Join(o.StateDir, "sysctls.json")))
+		errs = append(errs, restoreSysctls(filepath.Join(o.StateDir, "sysctls.json"), o.Log))
 		if errors.Join(errs...) == nil {
 			errs = append(errs, os.RemoveAll(o.StateDir))
 		}
@@ -126,8 +127,8 @@ func removeLinks(o Options) error {
 	return err
 }
 
-func restoreSysctls(file string) error {
-	before, err := readSysctls(file)
+func restoreSysctls(file string, log *slog.Logger) error {
+	before, err := readSysctls(file, log)
 	for path, value := range before {
 		if _, e := bridge.Sysctl(path, value); e != nil {
 			err = errors.Join(err, e)

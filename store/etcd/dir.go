@@ -28,15 +28,16 @@ func prepareDir(dir, cluster string, sole bool) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if got := strings.TrimSpace(string(owner)); got != "" && cluster != "" && got != cluster {
-		return fmt.Errorf("data directory %s belongs to cluster %s, not to %s: choose another directory or reset it", dir, got, cluster)
+		return fmt.Errorf("data directory %s belongs to cluster %.64q, as its file %q says, not to %s: choose another directory, or restore what was exchanged from a backup", dir, got, identity, cluster)
 	}
 	return checkData(dir, sole)
 }
 
-// claimDir writes the identity once the directory is known to work.
+// claimDir writes the identity once the directory is known to work, also over an empty file:
+// that guards nothing.
 func claimDir(dir, cluster string) error {
 	path := filepath.Join(dir, identity)
-	if cluster == "" || exists(path) {
+	if owner, err := os.ReadFile(path); cluster == "" || err == nil && strings.TrimSpace(string(owner)) != "" {
 		return nil
 	}
 	tmp := path + ".tmp"

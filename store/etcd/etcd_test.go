@@ -40,7 +40,7 @@ func TestStartStopAndOwnership(t *testing.T) {
 	}
 	s.Stop()
 	_, err = begin(t, Config{Dir: dir, Cluster: "two"})
-	if err == nil || !strings.Contains(err.Error(), "belongs to cluster one") {
+	if err == nil || !strings.Contains(err.Error(), `belongs to cluster "one"`) {
 		t.Error("foreign directory:", err)
 	}
 	began = time.Now()
@@ -49,6 +49,18 @@ func TestStartStopAndOwnership(t *testing.T) {
 	}
 	t.Log("ready again after", time.Since(began))
 	s.Stop()
+	// An empty file, as a power cut leaves it, guards nothing: the next start writes it again.
+	file := filepath.Join(dir, identity)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = begin(t, Config{Dir: dir, Cluster: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	if have, err := os.ReadFile(file); err != nil || string(have) != "one\n" {
+		t.Errorf("the emptied identity reads %q, %v", have, err)
+	}
 }
 
 func TestBrokenDirectory(t *testing.T) {
