@@ -369,17 +369,17 @@ func TestImageVolume(t *testing.T) {
 // TestStorageEviction: a container that writes more into its own file system, or its log, than it said it would is
 // ended, and the pod says why.
 func TestStorageEviction(t *testing.T) {
-	b := newBed(t)
+	b := newBed(t) // logs are rotated from 64Ki, so that no writer's can be much longer
 	for name, script := range map[string]string{
 		"writer": "head -c 20000000 /dev/zero > /x; sleep 1000", "talker": "while true; do head -c 4000 /dev/zero | tr '\\0' x; echo; done",
 	} {
 		b.pod(name, script, func(p *v1.Pod) {
-			p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("2Mi")}
+			p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("48Ki")}
 		})
 	}
 	for _, name := range []string{"writer", "talker"} {
 		p := b.until(name, "evicted", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
-		if p.Status.Reason != "Evicted" || p.Status.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. " {
+		if p.Status.Reason != "Evicted" || p.Status.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 48Ki. " {
 			t.Errorf("%s: %s, %q", name, p.Status.Reason, p.Status.Message)
 		}
 	}
