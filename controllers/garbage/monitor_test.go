@@ -61,8 +61,7 @@ func TestKindsAreAskedForWhenTheyChange(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- env.Group{e.Events, e.Informers, r}.Run(ctx) }()
-		asked := func(d time.Duration) int { // in that time
-			served.ClearActions()
+		asked := func(d time.Duration) int { // since it was told last, and in that time
 			time.Sleep(d) // of the bubble's clock
 			synctest.Wait()
 			n := 0
@@ -71,6 +70,7 @@ func TestKindsAreAskedForWhenTheyChange(t *testing.T) {
 					n++
 				}
 			}
+			served.ClearActions() // now, as all wait: before the next time somebody may have begun
 			return n
 		}
 		if n := asked(time.Minute); n != 1 {
