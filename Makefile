@@ -15,7 +15,7 @@ DATA_DIR ?= /var/lib/hyperkube
 RACED    := ./internal/... ./store/... ./kit/... ./apiserver/... ./scheduler/... ./controllers/... ./kubelet/... ./network/... ./proxy/... ./runtime/... ./cluster/...
 
 .DEFAULT_GOAL := build
-.PHONY: help build deps up down reset test unit race e2e conformance bench measure images fmt vet clean FORCE
+.PHONY: help build deps up down reset test unit race kubelet e2e conformance bench measure images fmt vet clean FORCE
 
 help: ## list the words
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
@@ -36,13 +36,17 @@ down: ## stop the cluster; containers and data stay
 reset: ## remove every trace of the cluster
 	bin/hyperkube reset --data-dir $(DATA_DIR) --yes
 
-test: deps build images unit race e2e conformance ## unit, scenario, race, end-to-end and conformance tests
+test: deps build images unit race kubelet e2e conformance ## unit, scenario, race, kubelet, end-to-end and conformance tests
 
 unit: vet ## tests that need no cluster
 	go test -timeout 5m $$(go list ./... | grep -v -e /test/e2e -e /test/conformance -e /test/measure)
 
 race: vet ## the core packages under the race detector
 	CGO_ENABLED=1 go test -race -timeout 15m $(RACED)
+
+kubelet: build images ## the kubelet on a containerd of its own
+	go test -c -o build/kubelet.test ./kubelet
+	cd kubelet && ../tools/withruntime.sh $(CURDIR)/bin/hyperkube $(CURDIR)/build/images $(CURDIR)/build/kubelet.test -test.timeout 15m
 
 e2e: build images build/oldkubectl ## journeys and conformance on real clusters in namespaces of their own
 	HYPERKUBE_BIN=$(CURDIR)/bin/hyperkube HYPERKUBE_IMAGES=$(CURDIR)/build/images HYPERKUBE_OLD_KUBECTL=$(CURDIR)/build/oldkubectl go test -timeout 60m -count=1 -v ./test/e2e/...

@@ -3,14 +3,13 @@ package apiserver
 import (
 	"context"
 	"fmt"
-
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hyperkube/apiserver/request"
-	"hyperkube/apiserver/storetest"
 
 	"github.com/cockroachdb/datadriven"
 	corev1 "k8s.io/api/core/v1"
@@ -34,19 +33,21 @@ func TestServedIsAuthorized(t *testing.T) {
 	datadriven.RunTest(t, "goldens/named.txt", func(t *testing.T, d *datadriven.TestData) string {
 		var out strings.Builder
 		for line := range strings.SplitSeq(d.Input, "\n") {
-			s, st := newTestServerFor(t, onlyMine{}, false)
-			for _, name := range []string{"mine", "other"} {
-				st.Put("configmaps", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name}, Data: map[string]string{"of": name}})
-				st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name, Labels: map[string]string{"of": name}},
-					Spec: corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c"}}}})
-			}
-			fmt.Fprintf(&out, "%s\n", ask(t, s, st, line))
+			synctest.Test(t, func(t *testing.T) { // a watch ends when there is no more to tell
+				fmt.Fprintf(&out, "%s\n", ask(t, line))
+			})
 		}
 		return out.String()
 	})
 }
 
-func ask(t *testing.T, s *Server, st *storetest.Store, line string) string {
+func ask(t *testing.T, line string) string {
+	s, st := newTestServerFor(t, onlyMine{}, false)
+	for _, name := range []string{"mine", "other"} {
+		st.Put("configmaps", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name}, Data: map[string]string{"of": name}})
+		st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name, Labels: map[string]string{"of": name}},
+			Spec: corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c"}}}})
+	}
 	method, target, _ := strings.Cut(line, " ")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hyperkube/api/scheme"
@@ -182,18 +183,20 @@ func newTestServerFor(t testing.TB, may request.Authorizer, applies bool) (*Serv
 // "watch" does the same and stops after the answer's events have come.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s, _ := newTestServer(t)
-		tidy := newTidy()
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			r := parseRequest(t, d.Input)
-			if d.Cmd == "watch" {
-				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				defer cancel()
-				r = r.WithContext(ctx)
-			}
-			w := httptest.NewRecorder()
-			s.Handler().ServeHTTP(w, r)
-			return tidy.answer(w)
+		synctest.Test(t, func(t *testing.T) { // a watch ends when there is no more to tell
+			s, _ := newTestServer(t)
+			tidy := newTidy()
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				r := parseRequest(t, d.Input)
+				if d.Cmd == "watch" {
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					defer cancel()
+					r = r.WithContext(ctx)
+				}
+				w := httptest.NewRecorder()
+				s.Handler().ServeHTTP(w, r)
+				return tidy.answer(w)
+			})
 		})
 	})
 }

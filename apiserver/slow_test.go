@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hyperkube/apiserver/storetest"
@@ -138,21 +139,23 @@ func (w *sizes) Write(p []byte) (int, error) {
 
 // TestWatchPieces: what a watch holds for its client does not grow with what there is to tell.
 func TestWatchPieces(t *testing.T) {
-	s, st := newTestServer(t)
-	for i := range 3000 {
-		st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: fmt.Sprint("p", i)}})
-	}
-	st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: "big", Annotations: map[string]string{"a": strings.Repeat("x", 1<<20)}}})
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	w := &sizes{ResponseRecorder: httptest.NewRecorder()}
-	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/pods?watch=1", nil).WithContext(ctx))
-	if w.longest > bounds.WatchPiece || w.longest == 0 {
-		t.Errorf("%d bytes were written at once", w.longest)
-	}
-	if n := bytes.Count(w.Body.Bytes(), []byte("\n")); n != 3001 {
-		t.Errorf("%d events", n)
-	}
+	synctest.Test(t, func(t *testing.T) { // the watch ends when there is no more to tell
+		s, st := newTestServer(t)
+		for i := range 3000 {
+			st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: fmt.Sprint("p", i)}})
+		}
+		st.Put("pods", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: "big", Annotations: map[string]string{"a": strings.Repeat("x", 1<<20)}}})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		w := &sizes{ResponseRecorder: httptest.NewRecorder()}
+		s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/api/v1/pods?watch=1", nil).WithContext(ctx))
+		if w.longest > bounds.WatchPiece || w.longest == 0 {
+			t.Errorf("%d bytes were written at once", w.longest)
+		}
+		if n := bytes.Count(w.Body.Bytes(), []byte("\n")); n != 3001 {
+			t.Errorf("%d events", n)
+		}
+	})
 }
 
 // TestPanicInside: a panic in a request of a role of this process is that role's error.

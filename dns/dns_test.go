@@ -148,7 +148,7 @@ func TestAnswersFromTheCluster(t *testing.T) {
 func query(t *testing.T, network, server, name string, typ uint16) string {
 	t.Helper()
 	m := new(mdns.Msg).SetQuestion(name, typ)
-	r, _, err := (&mdns.Client{Net: network, Timeout: 2 * time.Second}).Exchange(m, server)
+	r, _, err := (&mdns.Client{Net: network, Timeout: 20 * time.Second}).Exchange(m, server)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,6 @@ type informerSet struct {
 	stopped bool
 	shared  map[informerKey]*shared
 	running sync.WaitGroup
-
 }
 
 type informerKey struct {

@@ -215,6 +215,7 @@ func TestVolumesAndDeletion(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "cm", Namespace: "default"}, Data: map[string]string{"key": "value-1"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	const grace = 40 * time.Second // far more than a busy machine takes for a container that ends by itself
 	p := b.pod("vols", `trap 'echo bye; exit 0' TERM
 cat /cm/key /token/token /down/name /sub/key; echo; echo $MY_NAME $FROM_CM; echo hello > /empty/f; stat -f -c %T /mem
 while true; do cat /cm/key; sleep 0.2; done`, func(p *v1.Pod) {
@@ -225,6 +226,7 @@ while true; do cat /cm/key; sleep 0.2; done`, func(p *v1.Pod) {
 			{Name: "down", VolumeSource: v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{{Path: "name", FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.name"}}}}}},
 			{Name: "token", VolumeSource: v1.VolumeSource{Projected: &v1.ProjectedVolumeSource{Sources: []v1.VolumeProjection{{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "token"}}}}}},
 		}
+		p.Spec.TerminationGracePeriodSeconds = new(int64(grace / time.Second))
 		p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "MY_NAME", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
 			{Name: "FROM_CM", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, Key: "key"}}}}
 		p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "empty", MountPath: "/empty"}, {Name: "mem", MountPath: "/mem"}, {Name: "cm", MountPath: "/cm"},
@@ -250,7 +252,7 @@ while true; do cat /cm/key; sleep 0.2; done`, func(p *v1.Pod) {
 	b.delete(p)
 	b.gone("vols")
 	t.Logf("delete to gone: %v", time.Since(began))
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > grace/2 {
 		t.Errorf("deletion took %v although the container ends on SIGTERM", took)
 	}
 	waitNone(t, filepath.Join(b.dir, "root", "pods", string(p.UID)))
@@ -367,17 +369,17 @@ func TestImageVolume(t *testing.T) {
 // TestStorageEviction: a container that writes more into its own file system, or its log, than it said it would is
 // ended, and the pod says why.
 func TestStorageEviction(t *testing.T) {
-	b := newBed(t)
+	b := newBed(t) // logs are rotated from 64Ki, so that no writer's can be much longer
 	for name, script := range map[string]string{
 		"writer": "head -c 20000000 /dev/zero > /x; sleep 1000", "talker": "while true; do head -c 4000 /dev/zero | tr '\\0' x; echo; done",
 	} {
 		b.pod(name, script, func(p *v1.Pod) {
-			p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("2Mi")}
+			p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("48Ki")}
 		})
 	}
 	for _, name := range []string{"writer", "talker"} {
 		p := b.until(name, "evicted", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodFailed })
-		if p.Status.Reason != "Evicted" || p.Status.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. " {
+		if p.Status.Reason != "Evicted" || p.Status.Message != "Pod ephemeral local storage usage exceeds the total limit of containers 48Ki. " {
 			t.Errorf("%s: %s, %q", name, p.Status.Reason, p.Status.Message)
 		}
 	}

@@ -8,10 +8,8 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // TestChaos creates and removes pods and cordons nodes as it comes. No node may
@@ -40,6 +38,7 @@ func TestChaos(t *testing.T) {
 		default:
 			c.cordon(fmt.Sprintf("n%d", random.IntN(nodes)), random.IntN(2) == 0)
 		}
+		c.taken()
 	}
 	for i := range nodes {
 		c.cordon(fmt.Sprintf("n%d", i), false)
@@ -48,11 +47,7 @@ func TestChaos(t *testing.T) {
 	for !c.settled(alive, nodes, capacity) {
 		select {
 		case e := <-c.pods.ResultChan():
-			p := e.Object.(*corev1.Pod)
-			c.latest[p.Name] = p
-			if e.Type == watch.Deleted {
-				delete(c.latest, p.Name)
-			}
+			c.take(e)
 		case <-limit:
 			t.Fatal("pods wait although there is room for them")
 		}

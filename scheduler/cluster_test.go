@@ -240,19 +240,39 @@ func (c *cluster) wait(name, what string, ok func(*corev1.Pod) bool) *corev1.Pod
 		}
 		select {
 		case e := <-c.pods.ResultChan():
-			p, is := e.Object.(*corev1.Pod)
-			if !is {
-				c.Fatalf("watch: %v", e)
-			}
-			c.latest[p.Name] = p
-			if e.Type == watch.Deleted {
-				delete(c.latest, p.Name)
-			}
+			c.take(e)
 		case <-limit:
 			if p := c.latest[name]; p != nil {
 				c.Fatalf("pod %s never became %s: on %q, %+v", name, what, p.Spec.NodeName, p.Status.Conditions)
 			}
 			c.Fatalf("pod %s never became %s: it is not there", name, what)
+		}
+	}
+}
+
+// take remembers what the watch tells.
+func (c *cluster) take(e watch.Event) {
+	c.Helper()
+	p, is := e.Object.(*corev1.Pod)
+	if !is {
+		c.Fatalf("watch: %v", e)
+	}
+	c.latest[p.Name] = p
+	if e.Type == watch.Deleted {
+		delete(c.latest, p.Name)
+	}
+}
+
+// taken takes what the watch has to tell now. A test that does much before it
+// waits must do it, or the watch is ended as one that nobody reads.
+func (c *cluster) taken() {
+	c.Helper()
+	for {
+		select {
+		case e := <-c.pods.ResultChan():
+			c.take(e)
+		default:
+			return
 		}
 	}
 }

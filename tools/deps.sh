@@ -7,6 +7,7 @@ command -v gcc >/dev/null || need="$need gcc libc6-dev"
 command -v pkg-config >/dev/null || need="$need pkg-config"
 command -v git >/dev/null || need="$need git"
 command -v curl >/dev/null || need="$need curl"
+command -v ip >/dev/null || need="$need iproute2"
 if ! command -v go >/dev/null; then
 	echo "Go is missing: install any Go of the last two years from https://go.dev/dl (it fetches the right toolchain itself)" >&2
 	exit 1

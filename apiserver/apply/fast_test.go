@@ -25,10 +25,13 @@ import (
 // to the byte after every step.
 func TestFastIsTheLibrary(t *testing.T) {
 	m, byName := newManager(t)
-	for _, name := range []string{
+	for i, name := range []string{
 		"Pod", "Deployment", "Node", "ConfigMap", "Lease", "Service", "ReplicaSet", "EndpointSlice", "Secret", "Job", "StatefulSet",
 		"Event", "Namespace", "ServiceAccount", "ClusterRole", "RoleBinding", "Ingress", "NetworkPolicy", "PersistentVolume", "HorizontalPodAutoscaler",
 	} {
+		if i == fastKinds {
+			break
+		}
 		t.Run(name, func(t *testing.T) {
 			k, steps, fast := byName[name], 0, 0
 			rapid.Check(t, func(t *rapid.T) {

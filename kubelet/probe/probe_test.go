@@ -114,7 +114,7 @@ func TestNetworkHandlers(t *testing.T) {
 	target := Target{PodIP: host, Container: &v1.Container{Ports: []v1.ContainerPort{{Name: "web", ContainerPort: int32(number)}}}}
 	p := &Prober{}
 	get := func(path string) *v1.Probe {
-		return &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: path, Port: intstr.FromString("web"), HTTPHeaders: []v1.HTTPHeader{{Name: "Host", Value: "other"}}}}}
+		return &v1.Probe{TimeoutSeconds: 20, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: path, Port: intstr.FromString("web"), HTTPHeaders: []v1.HTTPHeader{{Name: "Host", Value: "other"}}}}}
 	}
 	for _, c := range []struct {
 		spec *v1.Probe
@@ -124,9 +124,9 @@ func TestNetworkHandlers(t *testing.T) {
 		{get("/"), Success, ""},
 		{get("/away"), Warning, "Probe terminated redirects, Response body: <a href=\"http://elsewhere.example/\">Found</a>.\n\n"},
 		{get("/bad"), Failure, "HTTP probe failed with statuscode: 503"},
-		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("web")}}}, Success, ""},
-		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(1)}}}, Failure, "dial tcp " + host + ":1: connect: connection refused"},
-		{&v1.Probe{ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("none")}}}, Unknown, "invalid port number: none"},
+		{&v1.Probe{TimeoutSeconds: 20, ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("web")}}}, Success, ""},
+		{&v1.Probe{TimeoutSeconds: 20, ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(1)}}}, Failure, "dial tcp " + host + ":1: connect: connection refused"},
+		{&v1.Probe{TimeoutSeconds: 20, ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromString("none")}}}, Unknown, "invalid port number: none"},
 	} {
 		got, text := p.check(t.Context(), target, c.spec)
 		if got != c.want || text != c.text {
@@ -161,7 +161,7 @@ func TestWarningsAreSuccesses(t *testing.T) {
 	srv := httptest.NewServer(http.RedirectHandler("http://elsewhere.example/", http.StatusFound))
 	defer srv.Close()
 	host, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
-	spec := &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/", Port: intstr.Parse(port)}}, SuccessThreshold: 1}
+	spec := &v1.Probe{TimeoutSeconds: 20, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/", Port: intstr.Parse(port)}}, SuccessThreshold: 1}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	warned, ok := 0, false

@@ -57,26 +57,49 @@ func Open(dir string) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening address lock: %w", err)
 	}
-	if err := Lock(f); err != nil {
+	if err := inTurn(f); err != nil {
 		return nil, err
 	}
 	return &Pool{dir: dir, lock: f}, nil
 }
 
-// Lock waits for the lock of a file in the kernel's queue, where everybody's turn comes;
-// asking again and again would be starved by others who ask more often. It closes f if it
-// fails.
+// Lock waits for the lock of a file. It closes f if it fails.
 func Lock(f *os.File) error {
-	got := make(chan error, 1)
-	go func() {
-		for {
-			err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
-			if !errors.Is(err, unix.EINTR) {
-				got <- err
-				return
-			}
+	return wait(f, func() error { return again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }) })
+}
+
+// inTurn waits for the lock of a file that may be written, and is not starved by who
+// takes it again and again: the kernel wakes those who wait, but who is awake comes
+// before them. So everybody goes through a turnstile, a lock of the file's first byte,
+// in which the next one stands until it has the lock.
+func inTurn(f *os.File) error {
+	turnstile := func(kind int16, cmd int) error {
+		return again(func() error { return unix.FcntlFlock(f.Fd(), cmd, &unix.Flock_t{Type: kind, Len: 1}) })
+	}
+	return wait(f, func() error {
+		if err := turnstile(unix.F_WRLCK, unix.F_OFD_SETLKW); err != nil {
+			return err
 		}
-	}()
+		if err := again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }); err != nil {
+			return err
+		}
+		return turnstile(unix.F_UNLCK, unix.F_OFD_SETLK)
+	})
+}
+
+// again calls f until no signal came in between.
+func again(f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// wait gives lock its time. It closes f if it fails.
+func wait(f *os.File, lock func() error) error {
+	got := make(chan error, 1)
+	go func() { got <- lock() }()
 	timer := time.NewTimer(lockTimeout)
 	defer timer.Stop()
 	select {

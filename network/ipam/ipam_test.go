@@ -143,6 +143,10 @@ func TestKilledWhileAllocating(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { // it writes for ever
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
 		for enough := false; !enough; { // until it has got somewhere
 			p := open(t, dir)
 			held, err := p.Held()
