@@ -125,12 +125,9 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 		if k.services.WaitSynced(ctx) != nil || !k.awaitNode(ctx) {
 			return
 		}
-		var mirrors *static.Source
-		if k.o.ManifestDir != "" {
-			mirrors = static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log, k.failures)
-			if err := mirrors.Load(); err != nil {
-				k.o.Log.Warn("reading static pods", "dir", k.o.ManifestDir, "err", err)
-			}
+		mirrors := static.New(k.o.ManifestDir, k.o.NodeName, k.o.Kube, k.workers, k.statuses, k.o.Log, k.failures)
+		if err := mirrors.Load(); err != nil {
+			k.o.Log.Warn("reading static pods", "dir", k.o.ManifestDir, "err", err)
 		}
 		synced := k.pods.OnChange(kit.Handler[*v1.Pod]{
 			Add:    func(p *v1.Pod, _ bool) { k.contained(p, func() { k.update(nil, p, mirrors) }) },
@@ -143,9 +140,7 @@ func (k *Kubelet) attach(ctx context.Context, wg *sync.WaitGroup) {
 		k.workers.Orphans()
 		close(k.ready)
 		k.appeared()
-		if mirrors != nil {
-			mirrors.Run(ctx, k.o.FileCheck)
-		}
+		mirrors.Run(ctx, k.o.FileCheck)
 	})
 }
 
@@ -209,9 +204,7 @@ func (k *Kubelet) update(old, p *v1.Pod, mirrors *static.Source) {
 		k.gone(old, mirrors)
 	}
 	if static.IsMirror(p) {
-		if mirrors != nil {
-			mirrors.Saw(p)
-		}
+		mirrors.Saw(p)
 		return
 	}
 	k.objects.Use(p)
@@ -236,9 +229,7 @@ func (k *Kubelet) share() {
 
 func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
 	if static.IsMirror(p) {
-		if mirrors != nil {
-			mirrors.Lost(p)
-		}
+		mirrors.Lost(p)
 		return
 	}
 	k.workers.Remove(p.UID)

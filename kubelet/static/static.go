@@ -84,6 +84,10 @@ func IsMirror(p *v1.Pod) bool { return p.Annotations[annMirror] != "" }
 
 // Load reads the manifests and tells the workers what changed.
 func (s *Source) Load() error {
+	if s.dir == "" { // no manifests: what calls itself a mirror is nobody's
+		s.poke()
+		return nil
+	}
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("static pods: %w", err)
@@ -210,7 +214,7 @@ func (s *Source) Run(ctx context.Context, every time.Duration) {
 	events, errs := make(chan fsnotify.Event), make(chan error)
 	if w, err := fsnotify.NewWatcher(); err == nil {
 		defer w.Close()
-		if w.Add(s.dir) == nil {
+		if s.dir != "" && w.Add(s.dir) == nil {
 			events, errs = w.Events, w.Errors
 		}
 	}

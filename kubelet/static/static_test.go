@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ktesting "k8s.io/client-go/kubernetes/fake"
 )
 
 type record []string
@@ -64,5 +66,24 @@ func TestOddFiles(t *testing.T) {
 	}
 	if want := []string{"update web-n "}; !slices.Equal(*r, want) {
 		t.Errorf("%v", *r)
+	}
+}
+
+// TestMirrorOfNothing: a pod that calls itself a mirror and is none is removed, also by a
+// kubelet that has no manifests.
+func TestMirrorOfNothing(t *testing.T) {
+	fake := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "fake", Namespace: "default", UID: "a", Annotations: map[string]string{v1.MirrorPodAnnotationKey: "x"}}}
+	api, r := ktesting.NewClientset(fake), &record{}
+	s := New("", "n", api, r, r, slog.New(slog.DiscardHandler), nil)
+	if err := s.Load(); err != nil {
+		t.Fatal(err)
+	}
+	s.Saw(fake)
+	s.mirror(t.Context())
+	if l, err := api.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) != 0 {
+		t.Errorf("still there: %v %v", l, err)
+	}
+	if len(*r) != 0 {
+		t.Errorf("it ran: %v", *r)
 	}
 }
