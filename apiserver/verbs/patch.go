@@ -198,6 +198,10 @@ func (p *patcher) merge(before []byte) (after []byte, complaints []error, err er
 		return nil, nil, apierrors.NewRequestEntityTooLargeError(
 			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", bounds.PatchOperations, len(ops)))
 	}
+	if len(ops)*len(before) > bounds.PatchWork {
+		return nil, nil, apierrors.NewRequestEntityTooLargeError(
+			fmt.Sprintf("%d operations on an object of %d bytes: send fewer at a time", len(ops), len(before)))
+	}
 	limits := jsonpatch.NewApplyOptions()
 	limits.AccumulatedCopySizeLimit = bounds.Copied
 	after, err = ops.ApplyWithOptions(before, limits)

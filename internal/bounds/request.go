@@ -24,6 +24,9 @@ const (
 	Copied = 3 << 20
 	// PatchOperations is how many operations a JSON patch may have (the published limit).
 	PatchOperations = 10_000
+	// PatchWork is how many operations times how many bytes of the object a JSON patch may
+	// have: each may move all of a list.
+	PatchWork = 4 << 30
 	// Errors is how many causes a Status lists; what is beyond is counted, not told.
 	Errors = 100
 	// ErrorBytes is how long the causes of a Status may be together.
