@@ -41,14 +41,11 @@ func (c *call) patchType() (types.PatchType, error) {
 }
 
 func (c *call) patch(r rules) error {
-	t, body, o, err := c.readPatch()
+	t, body, o, err := c.readPatch(c.ep.newServed())
 	if err != nil {
 		return err
 	}
 	if t == types.ApplyYAMLPatchType {
-		if err := codec.CheckApply(body, c.ep.newServed()); err != nil {
-			return err
-		}
 		return c.apply(body, o, r)
 	}
 	p := patcher{kind: t, body: body, want: c.ep.names.GVK(), blank: c.ep.newServed}
@@ -73,7 +70,9 @@ func (c *call) patch(r rules) error {
 	return c.sendWritten(http.StatusOK, e)
 }
 
-func (c *call) readPatch() (types.PatchType, []byte, writeOptions, error) {
+// readPatch reads a patch of what into is an example of. It is looked over here, once, and not
+// in the transaction, which may be tried again.
+func (c *call) readPatch(into runtime.Object) (types.PatchType, []byte, writeOptions, error) {
 	t, err := c.patchType()
 	if err != nil {
 		return "", nil, writeOptions{}, err
@@ -87,7 +86,20 @@ func (c *call) readPatch() (types.PatchType, []byte, writeOptions, error) {
 		return "", nil, o, err
 	}
 	defer c.bodies.Put(buf)
+	if err := checkPatch(t, buf.Bytes(), into); err != nil {
+		return "", nil, o, err
+	}
 	return t, bytes.Clone(buf.Bytes()), o, nil
+}
+
+func checkPatch(t types.PatchType, body []byte, into runtime.Object) error {
+	switch t {
+	case types.ApplyYAMLPatchType:
+		return codec.CheckApply(body, into)
+	case types.JSONPatchType: // a list of operations; what they make is checked when it is decoded
+		return codec.CheckPatch(body, &[]any{})
+	}
+	return codec.CheckPatch(body, into)
 }
 
 // apply is server-side apply; it creates what does not exist. Another creator
@@ -154,11 +166,6 @@ type patcher struct {
 // with its kind.
 func (p *patcher) patched(live runtime.Object, compact func() ([]byte, error)) (runtime.Object, []error, error) {
 	out := p.blank()
-	if p.kind != types.JSONPatchType {
-		if err := codec.CheckPatch(p.body, out); err != nil {
-			return nil, nil, err
-		}
-	}
 	if p.kind == types.StrategicMergePatchType {
 		complaints, err := p.strategic(live, out)
 		return out, complaints, err
@@ -185,10 +192,6 @@ func (p *patcher) merge(before []byte) (after []byte, complaints []error, err er
 			return nil, nil, apierrors.NewBadRequest(err.Error())
 		}
 		return after, complaints, nil
-	}
-	var loose []any
-	if err := codec.CheckPatch(p.body, &loose); err != nil {
-		return nil, nil, err
 	}
 	ops, err := jsonpatch.DecodePatch(p.body)
 	if err != nil {

@@ -59,7 +59,7 @@ func (c *call) updateScale() error {
 }
 
 func (c *call) patchScale() error {
-	t, body, o, err := c.readPatch()
+	t, body, o, err := c.readPatch(&autoscalingv1.Scale{})
 	if err != nil {
 		return err
 	}

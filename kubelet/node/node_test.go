@@ -122,20 +122,29 @@ func (b *agentBed) ready() v1.ConditionStatus {
 // overwrite has somebody else say that the node is unknown, as the node lifecycle controller does.
 func (b *agentBed) overwrite() {
 	b.t.Helper()
-	n := b.node()
-	for i := range n.Status.Conditions {
-		n.Status.Conditions[i].Status = v1.ConditionUnknown
+	written := b.say(func(s *v1.NodeStatus) {
+		for i := range s.Conditions {
+			s.Conditions[i].Status = v1.ConditionUnknown
+		}
+	})
+	// The agent may have put it right already: the answer shows that there was something to.
+	if c := find(written.Status.Conditions, v1.NodeReady); c == nil || c.Status != v1.ConditionUnknown {
+		b.t.Fatal("not overwritten")
 	}
+}
+
+// say has somebody else write the node's status.
+func (b *agentBed) say(change func(*v1.NodeStatus)) *v1.Node {
+	b.t.Helper()
+	n := b.node()
+	change(&n.Status)
 	b.rv++
 	n.ResourceVersion = strconv.Itoa(1000 + b.rv)
 	written, err := b.api.CoreV1().Nodes().UpdateStatus(b.t.Context(), n, metav1.UpdateOptions{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	// The agent may have put it right already: the answer shows that there was something to.
-	if c := find(written.Status.Conditions, v1.NodeReady); c == nil || c.Status != v1.ConditionUnknown {
-		b.t.Fatal("not overwritten")
-	}
+	return written
 }
 
 func pass(d time.Duration) {
@@ -238,13 +247,7 @@ func TestExtended(t *testing.T) {
 		defer b.stop()
 		pass(time.Second)
 		say := func(change func(capacity v1.ResourceList)) {
-			n := b.node()
-			change(n.Status.Capacity)
-			b.rv++
-			n.ResourceVersion = strconv.Itoa(1000 + b.rv)
-			if _, err := b.api.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			b.say(func(s *v1.NodeStatus) { change(s.Capacity) })
 			pass(6 * time.Minute)
 		}
 		memory := b.node().Status.Capacity.Memory().String()
@@ -262,7 +265,8 @@ func TestExtended(t *testing.T) {
 			t.Errorf("memory is %v, want %s", got.Capacity.Memory(), memory)
 		}
 		say(func(c v1.ResourceList) { delete(c, "example.com/dongle") })
-		if got := b.node().Status; len(got.Capacity) != len(got.Allocatable) || func() bool { _, have := got.Allocatable["example.com/dongle"]; return have }() {
+		got = b.node().Status
+		if _, have := got.Allocatable["example.com/dongle"]; have || len(got.Capacity) != len(got.Allocatable) {
 			t.Errorf("the node has %v of %v", got.Allocatable, got.Capacity)
 		}
 	})
