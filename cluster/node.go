@@ -36,10 +36,13 @@ import (
 type node struct {
 	c       *control
 	runtime *runtime.Runtime
-	images  chan error // one value when the images are there
+	images  chan error    // one value when the images are there, or why they are not
+	here    chan struct{} // closed when they are there
 }
 
-func newNode(c *control) *node { return &node{c: c, images: make(chan error, 1)} }
+func newNode(c *control) *node {
+	return &node{c: c, images: make(chan error, 1), here: make(chan struct{})}
+}
 
 // Names of the images that are made from the binary. They can be pulled from nowhere.
 const (
@@ -77,9 +80,13 @@ func (n *node) startRuntime(ctx context.Context) error {
 			return err
 		}
 		c.roles.Go("own images", func() {
-			n.images <- supervise.Contain("own images", func() error {
+			err := supervise.Contain("own images", func() error {
 				return c.progress.timed("own images", func() error { return n.importImages(ctx) })
 			})
+			if err == nil {
+				close(n.here)
+			}
+			n.images <- err
 		})
 		return nil
 	})
@@ -171,7 +178,7 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 	informers := kit.NewInformers(c.api.Server.Source(user), c.log, kit.Failures(trouble.Metric(reg)))
 	k, err := kubelet.New(kubelet.Options{
 		NodeName: c.o.NodeName, Kube: kube, Informers: informers,
-		RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
+		ImagesHere: n.here, RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
 		LogLinkDir: filepath.Join(filepath.Dir(c.p.PodLogs), "containers"),
 		ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
 		TLS:      &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},

@@ -105,6 +105,7 @@ func New(o Options) (*Kubelet, error) {
 		}
 	}
 	k.images = images.NewPuller(k.client, o.ParallelPulls, k.Secret)
+	k.images.Here = o.ImagesHere
 	k.volumes = volume.NewManager(k.o.RootDir, all.Kinds(k, k.volumeImage))
 	k.users = userns.New(k.volumes.PodsDir())
 	if k.agent, err = node.New(k.nodeOptions()); err != nil {
@@ -222,7 +223,7 @@ func (k *Kubelet) deps() *podworker.Deps {
 	d := &steps.Deps{
 		Client: k.client, Renderer: k.renderer(), Volumes: k.volumes, Sources: k, Cgroups: k.cgroups, Hooks: hooks,
 		Services: k.servicesOf, ContainerLn: k.o.LogLinkDir, PIDsLimit: k.o.PodPIDs, Handlers: k.handler,
-		Features: k.features, Users: k.users,
+		Features: k.features, Users: k.users, ImagesHere: k.o.ImagesHere,
 	}
 	return &podworker.Deps{
 		Client: k.client, Pod: steps.All(d), Containers: steps.Containers(d), Resizer: steps.NewResizer(d),

@@ -33,6 +33,10 @@ type Options struct {
 	Informers *kit.Informers
 	Recorder  kit.Recorder // made (and run) from Kube when nil
 
+	// ImagesHere is closed once images are on the node that are imported at its start and can be pulled from nowhere;
+	// sandboxes and pulls wait for it. Nil where nothing is imported.
+	ImagesHere <-chan struct{}
+
 	RuntimeEndpoint string // CRI v1 socket; required
 	ImageEndpoint   string // RuntimeEndpoint
 

@@ -56,6 +56,9 @@ type Puller struct {
 	client  *cri.Client
 	secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)
 	slots   chan struct{}
+	// Here is closed once images are on the node that are imported at its start and can be pulled from nowhere: what
+	// is not there before may be there then. Nil where nothing is imported.
+	Here <-chan struct{}
 
 	mu    sync.Mutex
 	pulls map[string]chan struct{}
@@ -74,6 +77,9 @@ func (p *Puller) Ensure(ctx context.Context, pod *v1.Pod, c *v1.Container, tell 
 		tell(v1.EventTypeWarning, "InspectFailed", msg)
 		return Image{}, &Error{InvalidImageName, msg}
 	}
+	if err := Await(ctx, p.Here); err != nil {
+		return Image{}, &Error{ErrImagePull, err.Error()}
+	}
 	img, err := p.inspect(ctx, name)
 	if err != nil {
 		msg := fmt.Sprintf("Failed to inspect image %q: %v", c.Image, err)
@@ -82,7 +88,7 @@ func (p *Puller) Ensure(ctx context.Context, pod *v1.Pod, c *v1.Container, tell 
 	}
 	switch {
 	case img.Image != nil && c.ImagePullPolicy != v1.PullAlways:
-		tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image))
+		tellPresent(c, tell)
 		return present(img), nil
 	case c.ImagePullPolicy == v1.PullNever:
 		msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
@@ -90,6 +96,37 @@ func (p *Puller) Ensure(ctx context.Context, pod *v1.Pod, c *v1.Container, tell 
 		return Image{}, &Error{ErrImageNeverPull, msg}
 	}
 	return p.pull(ctx, pod, c, name, tell)
+}
+
+// Look finds an image that is on the node, whatever brought it there.
+func (p *Puller) Look(ctx context.Context, c *v1.Container, tell Tell) (Image, bool) {
+	name, err := Normalize(c.Image)
+	if err != nil {
+		return Image{}, false
+	}
+	img, err := p.inspect(ctx, name)
+	if err != nil || img.Image == nil {
+		return Image{}, false
+	}
+	tellPresent(c, tell)
+	return present(img), true
+}
+
+func tellPresent(c *v1.Container, tell Tell) {
+	tell(v1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image))
+}
+
+// Await waits for images that are being imported; nil has none.
+func Await(ctx context.Context, here <-chan struct{}) error {
+	if here == nil {
+		return nil
+	}
+	select {
+	case <-here:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the node's own images to be imported: %w", ctx.Err())
+	}
 }
 
 // Normalize adds the default tag.

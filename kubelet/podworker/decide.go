@@ -372,7 +372,7 @@ func nextAttempt(v View, name string) uint32 {
 // begin gets the image, side by side with the set-up, and then starts the container.
 func begin(v View, p *Plan, c *v1.Container, attempt uint32) {
 	if v.Busy[c.Name] != "" {
-		if f := v.Containers[c.Name].Fault; f != nil && v.Busy[c.Name] == OpPull {
+		if f := v.Containers[c.Name].Fault; f != nil && (v.Busy[c.Name] == OpPull || v.Busy[c.Name] == OpLook) {
 			showFault(v, p, c, f)
 		}
 		return
@@ -381,6 +381,7 @@ func begin(v View, p *Plan, c *v1.Container, attempt uint32) {
 	if f := mem.Fault; f != nil && v.Now.Before(f.RetryAt) {
 		showFault(v, p, c, f)
 		p.wake(f.RetryAt)
+		look(v, p, c, f)
 		return
 	}
 	if mem.Image == nil {
@@ -394,6 +395,18 @@ func begin(v View, p *Plan, c *v1.Container, attempt uint32) {
 		return
 	}
 	p.do(Action{Op: OpStart, Container: c.Name, Attempt: attempt})
+}
+
+// look has an image that could not be pulled looked for again and again while the next pull rests: somebody may import
+// it, or another pod may have pulled it with credentials of its own.
+func look(v View, p *Plan, c *v1.Container, f *Fault) {
+	switch {
+	case f.LookAt.IsZero() || c.ImagePullPolicy == v1.PullAlways:
+	case v.Now.Before(f.LookAt):
+		p.wake(f.LookAt)
+	default:
+		p.do(Action{Op: OpLook, Container: c.Name})
+	}
 }
 
 func showFault(v View, p *Plan, c *v1.Container, f *Fault) {

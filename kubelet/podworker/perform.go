@@ -24,6 +24,7 @@ const (
 	retryMost  = 2 * time.Minute
 	pullFirst  = 10 * time.Second
 	pullMost   = 5 * time.Minute
+	lookEvery  = 10 * time.Second // for an image, while its next pull rests
 )
 
 // perform does one action and returns how the view changes by it; that runs under the lock.
@@ -33,6 +34,8 @@ func (w *Worker) perform(ctx context.Context, pod *v1.Pod, a Action) (apply func
 		return w.setUp(ctx, pod, a)
 	case OpPull:
 		return w.pull(ctx, pod, a)
+	case OpLook:
+		return w.present(ctx, pod, a)
 	case OpStart:
 		return w.start(ctx, pod, a)
 	case OpKill:
@@ -156,11 +159,7 @@ func (w *Worker) pull(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	spec, _ := specOf(pod, a.Container)
 	img, err := w.d.Images.Ensure(ctx, pod, spec, w.tell(a.Container))
 	if err == nil {
-		return func() {
-			mem := w.view.Containers[a.Container]
-			mem.Image, mem.Fault = &img, nil
-			w.view.Containers[a.Container] = mem
-		}, nil
+		return func() { w.hasImage(a.Container, img) }, nil
 	}
 	fault := &Fault{Reason: images.ErrImagePull, Message: err.Error(), At: time.Now()}
 	var e *images.Error
@@ -172,7 +171,36 @@ func (w *Worker) pull(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	}
 	w.tell(a.Container)(v1.EventTypeWarning, "Failed", "Error: "+fault.Reason)
 	w.tell(a.Container)(v1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", spec.Image))
-	return func() { w.fault(a.Container, fault, pullFirst, pullMost) }, err
+	return func() {
+		fault.LookAt = fault.At.Add(lookEvery)
+		w.fault(a.Container, fault, pullFirst, pullMost)
+	}, err
+}
+
+// present ends the rest of an image's pull when the image is there. What keeps it from being looked at is no news: the
+// next pull tells.
+func (w *Worker) present(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
+	spec, _ := specOf(pod, a.Container)
+	img, there := w.d.Images.Look(ctx, spec, w.tell(a.Container))
+	return func() {
+		if there {
+			w.hasImage(a.Container, img)
+			return
+		}
+		mem := w.view.Containers[a.Container]
+		if mem.Fault != nil {
+			f := *mem.Fault
+			f.LookAt = time.Now().Add(lookEvery)
+			mem.Fault = &f
+			w.view.Containers[a.Container] = mem
+		}
+	}, nil
+}
+
+func (w *Worker) hasImage(name string, img images.Image) {
+	mem := w.view.Containers[name]
+	mem.Image, mem.Fault = &img, nil
+	w.view.Containers[name] = mem
 }
 
 // fault remembers a failed start and when to try again.

@@ -120,6 +120,7 @@ type Container struct {
 type Fault struct {
 	Reason, Message string
 	At, RetryAt     time.Time
+	LookAt          time.Time // when to look whether the image is there without a pull; zero for never
 	Failures        int
 	Lost            bool // the runtime was gone: tried again when it is back
 }
@@ -139,6 +140,7 @@ type Op string
 const (
 	OpSetUp       Op = "set up"
 	OpPull        Op = "pull"
+	OpLook        Op = "look" // whether an image that could not be pulled has come by another way
 	OpStart       Op = "start"
 	OpKill        Op = "kill"
 	OpRemove      Op = "remove"

@@ -85,8 +85,17 @@ func (s *sim) finish(a Action, ok bool) {
 			if mem.Fault != nil {
 				f.Failures = mem.Fault.Failures + 1
 			}
-			f.RetryAt = s.v.Now.Add(doubling(pullFirst, pullMost, f.Failures))
+			f.RetryAt, f.LookAt = s.v.Now.Add(doubling(pullFirst, pullMost, f.Failures)), s.v.Now.Add(lookEvery)
 			mem.Fault = f
+		}
+		s.v.Containers[a.Container] = mem
+	case OpLook:
+		if ok {
+			mem.Image, mem.Fault = &images.Image{Ref: "img"}, nil
+		} else {
+			f := *mem.Fault
+			f.LookAt = s.v.Now.Add(lookEvery)
+			mem.Fault = &f
 		}
 		s.v.Containers[a.Container] = mem
 	case OpStart:

@@ -207,7 +207,7 @@ func (w *Worker) turn(ctx context.Context) (wake time.Time, gone bool) {
 func (w *Worker) cancelStarts() {
 	for key, op := range w.view.Busy {
 		switch op {
-		case OpSetUp, OpPull, OpStart:
+		case OpSetUp, OpPull, OpLook, OpStart:
 			w.cancels[key]()
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/userns"
 )
 
@@ -38,6 +39,10 @@ func sandbox(d *Deps) Step {
 			}
 			for _, w := range d.Renderer.DNS.Warnings(p.API) {
 				p.Tell(v1.EventTypeWarning, w.Reason, w.Message)
+			}
+			// The sandbox's own image may be one of them.
+			if err := images.Await(ctx, d.ImagesHere); err != nil {
+				return err
 			}
 			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler, p.Told)
 			if err != nil {

@@ -45,6 +45,8 @@ type Deps struct {
 	// Features is what a handler of the runtime can do; nothing for one that is not known, or where it is nil.
 	Features func(handler string) v1.NodeRuntimeHandlerFeatures
 	Users    *userns.Ranges
+	// ImagesHere is closed once the images are there that sandboxes wait for; nil where none is awaited.
+	ImagesHere <-chan struct{}
 }
 
 func (d *Deps) features(handler string) v1.NodeRuntimeHandlerFeatures {
