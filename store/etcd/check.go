@@ -27,7 +27,12 @@ func checkData(dir string, sole bool) error {
 	unusable := func(what string, err error) error {
 		return &UnusableError{Dir: dir, Cause: fmt.Errorf("%s: %w", what, err)}
 	}
-	if exists(db) {
+	// A database without a byte is none: etcd writes it anew from a whole log.
+	hasDB := false
+	if info, err := os.Stat(db); err == nil {
+		hasDB = info.Size() > 0
+	}
+	if hasDB {
 		err := guarded(func() (err error) { applied, err = readDatabase(db); return err })
 		if err != nil {
 			return unusable("its database "+db+" is damaged", err)
@@ -47,8 +52,10 @@ func checkData(dir string, sole bool) error {
 	switch {
 	case len(files) == 0 && applied > 0:
 		return unusable("its write-ahead log is gone", fmt.Errorf("%s has no *.wal file, the database holds entry %d", logs, applied))
-	case len(files) > 0 && !exists(db) && first > 0:
-		return unusable("its database is gone", fmt.Errorf("no %s, the write-ahead log begins after entry %d", db, first))
+	case len(files) == 0 && !hasDB && exists(db):
+		return unusable("its data is lost", fmt.Errorf("%s is empty and %s has no *.wal file", db, logs))
+	case len(files) > 0 && !hasDB && first > 0:
+		return unusable("its database is gone", fmt.Errorf("%s is absent or empty, the write-ahead log begins after entry %d", db, first))
 	case sole && len(files) > 0 && last < applied:
 		return unusable("its write-ahead log is cut short", fmt.Errorf("%s ends with entry %d, the database holds entry %d", logs, last, applied))
 	}

@@ -79,6 +79,10 @@ func TestDamage(t *testing.T) {
 		"nothing":                  {func(t *testing.T, dir string) error { return nil }, ""},
 		"log torn":                 {func(t *testing.T, dir string) error { tear(t, segment(t, dir)); return nil }, ""},
 		"database gone, log whole": {func(t *testing.T, dir string) error { return os.Remove(database(dir)) }, ""},
+		"database empty, log whole": {func(t *testing.T, dir string) error { return os.Truncate(database(dir), 0) }, ""},
+		"database empty, log gone": {func(t *testing.T, dir string) error {
+			return errors.Join(os.Truncate(database(dir), 0), os.RemoveAll(filepath.Join(dir, "member", "wal")))
+		}, "is empty and"},
 		"log cut in half": {func(t *testing.T, dir string) error { return os.Truncate(segment(t, dir), 300*1100) },
 			"write-ahead log is cut short"},
 		"log gone": {func(t *testing.T, dir string) error { return os.RemoveAll(filepath.Join(dir, "member", "wal")) },
