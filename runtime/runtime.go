@@ -9,9 +9,10 @@
 // waits for its socket, closes Ready, and keeps it running until ctx ends; then
 // it stops the child and returns when it is gone. Containers are never touched
 // by either: their shims are their parents. A child of an earlier run that was
-// killed with -9 is ended first, by the pid file. Before containerd first answers its end
-// is an error of Run; afterwards it is started again within a second. Beside it Run sweeps
-// shims that no container belongs to.
+// killed with -9 is ended first, by the pid file. A root that is damaged is set aside, as it
+// holds nothing that cannot be had again. Before containerd first answers its end is an error
+// of Run; afterwards it is started again within a second. Beside it Run sweeps shims that no
+// container belongs to.
 package runtime
 
 import (
@@ -43,6 +44,7 @@ type Options struct {
 	Command    []string // how the role is started, e.g. [/proc/self/exe containerd]
 	Env        []string // added to the child's environment
 	Logger     *slog.Logger
+	Tell       func(string) // what a person at the start should know; nil for nobody
 }
 
 // Runtime supervises containerd.
@@ -103,7 +105,8 @@ func (r *Runtime) Run(ctx context.Context) error {
 			return nil
 		}
 		if !r.answered() {
-			return fmt.Errorf("containerd cannot start: %w", err)
+			return fmt.Errorf("containerd cannot start: %w (what it has in %s are images and what containers wrote into themselves: if that is damaged, move it away, "+
+				"start again, and import again the images that come from no registry)", err, r.o.Config.Root)
 		}
 		if time.Since(began) > time.Minute {
 			backoff = firstBackoff
@@ -129,6 +132,9 @@ func (r *Runtime) answered() bool {
 }
 
 func (r *Runtime) runOnce(ctx context.Context) error {
+	if err := r.renew(); err != nil {
+		return err
+	}
 	out, err := os.OpenFile(r.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening containerd's log: %w", err)

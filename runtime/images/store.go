@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -148,7 +149,9 @@ func (s *Store) layerOf(ctx context.Context, ref string) (string, error) {
 		return "", fmt.Errorf("reading %s: %w", ref, err)
 	}
 	snapshots := s.c.SnapshotService(snapshotter)
-	key := "hyperkube-look-" + ref
+	// A name of its own: one that a process which was killed left behind stands in nobody's way, nor does one that a
+	// snapshotter remembers whose owner does not. containerd collects them.
+	key := fmt.Sprintf("hyperkube-look-%s-%s", ref, rand.Text())
 	mounts, err := snapshots.View(ctx, key, identity.ChainID(layers).String())
 	if err != nil {
 		return "", fmt.Errorf("looking into %s: %w", ref, err)
