@@ -93,6 +93,9 @@ func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err e
 		// Versions before neither named the lock's holder nor said when they are ready.
 		if named(p.Ready, p.Lock) != 0 || named(p.PID, p.Lock) != 0 && named(p.Lock, p.Lock) == 0 {
 			fmt.Fprintf(out, "The cluster is up already (kubeconfig %s).\n", p.Kubeconfig)
+			if named(p.Lock, p.Lock) == 0 {
+				fmt.Fprintln(out, unkept)
+			}
 			return true, nil
 		}
 		if first {
@@ -216,6 +219,16 @@ func (o Options) keeper(p Paths, l *os.File, out *os.File) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
+	cmd, err := keeperOf(p, keep, l, append([]string{p.Log, "hyperkube", "up", "--foreground", "--kept", "--lock-fd=3"}, o.flags()...))
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout = out
+	return cmd, nil
+}
+
+// keeperOf is a keeper with the files that every one has: the lock, the program, the log.
+func keeperOf(p Paths, keep string, l *os.File, args []string) (*exec.Cmd, error) {
 	// The open file, not its name: it may be replaced while the cluster runs.
 	program, err := os.Open("/proc/self/exe")
 	if err != nil {
@@ -226,11 +239,10 @@ func (o Options) keeper(p Paths, l *os.File, out *os.File) (*exec.Cmd, error) {
 		program.Close()
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
-	cmd := exec.Command(keep, append([]string{p.Log, "hyperkube", "up", "--foreground", "--kept", "--lock-fd=3"}, o.flags()...)...)
+	cmd := exec.Command(keep, args...)
 	cmd.Args[0] = carried.Keep
 	cmd.ExtraFiles = []*os.File{l, program}
 	cmd.Stderr = log
-	cmd.Stdout = out
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd, nil

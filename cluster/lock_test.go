@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -65,5 +68,33 @@ func TestNumbersAreGivenAgain(t *testing.T) {
 	must(t, os.WriteFile(p.Lock, []byte(strconv.Itoa(stranger.Process.Pid)), 0o600))
 	if pid := named(p.Lock, p.Lock); pid != 0 {
 		t.Errorf("a stranger, %d, counts as the holder", pid)
+	}
+}
+
+// TestKeeperIsMissed: a cluster whose keeper has ended says so, as nobody would start it again.
+func TestKeeperIsMissed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	p := PathsOf(dir)
+	l, _, err := enter(dir)
+	must(t, err)
+	defer l.Close()
+	must(t, os.MkdirAll(p.Run, 0o700))
+	defer os.RemoveAll(p.Run)
+	must(t, os.WriteFile(p.PID, []byte(strconv.Itoa(os.Getpid())), 0o600))
+	must(t, os.WriteFile(p.Ready, []byte(strconv.Itoa(os.Getpid())), 0o600))
+	must(t, (&Identity{}).write(dir))
+	missed := func() bool {
+		s, err := GetStatus(t.Context(), dir)
+		must(t, err)
+		return slices.Contains(s.Parts, Part{"keeper", unkept, false})
+	}
+	var out bytes.Buffer
+	if serves, err := awaitOther(t.Context(), p, &out); !serves || err != nil || strings.Contains(out.String(), unkept) || missed() {
+		t.Errorf("with a keeper: serves %t, %v, missed %t: %s", serves, err, missed(), &out)
+	}
+	must(t, nameHolder(l, 1<<22+1)) // no process has this number
+	out.Reset()
+	if serves, err := awaitOther(t.Context(), p, &out); !serves || err != nil || !strings.Contains(out.String(), unkept) || !missed() {
+		t.Errorf("without a keeper: serves %t, %v, missed %t: %s", serves, err, missed(), &out)
 	}
 }

@@ -55,6 +55,9 @@ func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
 		s.Parts = []Part{{"cluster", "stopped; `hyperkube up` starts it again", false}}
 		return s, nil
 	}
+	if named(p.Lock, p.Lock) == 0 {
+		s.add("keeper", false, "%s", unkept)
+	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	s.ask(ctx)

@@ -61,7 +61,11 @@ func Up(ctx context.Context, o Options, log *slog.Logger, progress Progress) err
 	}
 	defer os.Remove(p.PID)
 	defer os.Remove(p.Ready)
-	return c.run(ctx)
+	c.keeper = &keeper{o: o, p: p, lock: l, log: log}
+	if err := c.run(ctx); err != nil {
+		return err
+	}
+	return c.keeper.dismiss()
 }
 
 // claim takes the data directory: a new one becomes a cluster's, an old one must be this
@@ -138,6 +142,7 @@ type control struct {
 	shared     *kit.Informers // of the control plane's roles
 	stop       context.CancelFunc
 	ended      chan error // of vital parts
+	keeper     *keeper
 }
 
 // vital runs a part that the others hold on to, so that it cannot be started anew alone:
@@ -215,6 +220,9 @@ func (c *control) run(ctx context.Context) (err error) {
 			return nil
 		}, nil
 	}})
+	if c.o.Kept {
+		c.roles.Start(ctx, supervise.Role{Name: "keeper's keeper", Build: func() (func(context.Context) error, error) { return c.keeper.watch, nil }})
+	}
 	if err := os.WriteFile(c.p.Ready, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return fmt.Errorf("telling that the cluster is ready: %w", err)
 	}

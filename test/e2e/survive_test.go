@@ -150,6 +150,8 @@ func TestPartsKilled(t *testing.T) {
 	k.ok("scale", "deployment/web", "--replicas=2")
 	k.ok("rollout", "status", "deployment/web", "--timeout=60s")
 	killedProcess(t, c)
+	killedKeeper(t, c)
+	killedProcess(t, c)
 	k.ok("rollout", "status", "deployment/web", "--timeout=60s")
 	k.says("0 0", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.containerStatuses[0].restartCount}")
 }
@@ -172,7 +174,36 @@ func killedProcess(t *testing.T, c *harness.Cluster) {
 		t.Errorf("the process is still %d: %v", now, err)
 	}
 	b, err := os.ReadFile(filepath.Join(c.DataDir, "log", "hyperkube.log"))
-	if err != nil || !strings.Contains(string(b), "ended, signal 9; starting it again") {
+	if err != nil || !strings.Contains(string(b), "starting it again in 1 s") {
 		t.Errorf("the log does not say why it was started again: %v", err)
 	}
+}
+
+// killedKeeper kills the one that starts the process again; the process gets another one.
+func killedKeeper(t *testing.T, c *harness.Cluster) {
+	t.Helper()
+	keeper := func() (int, error) {
+		b, err := os.ReadFile(filepath.Join(c.DataDir, "lock"))
+		if err != nil {
+			return 0, err
+		}
+		return strconv.Atoi(strings.TrimSpace(string(b)))
+	}
+	for range 2 { // the second is a child of what it keeps
+		pid, err := keeper()
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually(30*time.Second, "another keeper", func() error {
+			now, err := keeper()
+			if err == nil && now == pid {
+				err = fmt.Errorf("still %d", pid)
+			}
+			return err
+		})
+	}
+	c.Run(10*time.Second, c.Bin, "status", "--data-dir", c.DataDir)
 }

@@ -90,6 +90,13 @@ func (c *Cluster) Kill() {
 	if err == nil {
 		keeper, err = strconv.Atoi(strings.TrimSpace(string(b)))
 	}
+	process := 0
+	if err == nil {
+		process, err = c.PID("hyperkube.pid")
+	}
+	if err == nil { // so that it starts no other keeper
+		err = syscall.Kill(process, syscall.SIGSTOP)
+	}
 	if err == nil {
 		err = syscall.Kill(keeper, syscall.SIGKILL)
 	}

@@ -3,6 +3,8 @@
  * fatal error, the kernel's out-of-memory killer, kill -9.
  *
  *	keep LOG NAME ARGUMENTS...		runs the program that is open as file 4
+ *	keep --adopt LOG NAME ARGUMENTS...	the same, once the process that file 5 stands for has ended:
+ *						it serves already, and its keeper is gone
  *
  * Until the process says with SIGUSR1 that it serves, its end is the end of both: a
  * cluster that cannot start tells why, once. From then on it is started again, after a
@@ -32,6 +34,8 @@
 #define FD_CLOEXEC 1
 #define CLOCK_BOOTTIME 7
 #define PROGRAM 4 /* the open file that is run */
+#define ADOPTED 5 /* the process that is kept though another started it */
+#define POLLIN 1
 #define LONGEST 10 /* seconds of pause: a disk that has room again is not left waiting */
 #define SOUND 60  /* seconds of life after which the pause begins anew */
 #define PATIENCE 60 /* seconds that a process may take to end when it is told to */
@@ -62,6 +66,7 @@ __asm__(".globl _start\n_start:\n\tmov x0, sp\n\tbl run\n");
 #endif
 
 struct span { long sec, nsec; };
+struct watched { int file; short want, got; };
 
 #define BIT(s) (1UL << ((s)-1))
 static const unsigned long awaited = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGCHLD) | BIT(SIGUSR1);
@@ -82,6 +87,28 @@ static long next(long sec) {
 	struct span t = {sec, 0};
 	long s = call(__NR_rt_sigtimedwait, (long)&awaited, 0, sec < 0 ? 0 : (long)&t, sizeof awaited, 0);
 	return s > 0 ? s : 0;
+}
+
+/* outlive waits for the end of a process that is no child. It says whether it was told to end it. */
+static long outlive(void) {
+	long ending = 0;
+	struct watched w[2] = {{ADOPTED, POLLIN, 0}, {call(__NR_signalfd4, -1, (long)&awaited, sizeof awaited, O_CLOEXEC, 0), POLLIN, 0}};
+	for (;;) {
+		struct span t = {1, 0};
+		long n = call(__NR_ppoll, (long)w, 2, ending || w[1].file < 0 ? (long)&t : 0, 0, 0);
+		if (n > 0 && w[0].got)
+			break;
+		for (long s; (s = next(0)) > 0;)
+			if ((s == SIGTERM || s == SIGINT) && !ending) {
+				ending = now();
+				call(__NR_pidfd_send_signal, ADOPTED, SIGTERM, 0, 0, 0);
+			}
+		if (ending && now() - ending >= PATIENCE)
+			call(__NR_pidfd_send_signal, ADOPTED, SIGKILL, 0, 0, 0);
+	}
+	call(__NR_close, w[1].file, 0, 0, 0, 0);
+	call(__NR_close, ADOPTED, 0, 0, 0, 0);
+	return ending;
 }
 
 static void put(const char *s) {
@@ -108,6 +135,30 @@ static void tell(const char *log) {
 		return; /* the one before does */
 	call(__NR_dup3, f, 2, 0, 0, 0);
 	call(__NR_close, f, 0, 0, 0, 0);
+}
+
+static int same(const char *a, const char *b) {
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+/* rest tells why the process is started again, and in how long. It does not return when it is told to end meanwhile. */
+static void rest(const char *log, const char *how, long code, long pause) {
+	tell(log);
+	put("hyperkube-keep: the cluster's process ended");
+	put(how);
+	if (code >= 0)
+		number(code);
+	put("; starting it again in ");
+	number(pause);
+	put(" s\n");
+	for (long until = now() + pause, left; (left = until - now()) > 0;) {
+		long s = next(left);
+		if (s == SIGTERM || s == SIGINT)
+			leave(0);
+	}
+	tell(log);
 }
 
 static long start(char **argv, char **envp) {
@@ -137,8 +188,10 @@ static void quiet(void) {
 __attribute__((used)) void run(long *sp) {
 	long argc = sp[0];
 	char **argv = (char **)(sp + 1), **envp = argv + argc + 1;
-	if (argc < 3) {
-		put("usage: hyperkube-keep LOG NAME ARGUMENTS...\n");
+	long adopt = argc > 1 && same(argv[1], "--adopt");
+	argv += adopt;
+	if (argc - adopt < 3) {
+		put("usage: hyperkube-keep [--adopt] LOG NAME ARGUMENTS...\n");
 		leave(2);
 	}
 	const char *log = argv[1];
@@ -146,6 +199,12 @@ __attribute__((used)) void run(long *sp) {
 	unsigned long all = ~0UL;
 	call(__NR_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, sizeof all, 0);
 	long serves = 0, ending = 0, pause = 1;
+	if (adopt) {
+		if (outlive())
+			leave(0);
+		serves = 1;
+		rest(log, "", -1, pause);
+	}
 	for (;;) {
 		long began = now(), status = 0;
 		long pid = start(argv + 2, envp);
@@ -176,20 +235,8 @@ __attribute__((used)) void run(long *sp) {
 			leave(code);
 		if (now() - began >= SOUND)
 			pause = 1;
-		tell(log);
-		put("hyperkube-keep: the cluster's process ended, ");
-		put(status & 0x7f ? "signal " : "exit code ");
-		number(status & 0x7f ? status & 0x7f : code);
-		put("; starting it again in ");
-		number(pause);
-		put(" s\n");
-		for (long until = now() + pause, left; (left = until - now()) > 0;) {
-			long s = next(left);
-			if (s == SIGTERM || s == SIGINT)
-				leave(0);
-		}
+		rest(log, status & 0x7f ? ", signal " : ", exit code ", status & 0x7f ? status & 0x7f : code, pause);
 		if ((pause *= 2) > LONGEST)
 			pause = LONGEST;
-		tell(log);
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // build compiles the keeper as the Makefile does.
@@ -168,5 +170,68 @@ func TestToldToEnd(t *testing.T) {
 	}
 	if runs := k.await("runs", 1); len(runs) > 2 {
 		t.Errorf("ran %d times", len(runs))
+	}
+}
+
+// adopt starts a process and a keeper that is not its parent.
+func adopt(t *testing.T, keep, adopted, script string) (*kept, *exec.Cmd) {
+	t.Helper()
+	k := &kept{t: t, dir: t.TempDir(), exit: make(chan error, 1)}
+	k.log = filepath.Join(k.dir, "log")
+	process := exec.Command("sh", "-c", adopted)
+	process.Env = append(os.Environ(), "D="+k.dir)
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { process.Process.Kill(); process.Wait() })
+	fd, err := unix.PidfdOpen(process.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pidfd := os.NewFile(uintptr(fd), "process")
+	defer pidfd.Close()
+	sh, err := os.Open("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sh.Close()
+	k.cmd = exec.Command(keep, "--adopt", k.log, "sh", "-c", script)
+	k.cmd.Env = process.Env
+	k.cmd.ExtraFiles = []*os.File{sh, sh, pidfd}
+	if err := k.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.cmd.Process.Kill() })
+	go func() { k.exit <- k.cmd.Wait() }()
+	return k, process
+}
+
+// TestAdopted: a process that another keeper had started is started again too, and told to end when its keeper is.
+func TestAdopted(t *testing.T) {
+	keep := build(t)
+	k, process := adopt(t, keep, `echo x >>$D/first; while :; do sleep 0.01; done`, `echo $PPID >>$D/runs; n=$(wc -l <$D/runs); [ $n = 2 ] || exit 5; exit 0`)
+	k.await("first", 1)
+	process.Process.Kill()
+	if got := k.code(); got != 0 {
+		t.Errorf("ended with %d", got)
+	}
+	if runs := k.await("runs", 2); len(runs) != 2 || runs[0] != strconv.Itoa(k.cmd.Process.Pid) {
+		t.Errorf("ran %v", runs)
+	}
+	b, err := os.ReadFile(k.log)
+	for _, want := range []string{"process ended; starting it again in 1 s\n", "ended, exit code 5; starting it again in"} {
+		if err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("the log lacks %q: %s %v", want, b, err)
+		}
+	}
+	k, process = adopt(t, keep, `trap 'echo told >>$D/end; exit 0' TERM; echo x >>$D/first; while :; do sleep 0.01; done`, `echo x >>$D/runs`)
+	k.await("first", 1)
+	k.cmd.Process.Signal(syscall.SIGTERM)
+	k.await("end", 1)
+	if got := k.code(); got != 0 {
+		t.Errorf("told to end, it ended with %d", got)
+	}
+	if _, err := os.Stat(filepath.Join(k.dir, "runs")); err == nil {
+		t.Error("started again what was told to end")
 	}
 }
