@@ -20,6 +20,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 	"hyperkube/kit"
@@ -180,7 +181,7 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 		NodeName: c.o.NodeName, Kube: kube, Informers: informers,
 		ImagesHere: n.here, RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
 		LogLinkDir: filepath.Join(filepath.Dir(c.p.PodLogs), "containers"),
-		ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
+		PodPIDs:    bounds.PodProcesses, ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
 		TLS:      &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
 		Registry: reg, Log: c.log.With("role", "kubelet"),
 	})

@@ -46,7 +46,7 @@ type Options struct {
 	CgroupFS    string // /sys/fs/cgroup
 	CgroupRoot  string // /
 	NoCgroups   bool   // leave control groups to the runtime
-	PodPIDs     int64  // limit for each pod; none
+	PodPIDs     int64  // limit of processes and threads for each pod; -1 for none
 	Reserved    v1.ResourceList
 	MaxPods     int64  // 110
 	ResolvConf  string // /etc/resolv.conf; "none" for an empty one
@@ -103,6 +103,9 @@ func (o *Options) complete() error {
 	if err := checkNodeName(o.NodeName); err != nil {
 		return err
 	}
+	if o.PodPIDs < -1 {
+		return fmt.Errorf("kubelet: PodPIDs is %d: want a number of processes, or -1 for any", o.PodPIDs)
+	}
 	if o.Listeners == nil {
 		o.Listeners = func() ([]admit.Port, error) { return hostListeners("/proc") }
 	}
@@ -117,6 +120,7 @@ func (o *Options) complete() error {
 	text(&o.Domain, "cluster.local")
 	text(&o.Address, "0.0.0.0")
 	number(&o.MaxPods, 110)
+	number(&o.PodPIDs, -1)
 	number(&o.ContainerLogMaxSize, 10<<20)
 	number(&o.ContainerLogMaxFile, 5)
 	number(&o.ParallelPulls, 5)

@@ -2,6 +2,10 @@ package bounds
 
 // What a pod may make of a node's processes.
 const (
+	// PodProcesses is how many processes and threads a pod of `hyperkube up` may have: the
+	// control plane takes its own from the same number. A kubelet by itself has no limit
+	// (--pod-max-pids), as is standard.
+	PodProcesses = 4096
 	// Environment is how many bytes the environment of a container may have after its
 	// references are expanded: what the kernel takes of arguments and environment.
 	Environment = 2 << 20

@@ -123,10 +123,11 @@ func (t *Tree) Share(weight int64) error {
 	return t.ensure(path.Join(t.pods(), "burstable"), Limits{CPUShares: weight})
 }
 
-// EnsurePod makes a pod's cgroup and sets its limits.
+// EnsurePod makes a pod's cgroup and sets its limits. pids is how many processes and threads it may have; as many
+// as there may be where that is not positive.
 func (t *Tree) EnsurePod(pod *v1.Pod, pids int64) error {
 	l := PodLimits(pod)
-	l.PIDs = pids
+	l.PIDs = max(pids, 0)
 	return t.ensure(t.PodParent(pod), l)
 }
 

@@ -297,9 +297,7 @@ func keep(v View, p *Plan, c *v1.Container, init bool) {
 		}
 		begin(v, p, c, nextAttempt(v, c.Name))
 	case caught(v, cur):
-		if v.Busy[c.Name] == "" {
-			p.do(Action{Op: OpRemove, Container: c.Name, ID: cur.Id})
-		}
+		discard(v, p, c, cur)
 	case running(cur):
 		if mem.FailedID == cur.Id && v.Busy[c.Name] == "" {
 			p.do(Action{Op: OpKill, Container: c.Name, ID: cur.Id, Deadline: v.Now.Add(grace(v.Pod, mem)), Message: mem.Failed, Note: true})
@@ -313,9 +311,20 @@ func keep(v View, p *Plan, c *v1.Container, init bool) {
 		}
 		again(v, p, c, cur)
 	default: // created and not started: a start was interrupted
-		if v.Busy[c.Name] == "" {
-			p.do(Action{Op: OpRemove, Container: c.Name, ID: cur.Id})
-		}
+		discard(v, p, c, cur)
+	}
+}
+
+// discard removes a container whose start was interrupted. The runtime may still be at it, and refuse.
+func discard(v View, p *Plan, c *v1.Container, cur *runtimeapi.ContainerStatus) {
+	if v.Busy[c.Name] == OpStart {
+		return
+	}
+	if f := v.Containers[c.Name].Fault; f != nil {
+		showFault(v, p, c, f)
+	}
+	if v.Busy[c.Name] == "" {
+		p.do(Action{Op: OpRemove, Container: c.Name, ID: cur.Id})
 	}
 }
 

@@ -81,6 +81,9 @@ func (w *Worker) later() {
 func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
 	_, rt, _ := w.snapshot()
 	p := &steps.Pod{API: pod, Attempt: a.Attempt, Sandbox: rt.ReadySandbox(), HostIPs: w.d.HostIPs(), Told: w.told, Dead: rt.DeadSandboxes(), Tell: w.tellPod}
+	w.mu.Lock()
+	p.Unfinished = w.view.SetUp.Unfinished
+	w.mu.Unlock()
 	err := steps.SetUp(ctx, w.d.Pod, p)
 	if err != nil && ctx.Err() == nil {
 		w.tellSetUp(err)
@@ -91,7 +94,7 @@ func (w *Worker) setUp(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 		}
 		if err != nil {
 			w.later()
-			w.view.SetUp.Lost = interrupted(err)
+			w.view.SetUp.Lost, w.view.SetUp.Unfinished = interrupted(err), p.Unfinished
 			return
 		}
 		w.view.SetUp = SetUp{Done: true}
@@ -221,9 +224,11 @@ func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 		Pod:  &steps.Pod{API: pod, HostIPs: w.d.HostIPs(), Sandbox: w.view.Runtime.ReadySandbox(), Volumes: w.volumes},
 		Spec: spec, Attempt: a.Attempt, Tell: w.tell(a.Container), IPs: w.view.Runtime.IPs(), Target: w.target(a.Container),
 	}
-	if img := w.view.Containers[a.Container].Image; img != nil {
-		c.Image = *img
+	mem := w.view.Containers[a.Container]
+	if mem.Image != nil {
+		c.Image = *mem.Image
 	}
+	c.Unfinished = mem.Unfinished
 	w.mu.Unlock()
 	if pod.Spec.HostNetwork {
 		c.IPs = c.Pod.HostIPs
@@ -241,7 +246,7 @@ func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 	}
 	return func() {
 		mem := w.view.Containers[a.Container]
-		mem.Image, mem.Ports = nil, c.Image.Ports
+		mem.Image, mem.Ports, mem.Unfinished = nil, c.Image.Ports, c.Unfinished
 		if interrupted(err) {
 			mem.Caught = c.ID // before what became of it is taken in
 		}

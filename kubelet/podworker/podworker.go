@@ -75,6 +75,8 @@ type SetUp struct {
 	Failures int
 	RetryAt  time.Time
 	Lost     bool // the runtime was gone: tried again when it is back
+	// Unfinished is what is known of a sandbox that took longer than anyone waits: the runtime may still be at it.
+	Unfinished string
 }
 
 // Retry is how often an action has failed in a row and when it may be tried again.
@@ -112,6 +114,8 @@ type Container struct {
 	// Caught is the id of a container whose start was cut short, by an end of the runtime
 	// or of the kubelet: it never ran, and counts for nothing.
 	Caught string
+	// Unfinished is what is known of a start that took longer than anyone waits: the runtime may still be at it.
+	Unfinished string
 	// Killing is the id of the container whose end was told and whose hook has run.
 	Killing string
 }

@@ -87,7 +87,8 @@ func (w *Worker) tellKill(a Action, err error) {
 	case OpKill:
 		why = fmt.Sprintf("failed to %q for %q with KillContainerError: %q", "KillContainer", a.Container, err)
 	case OpRemove:
-		why = fmt.Sprintf("failed to remove container %s: %v", a.ID, err)
+		// Of a pod that goes on: nothing is killed. What kept the container from starting is told by its status.
+		return
 	case OpStopSandbox:
 		why = fmt.Sprintf("failed to %q for %q with KillPodSandboxError: %q", "KillPodSandbox", string(w.self.UID), err)
 	case OpTearDown, OpForget:

@@ -57,6 +57,12 @@ func (f *faulty) called(name string) error {
 
 func (f *faulty) told(word string) error {
 	switch word {
+	case "late": // it is given up on, and goes on by itself
+		return status.Error(codes.DeadlineExceeded, "context deadline exceeded: the container runtime has not answered CreateContainer within 2m0s")
+	case "reserved":
+		return status.Error(codes.Unknown, `failed to reserve container name "x": name "x" is reserved for "y"`)
+	case "starting":
+		return status.Error(codes.Unknown, "failed to set removing state: container is in starting state, can't be removed")
 	case "gone":
 		return status.Error(codes.Unavailable, "connection refused")
 	case "panic":
@@ -168,7 +174,9 @@ func (f *faulty) CreateContainer(_ context.Context, r *runtimeapi.CreateContaine
 func (f *faulty) StartContainer(_ context.Context, r *runtimeapi.StartContainerRequest, _ ...grpc.CallOption) (*runtimeapi.StartContainerResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.called("StartContainer"); err != nil {
+	if err := f.called("StartContainer"); status.Code(err) == codes.DeadlineExceeded {
+		return nil, err
+	} else if err != nil {
 		c := proto.CloneOf(f.containers[r.ContainerId]) // as containerd leaves a container whose start it could not finish
 		c.State, c.FinishedAt, c.ExitCode, c.Reason = runtimeapi.ContainerState_CONTAINER_EXITED, f.now(), 128, "StartError"
 		f.containers[c.Id] = c

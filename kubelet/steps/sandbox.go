@@ -46,9 +46,10 @@ func sandbox(d *Deps) Step {
 			}
 			sb, err := d.Client.RunSandbox(ctx, d.Renderer.Sandbox(p.API, p.Attempt), handler, p.Told)
 			if err != nil {
+				err, p.Unfinished = unfinished(err, p.Unfinished)
 				return err
 			}
-			p.Sandbox = sb
+			p.Sandbox, p.Unfinished = sb, ""
 			// A hosts file of an earlier sandbox names addresses that are gone.
 			err = os.Remove(filepath.Join(d.Volumes.PodDir(string(p.API.UID)), "etc-hosts"))
 			if err != nil && !os.IsNotExist(err) {

@@ -15,8 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -68,6 +70,8 @@ type Pod struct {
 	// Told is what events have told of a sandbox; nil where nobody listens.
 	Told    func(id string) *runtimeapi.PodSandboxStatus
 	Volumes map[string]volume.Mounted // written by the step "volumes"
+	// Unfinished is why the runtime may still be at the sandbox that was tried before; then, at this one.
+	Unfinished string
 }
 
 // Step is one thing done to a pod.
@@ -177,6 +181,7 @@ type Container struct {
 	config *runtimeapi.ContainerConfig
 	sbox   *runtimeapi.PodSandboxConfig
 	ID     string // once created
+	Unfinished string // why the runtime may still be at the try before; then, at this one
 }
 
 // StartError is a container that did not come up.
@@ -221,11 +226,27 @@ func Start(ctx context.Context, list []ContainerStep, c *Container) error {
 		}
 		if err != nil {
 			err = plain{err}
+			err, c.Unfinished = unfinished(err, c.Unfinished)
 			c.Tell(v1.EventTypeWarning, "Failed", "Error: "+err.Error())
 			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
 		}
 	}
+	c.Unfinished = ""
 	return nil
+}
+
+// unfinished is a failed call to the runtime as it is told, given what the one before left unfinished, and what it leaves
+// itself. A call that took longer than anyone waits goes on in the runtime; the next about the same thing is refused
+// until it ends, in words that say nothing of why.
+func unfinished(err error, before string) (told error, now string) {
+	words := err.Error()
+	switch {
+	case status.Code(err) == codes.DeadlineExceeded:
+		return err, words
+	case before != "" && (strings.Contains(words, "is reserved for") || strings.Contains(words, "in starting state")):
+		return fmt.Errorf("%s (it is still at it: %w)", before, err), before
+	}
+	return err, ""
 }
 
 // plain is an error in the runtime's own words, without those of the wire.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/network/bridge"
 	"hyperkube/test/harness"
 )
@@ -30,6 +32,7 @@ func TestNode(t *testing.T) {
 	k.ok("create", "deployment", "web", "--image="+nginx+"v1", "--replicas=2")
 	k.ok("rollout", "status", "deployment/web", "--timeout=60s")
 
+	k.limited()
 	k.completed()
 	k.refused()
 	k.restartAll()
@@ -58,6 +61,25 @@ func (k *client) shows(name, want string) {
 		}
 		return err
 	})
+}
+
+// limited: a pod cannot take all the processes that the host has.
+func (k *client) limited() {
+	k.t.Helper()
+	uid := k.ok("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.uid}")
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/pids"} {
+		files, err := filepath.Glob(filepath.Join(root, "hyperkube-"+harness.ShortID(k.DataDir), "kubepods", "*", "pod"+uid, "pids.max"))
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		for _, f := range files {
+			if b, err := os.ReadFile(f); err != nil || strings.TrimSpace(string(b)) != strconv.Itoa(bounds.PodProcesses) {
+				k.t.Errorf("%s: %s, %v; want %d", f, b, err, bounds.PodProcesses)
+			}
+			return
+		}
+	}
+	k.t.Error("no limit of processes is found")
 }
 
 // completed: pods that have ended leave their room to others, though they are still there.
