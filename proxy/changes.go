@@ -12,10 +12,11 @@ import (
 
 const bySliceOwner = "proxy-service"
 
-// changes collects the services that have to be looked at.
+// changes collects the services, and whether nodes, that have to be looked at.
 type changes struct {
 	mu       sync.Mutex
 	services map[kit.Key]bool
+	nodes    bool        // addresses of nodes
 	triggers []time.Time // when the changes that led to slices' updates happened
 	bell     chan struct{}
 }
@@ -44,12 +45,19 @@ func (c *changes) add(k kit.Key, trigger time.Time) {
 	c.wake()
 }
 
-func (c *changes) take() (map[kit.Key]bool, []time.Time) {
+func (c *changes) nodesChanged() {
+	c.mu.Lock()
+	c.nodes = true
+	c.mu.Unlock()
+	c.wake()
+}
+
+func (c *changes) take() (services map[kit.Key]bool, nodes bool, triggers []time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	services, triggers := c.services, c.triggers
-	c.services, c.triggers = map[kit.Key]bool{}, nil
-	return services, triggers
+	services, nodes, triggers = c.services, c.nodes, c.triggers
+	c.services, c.nodes, c.triggers = map[kit.Key]bool{}, false, nil
+	return services, nodes, triggers
 }
 
 // watch connects the informers with the changes.
@@ -57,8 +65,7 @@ func (p *Proxy) watch() {
 	f := p.o.Informers
 	p.services = kit.InformerFor[*corev1.Service](f, corev1.SchemeGroupVersion.WithResource("services"))
 	p.slices = kit.InformerFor[*discoveryv1.EndpointSlice](f, discoveryv1.SchemeGroupVersion.WithResource("endpointslices"))
-	p.nodes = kit.Filtered[*corev1.Node](f, corev1.SchemeGroupVersion.WithResource("nodes"),
-		kit.SourceOptions{FieldSelector: "metadata.name=" + p.o.NodeName})
+	p.nodes = kit.InformerFor[*corev1.Node](f, corev1.SchemeGroupVersion.WithResource("nodes"))
 	p.slices.AddIndex(bySliceOwner, func(s *discoveryv1.EndpointSlice) []string {
 		if name := s.Labels[discoveryv1.LabelServiceName]; name != "" {
 			return []string{s.Namespace + "/" + name}
@@ -91,18 +98,7 @@ func (p *Proxy) watch() {
 		},
 		Delete: func(s *discoveryv1.EndpointSlice) { slice(s, time.Time{}) },
 	})
-	p.nodes.OnChange(kit.Handler[*corev1.Node]{
-		Update: func(old, n *corev1.Node) {
-			if old.Labels[corev1.LabelTopologyZone] != n.Labels[corev1.LabelTopologyZone] {
-				p.changeAll()
-			}
-		},
-		Add: func(n *corev1.Node, _ bool) {
-			if n.Labels[corev1.LabelTopologyZone] != "" {
-				p.changeAll()
-			}
-		},
-	})
+	p.watchNodes()
 }
 
 func (p *Proxy) changeAll() {

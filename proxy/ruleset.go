@@ -19,6 +19,7 @@ const (
 	setClusters  = "cluster-ips"
 	setHairpins  = "hairpin" // address . address of the node's own endpoints
 	setReserved  = "reserved-ports"
+	setNodes     = "node-services" // address . protocol . port of nodes and API servers
 
 	chainReject   = "reject"
 	chainExternal = "external-addresses"
@@ -72,6 +73,7 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 			{Name: setClusters, Key: []nft.Type{nft.Addr}},
 			{Name: setHairpins, Key: []nft.Type{nft.Addr, nft.Addr}},
 			{Name: setReserved, Key: []nft.Type{nft.Proto, nft.Port}},
+			{Name: setNodes, Key: address},
 		},
 		Elements: c.reserved(),
 		Chains: append(guardLoopback(f), []nft.Chain{
@@ -80,7 +82,7 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 			natHook("nat-postrouting", unix.NF_INET_POST_ROUTING, 100,
 				nft.Rule{nft.HasMark(MasqueradeMark), nft.ClearMark(MasqueradeMark), nft.Masquerade()},
 				nft.Rule{nft.WasDNATed(), nft.InSet(setHairpins, nft.Saddr, nft.Daddr), nft.Masquerade()}),
-			{Name: "firewall", Rules: []nft.Rule{{nft.InSet(setClusters, nft.Daddr), nft.Return()}, {nft.VerdictMap(mapFirewall, nft.Daddr, nft.L4Proto, nft.Dport)}}},
+			{Name: "firewall", Rules: []nft.Rule{{nft.InSet(setClusters, nft.Daddr), nft.Return()}, {nft.InSet(setNodes, nft.Daddr, nft.L4Proto, nft.Dport), nft.Return()}, {nft.VerdictMap(mapFirewall, nft.Daddr, nft.L4Proto, nft.Dport)}}},
 			{Name: "services", Rules: serviceRules(f, c, len(inside) > 0)},
 			{Name: chainExternal, Rules: externalRules(inside)},
 			{Name: chainReject, Rules: []nft.Rule{{nft.OfProto(unix.IPPROTO_TCP), nft.RejectTCP()}, {nft.RejectICMP()}}},
@@ -91,10 +93,11 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 }
 
 // externalRules serve external addresses, but for those of pods, whose traffic no service
-// takes. The host's own address among the pods' is no pod's.
+// takes, and what is reserved of nodes' (nodes.go). The host's own address among the pods' is
+// no pod's.
 func externalRules(inside []netip.Prefix) []nft.Rule {
 	serve := nft.VerdictMap(mapExternal, nft.Daddr, nft.L4Proto, nft.Dport)
-	out := []nft.Rule{{nft.ToHost(), serve}}
+	out := []nft.Rule{{nft.InSet(setNodes, nft.Daddr, nft.L4Proto, nft.Dport), nft.Return()}, {nft.ToHost(), serve}}
 	for _, p := range inside {
 		out = append(out, nft.Rule{nft.ToNet(p), nft.Return()})
 	}

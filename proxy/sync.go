@@ -21,8 +21,9 @@ const (
 	retryMax   = 10 * time.Second
 	// reread is the least time between two readings of the whole table, should
 	// somebody else change it again and again.
-	reread    = 50 * time.Millisecond
-	baseOwner = "" // sorts before every service
+	reread     = 50 * time.Millisecond
+	baseOwner  = ""      // sorts before every service
+	nodesOwner = "nodes" // no name of a service
 )
 
 // table is the state of one family's table.
@@ -145,7 +146,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 // sync looks at what changed and brings the kernel up to date.
 func (p *Proxy) sync(ctx context.Context) error {
 	start := time.Now()
-	keys, triggers := p.changes.take()
+	keys, nodes, triggers := p.changes.take()
+	if nodes || keys[apiService] {
+		p.reserveNodes()
+	}
 	here := p.here()
 	for k := range keys {
 		// What is wrong with one service must not keep the others from being served.

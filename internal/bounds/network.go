@@ -13,6 +13,9 @@ const (
 	ServiceFronts = 1 << 16
 	// ServiceRanges is how many rules for source ranges a service has, over all its ports.
 	ServiceRanges = 1 << 14
+	// NodeAddresses is how many addresses of one node are kept from services on the ports of
+	// nodes.
+	NodeAddresses = 32
 	// StaleFlows is how many flows of connection tracking are remembered for deletion while
 	// it fails.
 	StaleFlows = 1 << 16
