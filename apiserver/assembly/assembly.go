@@ -87,8 +87,8 @@ type Options struct {
 	// NoTokenExtension keeps the kubelet's hour an hour.
 	NoTokenExtension bool
 
-	// AdmissionOff names admission plugins to leave out.
-	AdmissionOff []string
+	// AdmissionOff names admission plugins to leave out, AdmissionOn those to ask that are off by default.
+	AdmissionOff, AdmissionOn []string
 
 	// Authorization lists the modes in the order in which they are asked; empty: Node
 	// and RBAC. ABAC and Webhook are those modes' own, when they are on the list.

@@ -17,7 +17,7 @@ import (
 )
 
 func (a *Assembly) addAdmission(so *apiserver.Options) error {
-	so.Admission = plugins.Default(plugins.Deps{Reader: a.Store, Authorizer: so.Authorizer, RBAC: a.rbac, Audiences: a.Tokens.Audiences(), PodSecurity: a.o.PodSecurity, Log: a.o.Log, Disabled: a.o.AdmissionOff})
+	so.Admission = plugins.Default(plugins.Deps{Reader: a.Store, Authorizer: so.Authorizer, RBAC: a.rbac, Audiences: a.Tokens.Audiences(), PodSecurity: a.o.PodSecurity, Log: a.o.Log, Disabled: a.o.AdmissionOff, Enabled: a.o.AdmissionOn})
 	return nil
 }
 

@@ -133,7 +133,7 @@ func (v *apiserverFlags) rules(f standardFlags, o *assembly.Options) {
 	f.DurationVar(&o.Webhook.Authorized, "authorization-webhook-cache-authorized-ttl", 5*time.Minute, "how long its allowances are remembered")
 	f.DurationVar(&o.Webhook.Unauthorized, "authorization-webhook-cache-unauthorized-ttl", 30*time.Second, "how long its refusals are remembered")
 	f.StringVar(&v.admissionConfig, "admission-control-config-file", "", "AdmissionConfiguration with the configuration of PodSecurity")
-	f.StringSliceVar(&v.admissionOn, "enable-admission-plugins", nil, "admission plugins that must be on; all there are are on by default")
+	f.StringSliceVar(&v.admissionOn, "enable-admission-plugins", nil, "admission plugins that must be on; all there are are by default, but for "+strings.Join(plugins.OffByDefault(), ", "))
 	f.StringSliceVar(&v.admissionOff, "disable-admission-plugins", nil, "admission plugins to leave out")
 	f.StringVar(&v.services, "service-cluster-ip-range", "10.0.0.0/24", "network of the services")
 	f.StringVar(&v.nodePorts, "service-node-port-range", "30000-32767", "ports for services of type NodePort")
@@ -359,7 +359,7 @@ func (v *apiserverFlags) fillAdmission(o *assembly.Options) error {
 			return fmt.Errorf("%q is in both --enable-admission-plugins and --disable-admission-plugins", n)
 		}
 	}
-	o.AdmissionOff = v.admissionOff
+	o.AdmissionOff, o.AdmissionOn = v.admissionOff, v.admissionOn
 	if v.admissionConfig == "" {
 		return nil
 	}

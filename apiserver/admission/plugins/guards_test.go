@@ -97,7 +97,7 @@ func handles() string {
 	jane := &request.User{Name: "jane"}
 	n1 := &request.User{Name: "system:node:n1", Groups: []string{request.GroupNodes}}
 	var out strings.Builder
-	for _, p := range plugins.Default(plugins.Deps{Log: slog.New(slog.DiscardHandler)}) {
+	for _, p := range plugins.Default(plugins.Deps{Enabled: plugins.OffByDefault(), Log: slog.New(slog.DiscardHandler)}) {
 		fmt.Fprintf(&out, "%s\n", p.Name())
 		for _, op := range operations {
 			var all []string
@@ -312,4 +312,18 @@ func asks(t *testing.T, groups []string) []byte {
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+// TestOffByDefault: what is off is asked only when it is enabled, and not when it is disabled too.
+func TestOffByDefault(t *testing.T) {
+	for _, name := range plugins.OffByDefault() {
+		for want, d := range map[bool]plugins.Deps{false: {}, true: {Enabled: []string{name}}} {
+			if has := slices.ContainsFunc(plugins.Default(d), func(p admission.Plugin) bool { return p.Name() == name }); has != want {
+				t.Errorf("%s with %v: asked %v", name, d.Enabled, has)
+			}
+		}
+		if !slices.Contains(plugins.Names(), name) {
+			t.Errorf("%s cannot be enabled", name)
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"hyperkube/apiserver/admission/defaultingressclass"
 	"hyperkube/apiserver/admission/defaultstorageclass"
 	"hyperkube/apiserver/admission/defaulttolerationseconds"
+	"hyperkube/apiserver/admission/denyserviceexternalips"
 	"hyperkube/apiserver/admission/limitranger"
 	"hyperkube/apiserver/admission/namespacelifecycle"
 	"hyperkube/apiserver/admission/noderestriction"
@@ -41,6 +42,8 @@ type Deps struct {
 	PodSecurity *podsecurity.Config
 	// Disabled names plugins to leave out (--disable-admission-plugins).
 	Disabled []string
+	// Enabled names plugins that are off unless asked for (--enable-admission-plugins).
+	Enabled []string
 	// Seconds of the default tolerations; 0: 300.
 	NotReadySeconds, UnreachableSeconds int64
 }
@@ -65,9 +68,12 @@ func Default(d Deps) []admission.Plugin {
 		certificatesigning.New(d.Authorizer),
 		certificatesubjectrestriction.New(),
 		defaultingressclass.New(d.Reader),
+		denyserviceexternalips.New(),
 		resourcequota.New(d.Reader),
 	}
-	list = slices.DeleteFunc(list, func(p admission.Plugin) bool { return slices.Contains(d.Disabled, p.Name()) })
+	list = slices.DeleteFunc(list, func(p admission.Plugin) bool {
+		return slices.Contains(d.Disabled, p.Name()) || slices.Contains(OffByDefault(), p.Name()) && !slices.Contains(d.Enabled, p.Name())
+	})
 	if d.RBAC != nil {
 		list = append(list, rbacescalation.New(d.Reader, d.RBAC, d.Authorizer))
 	}
@@ -77,11 +83,14 @@ func Default(d Deps) []admission.Plugin {
 // Names of the plugins that --enable-admission-plugins and --disable-admission-plugins may name.
 func Names() []string {
 	var names []string
-	for _, p := range Default(Deps{}) {
+	for _, p := range Default(Deps{Enabled: OffByDefault()}) {
 		names = append(names, p.Name())
 	}
 	return names
 }
+
+// OffByDefault are the plugins that do nothing unless they are enabled by name.
+func OffByDefault() []string { return []string{denyserviceexternalips.Name} }
 
 func podSecurity(d Deps) podsecurity.Config {
 	if d.PodSecurity == nil {

@@ -87,7 +87,7 @@ func TestPlugins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list := plugins.Default(plugins.Deps{Reader: s, PodSecurity: &exempt, Authorizer: audiences{}, Audiences: []string{"https://api"}, Log: slog.New(slog.DiscardHandler)})
+		list := plugins.Default(plugins.Deps{Reader: s, Enabled: plugins.OffByDefault(), PodSecurity: &exempt, Authorizer: audiences{}, Audiences: []string{"https://api"}, Log: slog.New(slog.DiscardHandler)})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "store":
