@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/route"
 	"hyperkube/apiserver/verbs"
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 	"hyperkube/store"
@@ -98,7 +98,7 @@ func (l *listerWatcher) WatchWithContext(ctx context.Context, lo metav1.ListOpti
 	stopServer := context.AfterFunc(l.s.stopping, cancel)
 	if lo.TimeoutSeconds != nil && *lo.TimeoutSeconds > 0 {
 		var drop context.CancelFunc
-		ctx, drop = context.WithTimeout(ctx, time.Duration(*lo.TimeoutSeconds)*time.Second)
+		ctx, drop = context.WithTimeout(ctx, bounds.Seconds(*lo.TimeoutSeconds))
 		inner := cancel
 		cancel = func() { drop(); inner() }
 	}

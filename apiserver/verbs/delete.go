@@ -10,6 +10,7 @@ import (
 	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/codec"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,12 +56,18 @@ func (c *call) deleteOptions() (*metav1.DeleteOptions, error) {
 			return nil, err
 		}
 	case c.query != nil:
+		if err := numbers(c.query, "gracePeriodSeconds"); err != nil {
+			return nil, err
+		}
 		if err := metav1.Convert_url_Values_To_v1_DeleteOptions(&c.query, o, nil); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())
 		}
 	}
 	if len(o.DryRun) == 0 {
 		o.DryRun = c.query["dryRun"]
+	}
+	if g := o.GracePeriodSeconds; g != nil && *g < 0 { // as published: the shortest there is
+		o.GracePeriodSeconds = new(int64(1))
 	}
 	if errs := validation.ValidateDeleteOptions(o); len(errs) > 0 {
 		return nil, invalid.New(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
@@ -215,7 +222,7 @@ func (d deletion) of(live store.Object) store.Object {
 	if grace == 0 && !d.held(next) {
 		return nil
 	}
-	at := metav1.Time{Time: d.now.Add(time.Duration(grace) * time.Second).Truncate(time.Second)}
+	at := metav1.Time{Time: d.now.Add(bounds.Seconds(grace)).Truncate(time.Second)}
 	next.SetDeletionTimestamp(&at)
 	if shown {
 		next.SetDeletionGracePeriodSeconds(&grace)
@@ -233,7 +240,7 @@ func (d deletion) again(live, next store.Object) store.Object {
 		left = *g
 	}
 	if want := d.o.GracePeriodSeconds; want != nil && *want < left {
-		at := metav1.Time{Time: live.GetDeletionTimestamp().Add(time.Duration(*want-left) * time.Second)}
+		at := metav1.Time{Time: live.GetDeletionTimestamp().Add(bounds.Seconds(*want - left))}
 		left = *want
 		next.SetDeletionTimestamp(&at)
 		next.SetDeletionGracePeriodSeconds(&left)

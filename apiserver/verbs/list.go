@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -63,6 +64,9 @@ func (c *call) explainList(err error, lo store.ListOptions) error {
 func (c *call) listOptions() (*metav1.ListOptions, error) {
 	o := &metav1.ListOptions{}
 	if c.query != nil {
+		if err := numbers(c.query, "limit", "timeoutSeconds"); err != nil {
+			return nil, err
+		}
 		if err := metav1.Convert_url_Values_To_v1_ListOptions(&c.query, o, nil); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())
 		}
@@ -70,6 +74,18 @@ func (c *call) listOptions() (*metav1.ListOptions, error) {
 	o.Watch = c.info.Verb == "watch"
 	o.FieldSelector, o.LabelSelector = c.info.FieldSelector, c.info.LabelSelector // as they were authorized
 	return o, checkListOptions(o)
+}
+
+// numbers refuses options of a query that are to be numbers and are none, by name.
+func numbers(q url.Values, names ...string) error {
+	for _, name := range names {
+		for _, v := range q[name] {
+			if _, err := strconv.ParseInt(v, 10, 64); err != nil {
+				return apierrors.NewBadRequest(fmt.Sprintf("%s: %q is not a whole number: %v", name, v, errors.Unwrap(err)))
+			}
+		}
+	}
+	return nil
 }
 
 func checkListOptions(o *metav1.ListOptions) error {

@@ -65,7 +65,7 @@ func (c *call) watch() error {
 
 func watchTime(o *metav1.ListOptions) time.Duration {
 	if o.TimeoutSeconds != nil && *o.TimeoutSeconds > 0 {
-		return time.Duration(*o.TimeoutSeconds) * time.Second
+		return bounds.Seconds(*o.TimeoutSeconds)
 	}
 	return watchFor + rand.N(watchFor)
 }

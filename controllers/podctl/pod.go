@@ -3,20 +3,18 @@
 package podctl
 
 import (
-	"math"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // Seconds is a number of seconds of a spec as a duration; one that does not fit is the longest
 // there is, not one that is over.
 func Seconds(n int64) time.Duration {
-	if n > int64(math.MaxInt64/time.Second) {
-		return math.MaxInt64
-	}
-	return time.Duration(max(n, 0)) * time.Second
+	return bounds.Seconds(max(n, 0))
 }
 
 // Finished reports whether the pod has succeeded or failed.

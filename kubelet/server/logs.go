@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/logs"
 	"hyperkube/kubelet/podworker"
 )
@@ -150,7 +151,7 @@ func logOptions(q url.Values, now time.Time) (logs.Options, bool, error) {
 		}
 	}
 	if since != nil {
-		o.Since = now.Add(-time.Duration(*since) * time.Second)
+		o.Since = now.Add(-bounds.Seconds(*since))
 	}
 	if v := q.Get("sinceTime"); v != "" {
 		t, err := time.Parse(time.RFC3339, v)

@@ -176,11 +176,11 @@ type Container struct {
 	IPs     []string
 	Tell    images.Tell
 
-	status *v1.Pod // the pod with its addresses, for the downward API
-	input  cri.ContainerInput
-	config *runtimeapi.ContainerConfig
-	sbox   *runtimeapi.PodSandboxConfig
-	ID     string // once created
+	status     *v1.Pod // the pod with its addresses, for the downward API
+	input      cri.ContainerInput
+	config     *runtimeapi.ContainerConfig
+	sbox       *runtimeapi.PodSandboxConfig
+	ID         string // once created
 	Unfinished string // why the runtime may still be at the try before; then, at this one
 }
 

@@ -2,13 +2,13 @@ package core
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	rules "hyperkube/api/core"
 	"hyperkube/apiserver/kind"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 )
 
@@ -49,9 +49,9 @@ func ending(p *corev1.Pod, grace int64, now metav1.Time) *corev1.Pod {
 	}
 	start := now.Time
 	if p.DeletionTimestamp != nil && p.DeletionGracePeriodSeconds != nil {
-		start = p.DeletionTimestamp.Add(-time.Duration(*p.DeletionGracePeriodSeconds) * time.Second)
+		start = p.DeletionTimestamp.Add(-bounds.Seconds(*p.DeletionGracePeriodSeconds))
 	}
-	at := metav1.NewTime(start.Add(time.Duration(grace) * time.Second))
+	at := metav1.NewTime(start.Add(bounds.Seconds(grace)))
 	if at.Before(&now) && grace > 0 {
 		at = now
 	}

@@ -15,6 +15,7 @@ import (
 	authv1 "k8s.io/api/authentication/v1"
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/volume"
 	"hyperkube/kubelet/volume/atomic"
 	"hyperkube/kubelet/volume/configmap"
@@ -153,7 +154,7 @@ func (k *Kind) request(ctx context.Context, pod *v1.Pod, s *v1.ServiceAccountTok
 	life := tr.Status.ExpirationTimestamp.Sub(now)
 	if s.ExpirationSeconds != nil {
 		// The server may lengthen the life of a token; it is renewed as if it had not.
-		life = min(life, time.Duration(*s.ExpirationSeconds)*time.Second)
+		life = min(life, bounds.Seconds(*s.ExpirationSeconds))
 	}
 	return token{text: tr.Status.Token, due: now.Add(min(life*8/10, 24*time.Hour))}, nil
 }
