@@ -6,6 +6,9 @@
 //	                      look at one object ──▶ plan ──▶ delete │ drop references │
 //	                                                      orphan dependents │ release
 //
+// A reference is satisfied only by the object with that kind, name and UID; a namespaced owner
+// in another namespace counts as absent, which a warning tells.
+//
 // Nothing is deleted on the graph's word alone: an owner counts as gone only when it was seen
 // to go or the API server says so, and every deletion names the UID and the
 // resourceVersion that the decision was made for.
@@ -76,6 +79,10 @@ func (c *collector) reconcile(ctx context.Context, key kit.Key) (kit.Result, err
 	for i := range f.owners {
 		if f.owners[i].state != unknown || f.deleting {
 			continue
+		}
+		if o := f.owners[i]; o.elsewhere != "" && f.namespace != "" {
+			c.events.Eventf(reference(f), corev1.EventTypeWarning, "OwnerRefInvalidNamespace",
+				"ownerRef %s/%s, name: %s, uid: %s is not in namespace %q: an owner in another one counts as absent", o.ref.APIVersion, o.ref.Kind, o.ref.Name, o.ref.UID, f.namespace)
 		}
 		exists, err := c.ask(ctx, f, f.owners[i].ref)
 		if err != nil {

@@ -68,8 +68,15 @@ func (g *graph) see(id identity, o kit.Object) []types.UID {
 	var todo []types.UID
 	if refs := o.GetOwnerReferences(); fresh || !sameOwners(n.owners, refs) {
 		todo = append(todo, g.relink(n, refs)...)
-		if len(refs) > 0 && (!fresh || g.doubtful(refs)) {
+		if len(refs) > 0 && (!fresh || g.doubtful(n)) {
 			todo = append(todo, id.uid)
+		}
+	}
+	if fresh { // whoever named it before it was seen may have named it wrongly
+		for _, d := range n.dependents {
+			if !d.namesRightly(n) {
+				todo = append(todo, d.uid)
+			}
 		}
 	}
 	deleting := o.GetDeletionTimestamp() != nil
@@ -86,14 +93,25 @@ func (g *graph) see(id identity, o kit.Object) []types.UID {
 	return todo
 }
 
-// doubtful reports whether some owner has not been seen to exist, or is on its way out.
-func (g *graph) doubtful(refs []metav1.OwnerReference) bool {
-	for i := range refs {
-		if o := g.nodes[refs[i].UID]; o == nil || !o.observed || o.foreground {
+// doubtful reports whether some owner has not been seen to exist, is on its way out, or is another than the one that
+// is named.
+func (g *graph) doubtful(n *node) bool {
+	for i := range n.owners {
+		if o := g.nodes[n.owners[i].UID]; o == nil || !o.observed || o.foreground || !o.namedBy(n, n.owners[i]) {
 			return true
 		}
 	}
 	return false
+}
+
+// namesRightly says whether all of d's references to an owner name it rightly.
+func (d *node) namesRightly(owner *node) bool {
+	for i := range d.owners {
+		if d.owners[i].UID == owner.uid && !owner.namedBy(d, d.owners[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // relink moves n from its old owners to new ones; owners that wait for dependents are returned.
@@ -176,8 +194,9 @@ const (
 )
 
 type ownerFact struct {
-	ref   metav1.OwnerReference
-	state ownerState
+	ref       metav1.OwnerReference
+	state     ownerState
+	elsewhere string // namespace of an object with this UID, where that is another than the dependent's
 }
 
 type dependentFact struct {
@@ -196,7 +215,11 @@ func (g *graph) factsOf(uid types.UID) (facts, bool) {
 	}
 	f := facts{identity: n.identity, version: n.version, deleting: n.deleting, foreground: n.foreground, orphaning: n.orphaning, since: n.since}
 	for _, ref := range n.owners {
-		f.owners = append(f.owners, ownerFact{ref, g.stateOf(n, ref)})
+		o := ownerFact{ref: ref, state: g.stateOf(n, ref)}
+		if x := g.nodes[ref.UID]; x != nil && x.observed && x.namespace != "" && x.namespace != n.namespace {
+			o.elsewhere = x.namespace
+		}
+		f.owners = append(f.owners, o)
 	}
 	if n.foreground || n.orphaning || len(n.owners) > 0 && !n.deleting {
 		for _, d := range n.dependents {

@@ -16,9 +16,13 @@ import (
 func object(uid string, owners []string, finalizers []string, deleting bool) (identity, *metav1.PartialObjectMetadata) {
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: uid, Namespace: "n", UID: types.UID(uid), Finalizers: finalizers}}
 	for _, w := range owners {
-		name, blocking := strings.CutSuffix(w, "!")
+		owner, blocking := strings.CutSuffix(w, "!")
+		owner, name, wrongly := strings.Cut(owner, "=")
+		if !wrongly {
+			name = owner
+		}
 		o.OwnerReferences = append(o.OwnerReferences, metav1.OwnerReference{
-			APIVersion: "v1", Kind: "Thing", Name: name, UID: types.UID(name), BlockOwnerDeletion: &blocking})
+			APIVersion: "v1", Kind: "Thing", Name: name, UID: types.UID(owner), BlockOwnerDeletion: &blocking})
 	}
 	if deleting {
 		now := metav1.Now()
@@ -29,7 +33,9 @@ func object(uid string, owners []string, finalizers []string, deleting bool) (id
 
 // TestScenarios runs testdata. Commands:
 //
-//	see uid [owners=(a,b!)] [finalizers=(f,…)] [deleting]   an object's newest state; shows who wants a look. a! is blocked by its dependent
+//	see uid [owners=(a,b!)] [finalizers=(f,…)] [deleting] [ns=x]
+//	                                                        an object's newest state; shows who wants a look. a! is blocked by its dependent,
+//	                                                        a=b has the UID of a and the name of b
 //	lose uid                                                an object is gone
 //	look uid [absent=(a,…)]                                 what to do; owners not in the graph exist unless absent
 func TestScenarios(t *testing.T) {
@@ -47,7 +53,11 @@ func TestScenarios(t *testing.T) {
 			}
 			switch d.Cmd {
 			case "see":
-				return fmt.Sprintln("look at:", sorted(g.see(object(uid, vals("owners"), vals("finalizers"), d.HasArg("deleting")))))
+				id, o := object(uid, vals("owners"), vals("finalizers"), d.HasArg("deleting"))
+				if ns := vals("ns"); ns != nil {
+					id.namespace, o.Namespace = ns[0], ns[0]
+				}
+				return fmt.Sprintln("look at:", sorted(g.see(id, o)))
 			case "lose":
 				return fmt.Sprintln("look at:", sorted(g.lose(types.UID(uid))))
 			case "look":
@@ -63,7 +73,13 @@ func TestScenarios(t *testing.T) {
 						}
 					}
 				}
-				return draw(planFor(f))
+				elsewhere := ""
+				for _, o := range f.owners {
+					if o.elsewhere != "" {
+						elsewhere += fmt.Sprintf("%s is in %s\n", o.ref.UID, o.elsewhere)
+					}
+				}
+				return elsewhere + draw(planFor(f))
 			}
 			return "unknown command"
 		})
