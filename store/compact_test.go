@@ -118,3 +118,39 @@ func TestCompactionRuns(t *testing.T) {
 	never := openStore(t, Options{Compaction: -1})
 	never.compact(t.Context()) // returns
 }
+
+// TestQuotaIsRelieved: a cluster whose history has used up etcd's quota comes back by itself.
+func TestQuotaIsRelieved(t *testing.T) {
+	e, err := etcd.Start(t.Context(), etcd.Config{Dir: t.TempDir(), Quota: 16 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Stop)
+	s := openStore(t, Options{Etcd: e, Compaction: 3 * time.Second})
+	w := backend.Write{Key: "/registry/big", Value: make([]byte, 512<<10)}
+	full := false
+	for deadline := time.Now().Add(time.Minute); ; {
+		rev, ok, err := s.backend.Write(t.Context(), w)
+		switch {
+		case errors.Is(err, backend.ErrQuota):
+			full = true
+			time.Sleep(10 * time.Millisecond)
+		case err != nil || !ok:
+			t.Fatal(ok, err)
+		case full:
+			return
+		default:
+			w.Expect = rev
+		}
+		if full { // what was refused may have been written by the way
+			p, err := s.backend.Range(t.Context(), backend.Range{Start: w.Key, End: w.Key + "\x00"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Expect = p.KVs[0].Revision
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("full %v, and not relieved", full)
+		}
+	}
+}

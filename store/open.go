@@ -54,7 +54,8 @@ type Store struct {
 	log       *slog.Logger
 	prefix    string // with a slash at the end
 	backend   backend.Backend
-	exclusive bool // nobody else writes to etcd: the snapshots are never behind
+	full      <-chan struct{} // etcd's quota is used up
+	exclusive bool            // nobody else writes to etcd: the snapshots are never behind
 	seed      maphash.Seed
 	began     time.Time
 	metrics   *metrics
@@ -97,8 +98,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	gate := backend.NewGate(b)
 	s := &Store{
-		opts: o, log: o.Log.With("component", "store"), backend: backend.NewGate(b),
+		opts: o, log: o.Log.With("component", "store"), backend: gate, full: gate.Full(),
 		prefix: o.keyPrefix(),
 		seed:   maphash.MakeSeed(), began: time.Now(),
 		byName: map[name]*collection{}, byPrefix: map[string]*collection{},

@@ -70,6 +70,7 @@ func (m *memory) Revision(context.Context) (int64, error)                       
 func (m *memory) Current() (int64, bool)                                              { return 0, true }
 func (m *memory) Grant(context.Context, int64) (int64, error)                         { return 1, nil }
 func (m *memory) Compact(context.Context, int64) error                                { return nil }
+func (m *memory) Relieve(context.Context) error                                       { return nil }
 func (m *memory) Close() error                                                        { return nil }
 func (m *memory) Progress(context.Context) error                                      { return nil }
 func (m *memory) Stop()                                                               {}

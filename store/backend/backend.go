@@ -14,6 +14,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // KV is one key at one revision.
@@ -49,6 +50,10 @@ var ErrCompacted = errors.New("revision was compacted")
 // quota was exceeded by it.
 var ErrFull = errors.New("no room to store anything")
 
+// ErrQuota: the quota of etcd's database is used up. It is an ErrFull; etcd refuses all but
+// deletions until Relieve has found room.
+var ErrQuota = fmt.Errorf("%w: the quota of etcd's database is used up", ErrFull)
+
 // ErrTooLarge: etcd takes no request of that size. Nothing was written.
 var ErrTooLarge = errors.New("larger than etcd takes")
 
@@ -76,6 +81,10 @@ type Backend interface {
 	Grant(ctx context.Context, ttl int64) (lease int64, err error)
 	// Compact forgets the history before rev.
 	Compact(ctx context.Context, rev int64) error
+	// Relieve is called after a compaction while etcd refuses writes with ErrQuota. It gives what is free back and
+	// has etcd take writes again once there is room; nil when it does, or did all the time. Its error says what is
+	// to be done by hand.
+	Relieve(ctx context.Context) error
 	Close() error
 }
 

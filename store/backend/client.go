@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -120,6 +123,23 @@ func (b *Client) Compact(ctx context.Context, rev int64) error {
 	defer cancel()
 	_, err := b.c.Compact(ctx, rev, clientv3.WithCompactPhysical())
 	return known(err)
+}
+
+// Relieve implements Backend: an etcd that others run is theirs to defragment, which stops a member for a while. It is
+// for them too to say that the room is enough.
+func (b *Client) Relieve(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	alarms, err := b.c.AlarmList(ctx)
+	if err != nil {
+		return fmt.Errorf("asking etcd for its alarms: %w", err)
+	}
+	if !slices.ContainsFunc(alarms.Alarms, func(a *pb.AlarmMember) bool { return a.Alarm == pb.AlarmType_NOSPACE }) {
+		return nil
+	}
+	etcdctl := "etcdctl --endpoints=" + strings.Join(b.c.Endpoints(), ",")
+	return fmt.Errorf("%w, its history is compacted; now run (with --cacert, --cert and --key where it has TLS) `%s defrag --cluster`, see in `%s endpoint status --cluster -w table` that each DB SIZE is below the quota "+
+		"(else delete objects, or raise --quota-backend-bytes), and then run `%s alarm disarm`", ErrQuota, etcdctl, etcdctl, etcdctl)
 }
 
 // Close implements Backend.

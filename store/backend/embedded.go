@@ -22,6 +22,8 @@ type Host interface {
 	Running() (server *etcdserver.EtcdServer, life context.Context, err error)
 	// Admit refuses writes that the member has no room for.
 	Admit(size int, removal bool) error
+	// Relieve is that of a Backend.
+	Relieve(ctx context.Context) error
 }
 
 // Embedded calls the member of this process without gRPC in between.
@@ -165,7 +167,7 @@ func known(err error) error {
 	case errors.Is(err, mvcc.ErrCompacted), errors.Is(err, rpctypes.ErrCompacted):
 		return ErrCompacted
 	case errors.Is(err, etcderrors.ErrNoSpace), errors.Is(err, rpctypes.ErrNoSpace):
-		return fmt.Errorf("%w: the quota of the etcd database is used up: compact and defragment it, or raise the quota, and disarm the alarm", ErrFull)
+		return fmt.Errorf("%w: delete what is not needed; the room that gives comes back within minutes", ErrQuota)
 	}
 	if errors.Is(err, etcderrors.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrRequestTooLarge) {
 		return fmt.Errorf("%w (%w): make the object smaller", ErrTooLarge, err)
@@ -251,6 +253,9 @@ func (e *Embedded) Compact(ctx context.Context, rev int64) error {
 	})
 	return known(err)
 }
+
+// Relieve implements Backend.
+func (e *Embedded) Relieve(ctx context.Context) error { return e.host.Relieve(ctx) }
 
 // Close implements Backend; the member goes on.
 func (e *Embedded) Close() error { return nil }

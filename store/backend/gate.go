@@ -21,13 +21,15 @@ type Gate struct {
 	calls   int
 	closed  bool
 	drained chan struct{} // closed when closed and no call is left
+
+	full chan struct{} // of one: a call ended with ErrQuota
 }
 
 var _ Backend = (*Gate)(nil)
 
 // NewGate puts a gate before b.
 func NewGate(b Backend) *Gate {
-	g := &Gate{inner: b, drained: make(chan struct{})}
+	g := &Gate{inner: b, drained: make(chan struct{}), full: make(chan struct{}, 1)}
 	g.life, g.stop = context.WithCancel(context.Background())
 	return g
 }
@@ -49,9 +51,17 @@ func (g *Gate) pass(ctx context.Context, call func(context.Context) error) error
 		return ctx.Err()
 	case g.life.Err() != nil:
 		return ErrClosed
+	case errors.Is(err, ErrQuota):
+		select {
+		case g.full <- struct{}{}:
+		default: // somebody will look
+		}
 	}
 	return err
 }
+
+// Full tells, once for one or more, of calls that ended with ErrQuota.
+func (g *Gate) Full() <-chan struct{} { return g.full }
 
 func (g *Gate) enter() bool {
 	g.mu.Lock()
@@ -146,6 +156,9 @@ func (g *Gate) Grant(ctx context.Context, ttl int64) (lease int64, err error) {
 func (g *Gate) Compact(ctx context.Context, rev int64) error {
 	return g.pass(ctx, func(ctx context.Context) error { return g.inner.Compact(ctx, rev) })
 }
+
+// Relieve implements Backend.
+func (g *Gate) Relieve(ctx context.Context) error { return g.pass(ctx, g.inner.Relieve) }
 
 // Watch implements Backend. A watch is not a call that Close waits for: whoever
 // closes the gate has stopped its watches.

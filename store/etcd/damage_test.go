@@ -76,9 +76,9 @@ func TestDamage(t *testing.T) {
 		damage func(t *testing.T, dir string) error
 		want   string // of the error; empty: starts
 	}{
-		"nothing":                  {func(t *testing.T, dir string) error { return nil }, ""},
-		"log torn":                 {func(t *testing.T, dir string) error { tear(t, segment(t, dir)); return nil }, ""},
-		"database gone, log whole": {func(t *testing.T, dir string) error { return os.Remove(database(dir)) }, ""},
+		"nothing":                   {func(t *testing.T, dir string) error { return nil }, ""},
+		"log torn":                  {func(t *testing.T, dir string) error { tear(t, segment(t, dir)); return nil }, ""},
+		"database gone, log whole":  {func(t *testing.T, dir string) error { return os.Remove(database(dir)) }, ""},
 		"database empty, log whole": {func(t *testing.T, dir string) error { return os.Truncate(database(dir), 0) }, ""},
 		"database empty, log gone": {func(t *testing.T, dir string) error {
 			return errors.Join(os.Truncate(database(dir), 0), os.RemoveAll(filepath.Join(dir, "member", "wal")))
