@@ -1,13 +1,10 @@
 package network
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -17,7 +14,6 @@ import (
 	"hyperkube/internal/netns"
 	"hyperkube/network/bridge"
 	"hyperkube/network/cni"
-	"hyperkube/network/ipam"
 )
 
 // repairPause is the least time between two repairs of one pod's own end: a pod with the
@@ -46,8 +42,8 @@ func (s portState) well() bool { return s == portState{} }
 
 // healPorts mends the links of pods that are there: joins them to the bridge, sets both
 // ends up, gives the pod's end its address and routes back. A link that is gone takes the
-// pod's end with it and cannot be mended: that is told here, and by SandboxPort to who can
-// make the pod a new sandbox.
+// pod's end with it and cannot be mended: that is told here; the kubelet, who can make the pod
+// a new sandbox, looks for itself.
 func (n *Network) healPorts(br netlink.Link) error {
 	ours, err := n.state().Links()
 	if err != nil {
@@ -130,7 +126,7 @@ func (n *Network) mayRepair(name string) bool {
 func (n *Network) repairPodEnd(note *cni.Attachment) error {
 	ns, err := netns.Open(note.Netns)
 	if err != nil {
-		return nil // its sandbox is being removed, or is told by SandboxPort
+		return nil // its sandbox is being removed
 	}
 	defer ns.Close()
 	n.o.Log.Info("a pod's end of its link is down; setting it up", "container", note.Owner.Container)
@@ -150,74 +146,4 @@ func (n *Network) tellLost(lost map[string]bool, ours map[string]*cni.Attachment
 	}
 	n.lost = lost
 	n.lostLinks.Set(float64(len(lost)))
-}
-
-// SandboxPort reports whether the network interface of a pod's sandbox is alive, as far as
-// it cannot be mended: false means that the pod needs a new sandbox. o needs StateDir only.
-// A sandbox whose interface is being made counts as alive. It must be called in the node's
-// network namespace, and only for sandboxes that were given one of their own by our plugin
-// (not of pods with hostNetwork). It is cheap enough to be asked every few seconds.
-func SandboxPort(ctx context.Context, o Options, sandboxID string) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	state := cni.State{Dir: o.StateDir}
-	owner := ipam.Owner{Container: sandboxID, Interface: podInterface}
-	name := bridge.PortName(sandboxID, podInterface)
-	if busy, err := state.InFlight(name); err != nil || busy {
-		return busy, err
-	}
-	note, err := cni.ReadAttachment(o.StateDir, owner)
-	if errors.Is(err, fs.ErrNotExist) {
-		return unnotedPort(o.StateDir, owner, name)
-	}
-	if err != nil {
-		return false, err
-	}
-	if alive, err := linkThere(name); err != nil || !alive {
-		return false, err
-	}
-	if note.Netns == "" {
-		return true, nil
-	}
-	ns, err := netns.Open(note.Netns)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrNoNamespace) {
-		return false, nil // no container can be started in it any more
-	}
-	if err != nil {
-		return false, err
-	}
-	defer ns.Close()
-	alive := false
-	err = ns.Do(func() error { alive, err = linkThere(podInterface); return err })
-	return alive, err
-}
-
-// unnotedPort is for sandboxes that a version made which took no notes.
-func unnotedPort(stateDir string, owner ipam.Owner, link string) (bool, error) {
-	if _, err := os.Stat(cni.AddressDir(stateDir)); err != nil {
-		return false, fmt.Errorf("nothing is known of pods' addresses: %w", err)
-	}
-	held, err := ipam.Peek(cni.AddressDir(stateDir))
-	if err != nil {
-		return false, err
-	}
-	for _, o := range held {
-		if o == owner {
-			return linkThere(link)
-		}
-	}
-	return false, nil // its address was freed
-}
-
-func linkThere(name string) (bool, error) {
-	link, err := dump.Link(name)
-	var missing netlink.LinkNotFoundError
-	if errors.As(err, &missing) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("finding link %s: %w", name, err)
-	}
-	return link.Type() == "veth", nil
 }

@@ -213,7 +213,7 @@ func TestLeftoversGoWhole(t *testing.T) {
 			return nil
 		})
 	})
-	if !a.alive("good") {
+	if !a.linked("good") {
 		t.Error("the good one is dead")
 	}
 	if _, err := os.Stat(foreign); err != nil {

@@ -71,11 +71,6 @@ func ReadAttachments(stateDir string) (map[string]*Attachment, error) {
 	return out, nil
 }
 
-// ReadAttachment returns one; fs.ErrNotExist if there is none.
-func ReadAttachment(stateDir string, o ipam.Owner) (*Attachment, error) {
-	return readAttachment(attachmentFile(stateDir, o))
-}
-
 func readAttachment(path string) (*Attachment, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {

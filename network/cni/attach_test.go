@@ -133,7 +133,7 @@ func TestFailedAddLeavesNoNote(t *testing.T) {
 	if err != nil || len(notes) != 1 {
 		t.Errorf("notes: %v, %v", notes, err)
 	}
-	if _, err := ReadAttachment(n.state().Dir, ipam.Owner{Container: "b", Interface: "eth0"}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := readAttachment(attachmentFile(n.state().Dir, ipam.Owner{Container: "b", Interface: "eth0"})); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }
