@@ -10,12 +10,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/sweep"
 	"hyperkube/internal/trouble"
 )
 
 const (
 	housekeepEvery = 2 * time.Minute
-	// leftAge is longer than anything takes to be made: what nobody knows at two looks so far apart was left behind.
+	// leftAge is longer than anything takes to be made: what nobody knows for so long was left behind.
 	leftAge = 5 * time.Minute
 )
 
@@ -27,7 +28,7 @@ func (k *Kubelet) housekeep(ctx context.Context) error {
 		return nil
 	}
 	told := trouble.New(k.o.Log, k.failures, "removing what pods left behind")
-	seen := looks{}
+	seen := &sweep.Sweeper[sweep.Suspect]{After: leftAge, Every: housekeepEvery}
 	ticker := time.NewTicker(housekeepEvery)
 	defer ticker.Stop()
 	for {
@@ -44,39 +45,16 @@ func (k *Kubelet) housekeep(ctx context.Context) error {
 	}
 }
 
-// looks remembers when something that nobody knows was first seen.
-type looks map[string]time.Time
-
-// ripe are those of what was found now that were found long enough ago too, and ever since.
-func (l looks) ripe(found []string, now time.Time) (out []string) {
-	has := make(map[string]bool, len(found))
-	for _, name := range found {
-		has[name] = true
-		first, seen := l[name]
-		if !seen {
-			l[name] = now
-		} else if now.Sub(first) >= leftAge {
-			out = append(out, name)
-		}
-	}
-	for name := range l {
-		if !has[name] {
-			delete(l, name)
-		}
-	}
-	return out
-}
-
 // sweep removes directories, cgroups and logs of pods that nobody knows.
-func (k *Kubelet) sweep(seen looks, now time.Time) error {
-	const volumes, cgroups, logs = "volumes/", "cgroup/", "logs/"
+func (k *Kubelet) sweep(seen *sweep.Sweeper[sweep.Suspect], now time.Time) error {
+	const volumes, cgroups, logs = "volumes", "cgroup", "logs"
 	var (
-		found []string
+		found []sweep.Suspect
 		errs  []error
 	)
 	add := func(kind, name, uid string) {
 		if !k.workers.Knows(types.UID(uid)) {
-			found = append(found, kind+name)
+			found = append(found, sweep.Suspect{Kind: kind, Name: name})
 		}
 	}
 	uids, err := k.volumes.OnDisk()
@@ -97,15 +75,14 @@ func (k *Kubelet) sweep(seen looks, now time.Time) error {
 			add(logs, e.Name(), e.Name()[at+1:])
 		}
 	}
-	for _, name := range seen.ripe(found, now) {
-		kind, rest, _ := strings.Cut(name, "/")
-		switch kind + "/" {
+	for _, l := range seen.Look(now, found) {
+		switch l.Kind {
 		case volumes:
-			errs = append(errs, k.volumes.TearDown(rest))
+			errs = append(errs, k.volumes.TearDown(l.Name))
 		case cgroups:
-			errs = append(errs, k.cgroups.RemovePod(rest))
+			errs = append(errs, k.cgroups.RemovePod(l.Name))
 		case logs:
-			errs = append(errs, os.RemoveAll(filepath.Join(k.o.LogDir, rest)))
+			errs = append(errs, os.RemoveAll(filepath.Join(k.o.LogDir, l.Name)))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,20 +1,22 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
+	"hyperkube/internal/sweep"
 	"hyperkube/network/cni"
 	"hyperkube/network/ipam"
-	"hyperkube/network/sweep"
 )
 
 const (
@@ -31,13 +33,13 @@ const (
 // sandboxes that the runtime does not know (it was killed between ADD and its own note, or
 // the machine went down before it could say DEL), and files of their network namespaces.
 type leftovers struct {
-	sweeper      sweep.Sweeper
+	sweeper      sweep.Sweeper[sweep.Suspect]
 	idle, closer time.Duration // between looks, without and with suspects
 	again        time.Time     // of the next look
 }
 
 func newLeftovers() leftovers {
-	return leftovers{sweeper: sweep.Sweeper{After: longestCreation, Every: lookCloser}, idle: lookAgain, closer: lookCloser}
+	return leftovers{sweeper: sweep.Sweeper[sweep.Suspect]{After: longestCreation, Every: lookCloser}, idle: lookAgain, closer: lookCloser}
 }
 
 // view is what one look sees. What is held is read before the runtime is asked, so that
@@ -62,7 +64,7 @@ const (
 	kindNetns      = "netns"
 )
 
-// suspects says what seems to be left over. It is pure.
+// suspects says what seems to be left over, sorted. It is pure.
 func (v view) suspects() []sweep.Suspect {
 	var out []sweep.Suspect
 	kept := map[string]bool{} // namespaces of those that are not suspected
@@ -88,6 +90,7 @@ func (v view) suspects() []sweep.Suspect {
 		}
 		out = append(out, sweep.Suspect{Kind: kindNetns, Name: f.path, Since: f.since})
 	}
+	slices.SortFunc(out, func(a, b sweep.Suspect) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	"hyperkube/internal/supervise"
+	"hyperkube/internal/sweep"
 	"hyperkube/internal/trouble"
 	"hyperkube/runtime/carried"
 )
@@ -24,12 +25,12 @@ import (
 // started. Nobody ends such a shim: it, and what it runs, would stay for ever.
 //
 //	look ─▶ shims of ours that containerd knows no container of
-//	          └─ seen so in a look at least sweepPause before, too ─▶ ended
+//	          └─ seen so by all looks for sweepAfter ─▶ ended
 //
-// A creation takes at most four minutes (the kubelet's limit for a sandbox), so that one in
-// flight is never in two looks.
+// A creation takes at most four minutes (the kubelet's limit for a sandbox).
 const (
-	sweepPause  = 5 * time.Minute
+	sweepAfter  = 5 * time.Minute
+	sweepEvery  = 2 * time.Minute
 	lookTimeout = 30 * time.Second
 	criSpace    = "k8s.io"
 )
@@ -41,32 +42,6 @@ type shim struct {
 	id      string // of the sandbox it was started for
 }
 
-// suspects are the shims without a container, with the time of the first look that found
-// them so.
-type suspects map[shim]time.Time
-
-// look returns the shims to end and remembers the others that may be next.
-func (s suspects) look(now time.Time, running []shim, known map[string]bool) []shim {
-	var end []shim
-	for _, sh := range running {
-		first, before := s[sh]
-		switch {
-		case known[sh.id]:
-			delete(s, sh)
-		case !before:
-			s[sh] = now
-		case now.Sub(first) >= sweepPause:
-			end = append(end, sh)
-		}
-	}
-	for sh := range s {
-		if !slices.Contains(running, sh) {
-			delete(s, sh)
-		}
-	}
-	return end
-}
-
 // sweepShims looks once containerd answers, and from then on now and again.
 func (r *Runtime) sweepShims(ctx context.Context) {
 	select {
@@ -74,8 +49,8 @@ func (r *Runtime) sweepShims(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	s, teller := suspects{}, trouble.New(r.o.Logger, nil, "looking for leaked shims")
-	tick := time.NewTicker(sweepPause + time.Second)
+	s, teller := &sweep.Sweeper[shim]{After: sweepAfter, Every: sweepEvery}, trouble.New(r.o.Logger, nil, "looking for leaked shims")
+	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		err := supervise.Contain("sweeping shims", func() error { return r.sweepOnce(ctx, s) })
@@ -92,21 +67,26 @@ func (r *Runtime) sweepShims(ctx context.Context) {
 	}
 }
 
-func (r *Runtime) sweepOnce(ctx context.Context, s suspects) error {
+func (r *Runtime) sweepOnce(ctx context.Context, s *sweep.Sweeper[shim]) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	// First the processes, then what containerd knows: a shim that is made in between is
 	// in neither.
 	running, err := shims(r.o.Config.Socket)
-	if err != nil || len(running) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(running) == 0 {
+		s.Look(time.Now(), nil)
+		return nil
 	}
 	known, err := knownContainers(ctx, r.o.Config.Socket)
 	if err != nil {
 		return err
 	}
+	unknown := slices.DeleteFunc(running, func(sh shim) bool { return known[sh.id] })
 	var errs []error
-	for _, sh := range s.look(time.Now(), running, known) {
+	for _, sh := range s.Look(time.Now(), unknown) {
 		r.o.Logger.Warn("ending a shim that belongs to no container", "pid", sh.pid, "id", sh.id)
 		errs = append(errs, sh.end())
 	}

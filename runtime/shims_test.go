@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,40 +13,6 @@ import (
 
 	"hyperkube/runtime/carried"
 )
-
-// TestSuspects: a shim goes only when two looks, apart by more than any creation, find no
-// container of it; one that is being made, that got its container or that is another process
-// with the same number by now stays.
-func TestSuspects(t *testing.T) {
-	type look struct {
-		at      time.Duration
-		running []shim
-		known   []string
-		end     []shim
-	}
-	a, b := shim{1, "10", "a"}, shim{2, "20", "b"}
-	reused := shim{1, "99", "a"}
-	for name, looks := range map[string][]look{
-		"leaked":           {{0, []shim{a, b}, []string{"b"}, nil}, {sweepPause, []shim{a, b}, []string{"b"}, []shim{a}}},
-		"two looks close":  {{0, []shim{a}, nil, nil}, {sweepPause - 1, []shim{a}, nil, nil}, {sweepPause, []shim{a}, nil, []shim{a}}},
-		"being made":       {{0, []shim{a}, nil, nil}, {sweepPause, []shim{a}, []string{"a"}, nil}, {2 * sweepPause, []shim{a}, nil, nil}, {3 * sweepPause, []shim{a}, nil, []shim{a}}},
-		"number reused":    {{0, []shim{a}, nil, nil}, {sweepPause, []shim{reused}, nil, nil}, {2 * sweepPause, []shim{reused}, nil, []shim{reused}}},
-		"ended by itself":  {{0, []shim{a}, nil, nil}, {sweepPause, nil, nil, nil}, {2 * sweepPause, []shim{a}, nil, nil}},
-		"always known":     {{0, []shim{a}, []string{"a"}, nil}, {9 * sweepPause, []shim{a}, []string{"a"}, nil}},
-		"found once later": {{0, nil, nil, nil}, {9 * sweepPause, []shim{a}, nil, nil}},
-	} {
-		s := suspects{}
-		for i, l := range looks {
-			known := map[string]bool{}
-			for _, k := range l.known {
-				known[k] = true
-			}
-			if got := s.look(time.Unix(0, 0).Add(l.at), l.running, known); !slices.Equal(got, l.end) {
-				t.Errorf("%s: look %d ends %v, want %v", name, i, got, l.end)
-			}
-		}
-	}
-}
 
 // TestShimID: only a serving shim of our socket and the pods' namespace is meant.
 func TestShimID(t *testing.T) {

@@ -13,35 +13,32 @@
 // restart: that starts over too.
 package sweep
 
-import (
-	"cmp"
-	"slices"
-	"time"
-)
+import "time"
 
 // Suspect names a thing that seems to be left over. Since changes when the thing is made
-// anew under its name.
+// anew under its name. It is one of the types that a Sweeper can be of.
 type Suspect struct{ Kind, Name, Since string }
 
-// Sweeper remembers suspects between looks. After and Every are needed.
-type Sweeper struct {
+// Sweeper remembers suspects between looks. After and Every are needed. One thing and
+// another made anew in its place must not be equal.
+type Sweeper[T comparable] struct {
 	After time.Duration // how long a suspect must be one: longer than the longest creation
 	Every time.Duration // how much the time between two looks counts at most
 
-	seen map[Suspect]time.Duration
+	seen map[T]time.Duration
 	last time.Time
 }
 
-// Look takes everything that one look at now suspects and returns what may go, sorted.
-// What could not be removed is suspected again by the next look, and returned again.
-func (s *Sweeper) Look(now time.Time, suspects []Suspect) []Suspect {
+// Look takes everything that one look at now suspects and returns what may go, in the same
+// order. What could not be removed is suspected again by the next look, and returned again.
+func (s *Sweeper[T]) Look(now time.Time, suspects []T) []T {
 	passed := time.Duration(0)
 	if !s.last.IsZero() {
 		passed = min(max(now.Sub(s.last), 0), s.Every)
 	}
 	s.last = now
-	seen := make(map[Suspect]time.Duration, len(suspects))
-	var gone []Suspect
+	seen := make(map[T]time.Duration, len(suspects))
+	var gone []T
 	for _, x := range suspects {
 		if _, twice := seen[x]; twice {
 			continue
@@ -56,9 +53,8 @@ func (s *Sweeper) Look(now time.Time, suspects []Suspect) []Suspect {
 		}
 	}
 	s.seen = seen
-	slices.SortFunc(gone, func(a, b Suspect) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return gone
 }
 
 // Suspects is how many things the last look suspected.
-func (s *Sweeper) Suspects() int { return len(s.seen) }
+func (s *Sweeper[T]) Suspects() int { return len(s.seen) }

@@ -15,7 +15,7 @@ import (
 func TestScenarios(t *testing.T) {
 	start := time.Unix(0, 0)
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		var s *Sweeper
+		var s *Sweeper[Suspect]
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			duration := func(arg string) time.Duration {
 				var text string
@@ -27,7 +27,7 @@ func TestScenarios(t *testing.T) {
 				return v
 			}
 			if d.Cmd == "sweeper" {
-				s = &Sweeper{After: duration("after"), Every: duration("every")}
+				s = &Sweeper[Suspect]{After: duration("after"), Every: duration("every")}
 				return ""
 			}
 			var suspects []Suspect
@@ -51,7 +51,7 @@ func TestScenarios(t *testing.T) {
 // in every look for at least After, and in more than one.
 func TestNothingYoungGoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &Sweeper{After: 10 * time.Minute, Every: 3 * time.Minute}
+		s := &Sweeper[Suspect]{After: 10 * time.Minute, Every: 3 * time.Minute}
 		now := time.Unix(0, 0)
 		since := map[Suspect]time.Time{}
 		looks := map[Suspect]int{}
