@@ -36,11 +36,24 @@ var admin = &request.User{Name: "admin", Groups: []string{request.GroupMasters, 
 // newCluster runs a server of every kind on an embedded etcd, on a loopback port.
 func newCluster(t testing.TB) (s *Server, remote *rest.Config) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	member, err := etcd.Start(ctx, etcd.Config{Dir: t.TempDir(), Ephemeral: true})
+	return clusterOn(t, newMember(t), who{})
+}
+
+// newMember is an embedded etcd until the test ends.
+func newMember(t testing.TB) *etcd.Server {
+	t.Helper()
+	member, err := etcd.Start(context.Background(), etcd.Config{Dir: t.TempDir(), Ephemeral: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(member.Stop)
+	return member
+}
+
+// clusterOn is newCluster on what a member holds, where may says who may do what.
+func clusterOn(t testing.TB, member *etcd.Server, may request.Authorizer) (s *Server, remote *rest.Config) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	st, err := store.Open(ctx, store.Options{Etcd: member, DetectMutation: true, AllowPlain: true})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +75,7 @@ func newCluster(t testing.TB) (s *Server, remote *rest.Config) {
 		t.Fatal(err)
 	}
 	pair := selfSigned(t)
-	s, err = New(Options{Store: st, Kinds: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: who{}})
+	s, err = New(Options{Store: st, Kinds: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: may})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +87,6 @@ func newCluster(t testing.TB) (s *Server, remote *rest.Config) {
 			t.Error(err)
 		}
 		st.Close()
-		member.Stop()
 	})
 	<-s.Ready()
 	remote = &rest.Config{Host: "https://" + ln.Addr().String(), TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: -1}

@@ -2,11 +2,9 @@ package apiserver
 
 import (
 	"context"
-	"net"
 	"strings"
 	"testing"
 
-	"hyperkube/apiserver/kinds"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
 	"hyperkube/store/etcd"
@@ -56,47 +54,9 @@ func otherVersion(t *testing.T, member *etcd.Server, names ...string) {
 // TestUnreadableObject shows what a client is told of an object that the server
 // cannot read, and who may remove it how.
 func TestUnreadableObject(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	member, err := etcd.Start(ctx, etcd.Config{Dir: t.TempDir(), Ephemeral: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ctx, member := t.Context(), newMember(t)
 	otherVersion(t, member, "x", "y")
-	st, err := store.Open(ctx, store.Options{Etcd: member, DetectMutation: true, AllowPlain: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := kinds.All()
-	for _, k := range all {
-		if !k.IsVirtual {
-			if err := st.Register(k.Resource); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := st.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair := selfSigned(t)
-	s, err := New(Options{Store: st, Kinds: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: noDiscard{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		st.Close()
-		member.Stop()
-	})
-	<-s.Ready()
+	s, _ := clusterOn(t, member, noDiscard{})
 	warnings := &warned{}
 	conf := s.ClientConfig(admin)
 	conf.WarningHandler = warnings

@@ -1,6 +1,8 @@
 package static
 
 import (
+	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -8,11 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ktesting "k8s.io/client-go/kubernetes/fake"
+
+	"hyperkube/internal/bounds"
 )
 
 type record []string
@@ -40,10 +45,10 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestOddFiles: what somebody left in the folder stops nothing, whatever it is, and does not
-// keep the manifests beside it from running.
+// TestOddFiles: what somebody left in the folder stops nothing, whatever it is, does not keep
+// the manifests beside it from running or waiting, and is told with what is wrong.
 func TestOddFiles(t *testing.T) {
-	dir, r := t.TempDir(), &record{}
+	dir, r, told := t.TempDir(), &record{}, &bytes.Buffer{}
 	pod := func(more string) string {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: odd}\nspec: {containers: [{name: c, image: a" + more + "}]}\n"
 	}
@@ -58,14 +63,28 @@ func TestOddFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600); err != nil {
+	pipe, long, endless := filepath.Join(dir, "pipe.yaml"), filepath.Join(dir, "long.yaml"), filepath.Join(dir, "zero.yaml")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(long, nil, 0o600), os.Truncate(long, bounds.Body+1), os.Symlink("/dev/zero", endless)); err != nil {
 		t.Fatal(err)
 	}
-	if err := New(dir, "n", nil, r, r, slog.New(slog.DiscardHandler), nil).Load(); err != nil {
-		t.Fatal(err)
+	done := make(chan error, 1)
+	go func() { done <- New(dir, "n", nil, r, r, slog.New(slog.NewTextHandler(told, nil)), nil).Load() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("still reading")
 	}
 	if want := []string{"update web-n "}; !slices.Equal(*r, want) {
 		t.Errorf("%v", *r)
+	}
+	for name, want := range map[string]string{"pipe.yaml": "not a regular file", "zero.yaml": "not a regular file", "long.yaml": "longer than", "huge.yaml": "longer than",
+		"exponent.yaml": "", "bomb.yaml": "", "cut.yaml": ""} {
+		if !slices.ContainsFunc(strings.Split(told.String(), "\n"), func(line string) bool { return strings.Contains(line, name) && strings.Contains(line, want) }) {
+			t.Errorf("%s is not told as %q", name, want)
+		}
 	}
 }
 
