@@ -11,6 +11,8 @@ import (
 // ErrRemoved: the resource is no longer kept here. It is an ErrClosed.
 var ErrRemoved = fmt.Errorf("resource was removed: %w", ErrClosed)
 
+var errTaken = errors.New("name or prefix is taken")
+
 // loopLimit is how long Register and Remove wait for etcd and the loop after Start.
 const loopLimit = time.Minute
 
@@ -43,13 +45,46 @@ func (s *Store) Remove(group, resource string) error {
 		s.metrics.forget(&c.res)
 		return nil
 	}
-	run := s.between
-	if !s.started.Load() {
-		run = func(do func(context.Context) error) error { return do(context.Background()) }
-	}
-	if err := run(take); err != nil {
+	if err := s.inLoop(take); err != nil {
 		return fmt.Errorf("store: removing %s: %w", resource, err)
 	}
+	return nil
+}
+
+// Replace keeps a resource in another way: once what etcd holds of it is loaded
+// as r says, the new collection takes the place of the one of that group and
+// name, whose holders get ErrRemoved. With an error the old one lives on.
+func (s *Store) Replace(r Resource) error {
+	c, err := s.newCollection(r)
+	if err == nil {
+		err = s.inLoop(func(ctx context.Context) error { return s.replace(ctx, c) })
+	}
+	if err != nil {
+		return fmt.Errorf("store: replacing %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+func (s *Store) replace(ctx context.Context, c *collection) error {
+	s.mu.RLock()
+	old, at := s.byName[name{c.res.Group, c.res.Name}], s.byPrefix[c.res.Prefix]
+	s.mu.RUnlock()
+	switch {
+	case old == nil:
+		return ErrNotFound
+	case at != nil && at != old:
+		return errTaken
+	}
+	if s.started.Load() {
+		if _, err := c.load(ctx, 0); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	delete(s.byPrefix, old.res.Prefix)
+	s.putLocked(c)
+	s.mu.Unlock()
+	old.close()
 	return nil
 }
 
@@ -68,6 +103,14 @@ func (s *Store) loadLate(c *collection) error {
 		}
 		return s.list(c)
 	})
+}
+
+// inLoop does something when no batch is being applied.
+func (s *Store) inLoop(do func(context.Context) error) error {
+	if s.started.Load() {
+		return s.between(do)
+	}
+	return do(context.Background())
 }
 
 // between has the loop do something between two batches.
@@ -109,9 +152,13 @@ func (s *Store) list(c *collection) error {
 	if err := s.freeLocked(c); err != nil {
 		return err
 	}
+	s.putLocked(c)
+	return nil
+}
+
+func (s *Store) putLocked(c *collection) {
 	s.byName[name{c.res.Group, c.res.Name}], s.byPrefix[c.res.Prefix] = c, c
 	s.depth = max(s.depth, strings.Count(c.res.Prefix, "/")+1)
-	return nil
 }
 
 // unlist is the opposite of list; nil when nothing has the name.
@@ -129,7 +176,7 @@ func (s *Store) unlist(n name) *collection {
 // freeLocked says whether nobody has the name or the prefix of c.
 func (s *Store) freeLocked(c *collection) error {
 	if s.byName[name{c.res.Group, c.res.Name}] != nil || s.byPrefix[c.res.Prefix] != nil {
-		return errors.New("name or prefix is taken")
+		return errTaken
 	}
 	return nil
 }

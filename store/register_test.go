@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/watch"
+
+	"hyperkube/store/backend"
 )
 
 // TestRemove: what is removed is found by nobody, answers nobody who still holds
@@ -63,6 +65,50 @@ func TestRemove(t *testing.T) {
 	}
 	if _, err := pods(t, s).Get(ctx, Key{"a", "b"}, Freshness{}); err != nil {
 		t.Error("what etcd has is not found again:", err)
+	}
+}
+
+// TestReplace: the new collection has what etcd has, and the old one ends only when
+// the new one is loaded.
+func TestReplace(t *testing.T) {
+	b := &pausing{Backend: backend.NewEmbedded(startEtcd(t), false, true), entered: make(chan struct{}), release: make(chan error)}
+	s := openStore(t, Options{backend: b}, podResource(), secretPlain())
+	ctx := t.Context()
+	held := pods(t, s)
+	if _, err := held.Create(ctx, pod("a", "b", "")); err != nil {
+		t.Fatal(err)
+	}
+	other := podResource()
+	other.Default = func(o Object) { o.SetLabels(map[string]string{"kept": "otherwise"}) }
+	b.prefix = "/registry/pods/"
+	for _, fault := range []error{errFault, nil} {
+		done := make(chan error, 1)
+		go func() { done <- s.Replace(other) }()
+		<-b.entered
+		if _, err := held.Get(ctx, Key{"a", "b"}, Freshness{Any: true}); err != nil {
+			t.Error("the old one ended before the new one was loaded:", err)
+		}
+		b.release <- fault
+		if err := <-done; !errors.Is(err, fault) {
+			t.Fatal(err)
+		}
+		if _, err := held.Get(ctx, Key{"a", "b"}, Freshness{Any: true}); (err == nil) != (fault != nil) {
+			t.Error("after", fault, err)
+		}
+	}
+	e, err := pods(t, s).Get(ctx, Key{"a", "b"}, Freshness{})
+	if err != nil || e.Object.GetLabels()["kept"] != "otherwise" {
+		t.Error(e, err)
+	}
+	taken := podResource()
+	taken.Prefix = secretPlain().Prefix
+	if err := s.Replace(taken); err == nil {
+		t.Error("took another's place in etcd")
+	}
+	unknown := podResource()
+	unknown.Name = "unknown"
+	if err := s.Replace(unknown); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
 	}
 }
 
