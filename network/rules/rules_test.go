@@ -29,7 +29,8 @@ func TestRules(t *testing.T) {
 			{HostIP: "0.0.0.0", HostPort: 99, ContainerPort: 99, Protocol: "SCTP"},
 			{HostPort: 0, ContainerPort: 1}, {HostPort: 1, ContainerPort: 1, Protocol: "icmp"},
 			{HostPort: 6443, ContainerPort: 80, Protocol: "TCP"}, {HostIP: "192.0.2.1", HostPort: 6443, ContainerPort: 80},
-			{HostPort: 6443, ContainerPort: 80, Protocol: "UDP"}, // another protocol is another port
+			{HostIP: "::", HostPort: 8080, ContainerPort: 81, Protocol: "TCP"}, // the same again
+			{HostPort: 6443, ContainerPort: 80, Protocol: "UDP"},               // another protocol is another port
 		}, c.Reserved)...)
 		want.Put("base", base)
 		return want.Text()
