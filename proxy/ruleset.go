@@ -215,18 +215,18 @@ func (r *rulesOf) port(p *Port) {
 	}
 }
 
-// choose are the rules that send a connection to one of the endpoints. A packet
+// choose are the rules that send a connection to one of the endpoints. Whom they remember
+// is bounded: a client that there is no room for gets any endpoint each time. A packet
 // that is on its way through the old rules while new ones are put in finds the old
 // rule's map empty and falls through; without the last rule, which has no map, it
 // would leave untranslated, and its connection with it.
 func (p *Port) choose(to []netip.AddrPort) []nft.Rule {
 	var rules []nft.Rule
-	if p.Sticky == 0 {
-		rules = append(rules, nft.Rule{nft.DNATToAny(to)})
-	} else {
+	if p.Sticky != 0 {
 		set := "affinity/" + p.name()
 		rules = append(rules, nft.Rule{nft.DNATAsBefore(set, to, p.Sticky)}, nft.Rule{nft.DNATAndRemember(set, to, p.Sticky)})
 	}
+	rules = append(rules, nft.Rule{nft.DNATToAny(to)})
 	if len(to) > 1 {
 		rules = append(rules, nft.Rule{nft.DNATToAny(to[:1])})
 	}
