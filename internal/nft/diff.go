@@ -64,6 +64,15 @@ func ElementChanges(s *Set, add, del []Element) *Changes {
 	return &Changes{AddElems: add, DelElems: del, setSpecs: map[string]*Set{s.Name: s}}
 }
 
+// OneChain is a change that makes one chain and its rules, and the table, whether or not
+// they are there; the chain's hook must be what it was.
+func OneChain(c *Chain) *Changes {
+	return &Changes{AddTable: true, AddChains: []*Chain{{Name: c.Name, Hook: c.Hook}}, SetChains: []*Chain{c}}
+}
+
+// NoChain is a change that removes one chain, which must be there.
+func NoChain(name string) *Changes { return &Changes{DelChains: []string{name}} }
+
 // Empty reports whether there is nothing to do.
 func (c *Changes) Empty() bool {
 	return !c.AddTable && !c.Wake && len(c.AddSets)+len(c.AddChains)+len(c.ReplaceSets)+len(c.ReplaceChains)+

@@ -42,7 +42,7 @@ func fragment(t *rapid.T, owner string) *Fragment {
 	for i := range rapid.IntRange(0, 3).Draw(t, "chains") {
 		c := Chain{Name: fmt.Sprintf("%s/%d", owner, i)}
 		if p := rapid.IntRange(-1, 1).Draw(t, "priority"); p >= 0 {
-			c.Hook = &Hook{rapid.SampledFrom([]string{"filter", "nat"}).Draw(t, "type"), unix.NF_INET_PRE_ROUTING, int32(10 * p)}
+			c.Hook = &Hook{rapid.SampledFrom([]string{"filter", "nat"}).Draw(t, "type"), unix.NF_INET_PRE_ROUTING, int32(10 * p), ""}
 		}
 		if withSet && rapid.Bool().Draw(t, "uses set") {
 			c.Rules = append(c.Rules, lookup)

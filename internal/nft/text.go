@@ -33,6 +33,9 @@ func (c *Chain) text(f Family) string {
 }
 
 func (h *Hook) text() string {
+	if h.Link != "" {
+		return fmt.Sprintf("type %s hook ingress device %q priority %d", h.Type, h.Link, h.Priority)
+	}
 	names := []string{"prerouting", "input", "forward", "output", "postrouting"}
 	return fmt.Sprintf("type %s hook %s priority %d", h.Type, names[h.Num], h.Priority)
 }
