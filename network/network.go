@@ -118,10 +118,13 @@ type Network struct {
 	far       map[Peer]bool        // nodes that are no neighbours
 	blind     bool                 // the CNI configuration is not watched
 
+	guards *nft.Kernel // the table of what pods may send
+
 	lostLinks prometheus.Gauge
 	setUp     *trouble.Teller
 	sweeping  *trouble.Teller
 	watching  *trouble.Teller
+	guarding  *trouble.Teller
 }
 
 // table is the agent's table in one family.
@@ -156,6 +159,7 @@ func New(o Options) (*Network, error) {
 	n.setUp = trouble.New(o.Log, failures, "setting up the pod network")
 	n.sweeping = trouble.New(o.Log, failures, "looking for what pods left behind")
 	n.watching = trouble.New(o.Log, failures, "watching the CNI configuration")
+	n.guarding = trouble.New(o.Log, failures, "guarding what pods send")
 	if o.Informers != nil {
 		n.nodes = kit.InformerFor[*corev1.Node](o.Informers, corev1.SchemeGroupVersion.WithResource("nodes"))
 		n.nodes.OnChange(kit.Handler[*corev1.Node]{

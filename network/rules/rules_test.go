@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 
@@ -12,6 +13,9 @@ import (
 // TestRules prints the node's table with one pod's host ports.
 func TestRules(t *testing.T) {
 	datadriven.RunTest(t, "testdata/rules", func(t *testing.T, d *datadriven.TestData) string {
+		if d.Cmd == "guard" {
+			return guardText()
+		}
 		f, pod := nft.IPv4, netip.MustParseAddr("10.244.3.7")
 		if d.Cmd == "ip6" {
 			f, pod = nft.IPv6, netip.MustParseAddr("fd00:3::7")
@@ -35,6 +39,16 @@ func TestRules(t *testing.T) {
 		want.Put("base", base)
 		return want.Text()
 	})
+}
+
+// guardText prints the guards of a pod with one address and of one with two.
+func guardText() string {
+	want := nft.NewDesired(nft.Table{Family: nft.Netdev, Name: "hyperkube"})
+	a4, a6 := netip.MustParseAddr("10.244.3.7"), netip.MustParseAddr("fd00:3::7")
+	mac := net.HardwareAddr{0x0a, 0x58, 0x0a, 0xf4, 0x03, 0x07}
+	want.Put("one", &nft.Fragment{Chains: []nft.Chain{Guard("hkv1", mac, []netip.Addr{a4})}})
+	want.Put("two", &nft.Fragment{Chains: []nft.Chain{Guard("hkv2", mac, []netip.Addr{a4, a6})}})
+	return want.Text()
 }
 
 func TestRefused(t *testing.T) {
