@@ -118,6 +118,9 @@ type Network struct {
 	far       map[Peer]bool        // nodes that are no neighbours
 	blind     bool                 // the CNI configuration is not watched
 
+	forward     string    // others' chains that drop what is forwarded
+	forwardSeen time.Time // when they were looked at
+
 	guards *nft.Kernel // the table of what pods may send
 
 	lostLinks prometheus.Gauge
@@ -308,6 +311,7 @@ func (n *Network) apply() error {
 	if err = errors.Join(mtuErr, portErr, err); err != nil {
 		return err
 	}
+	n.lookAtForwarding(time.Now())
 	if !n.isReady() {
 		n.o.Log.Info("pod network is up", "bridge", br.Attrs().Name, "podCIDRs", fmt.Sprint(plan.Rules.PodCIDRs), "mtu", br.Attrs().MTU)
 		close(n.ready)
