@@ -109,20 +109,21 @@ func serviceRules(f nft.Family, c Config, marks bool) []nft.Rule {
 	out = append(out,
 		nft.Rule{nft.VerdictMap(mapServices, nft.Daddr, nft.L4Proto, nft.Dport)},
 		nft.Rule{nft.InSet(setClusters, nft.Daddr), nft.GoTo(chainReject)},
-		// Whoever makes services chooses these: they never stand for another service's address.
-		nft.Rule{nft.JumpTo(chainExternal)},
 	)
+	// Whoever makes services chooses external addresses: they never stand for another
+	// service's address, nor for its node port at an address of the host.
+	external := nft.Rule{nft.JumpTo(chainExternal)}
 	nodePorts := nft.VerdictMap(mapNodePorts, nft.L4Proto, nft.Dport)
 	if len(c.NodePortNets) == 0 {
 		if f == nft.IPv6 { // the kernel routes nothing from ::1 to another link
 			out = append(out, nft.Rule{nft.ToNet(netip.MustParsePrefix("::1/128")), nft.Return()})
 		}
-		return append(out, nft.Rule{nft.ToHost(), nodePorts})
+		return append(out, nft.Rule{nft.ToHost(), nodePorts}, external)
 	}
 	for _, p := range within(f, c.NodePortNets) {
 		out = append(out, nft.Rule{nft.ToNet(p), nft.ToHost(), nodePorts})
 	}
-	return out
+	return append(out, external)
 }
 
 // guardLoopback keeps others from 127.0.0.0/8, which NodePorts on it may open
