@@ -218,7 +218,7 @@ func TestAffinityWithoutRoom(t *testing.T) {
 			client := l.pod("10.88.0.9")
 			l.add(service("web", "10.32.0.10", 80, sticky(600)), 8000, endpoints...)
 			l.start()
-			set := &nft.Set{Name: "affinity/default/web/tcp/80", Key: []nft.Type{nft.Addr}, Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true}
+			set := &nft.Set{Name: "affinity/default/web/tcp/80", Key: []nft.Type{nft.Addr}, Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true, Most: 1 << 16}
 			var clients []nft.Element
 			for i := range 1 << 16 {
 				clients = append(clients, nft.Element{Set: set.Name, Key: nft.Key(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)})),

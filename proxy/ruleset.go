@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/nft"
 )
 
@@ -164,7 +166,7 @@ func ServiceRules(f nft.Family, c Config, ports []Port) *nft.Fragment {
 	if len(ports) == 0 {
 		return nil
 	}
-	r := &rulesOf{Fragment: &nft.Fragment{}, inside: within(f, c.ClusterCIDRs)}
+	r := &rulesOf{Fragment: &nft.Fragment{}, inside: within(f, c.ClusterCIDRs), clients: clientsEach(len(ports))}
 	for i := range ports {
 		r.port(&ports[i])
 	}
@@ -173,7 +175,14 @@ func ServiceRules(f nft.Family, c Config, ports []Port) *nft.Fragment {
 
 type rulesOf struct {
 	*nft.Fragment
-	inside []netip.Prefix
+	inside  []netip.Prefix
+	clients int // that a port with affinity remembers
+}
+
+// clientsEach is how many clients each of a service's ports remembers. It goes in steps: a
+// port that remembers more or fewer forgets all.
+func clientsEach(ports int) int {
+	return max(bounds.PortClients, bounds.ServiceClients>>bits.Len(uint(ports-1)))
 }
 
 func (r *rulesOf) chain(name string, rules ...nft.Rule) {
@@ -196,7 +205,7 @@ func (p *Port) external() bool {
 func (r *rulesOf) port(p *Port) {
 	if p.Sticky != 0 && len(p.All) > 0 {
 		r.Sets = append(r.Sets, nft.Set{Name: "affinity/" + p.name(), Key: []nft.Type{nft.Addr},
-			Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true})
+			Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true, Most: r.clients})
 	}
 	if len(p.All) > 0 && (!p.InternalLocal || p.external()) {
 		r.chain("cluster/"+p.name(), p.choose(p.All)...)

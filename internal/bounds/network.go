@@ -13,6 +13,10 @@ const (
 	ServiceFronts = 1 << 16
 	// ServiceRanges is how many rules for source ranges a service has, over all its ports.
 	ServiceRanges = 1 << 14
+	// ServiceClients is how many clients a service with affinity remembers on a node, over all
+	// its ports, PortClients how many a port remembers at least.
+	ServiceClients = 1 << 16
+	PortClients    = 16
 	// StaleFlows is how many flows of connection tracking are remembered for deletion while
 	// it fails.
 	StaleFlows = 1 << 16

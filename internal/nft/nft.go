@@ -155,6 +155,7 @@ type Set struct {
 	Data []Type // nil: a set
 	// Dynamic sets are filled by packets and have per-element timeouts.
 	Dynamic bool
+	Most    int // how many elements a dynamic set may have; 0: 65536
 }
 
 // Element is one element of a set; Key is raw, made by Key.

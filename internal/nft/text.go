@@ -87,6 +87,9 @@ func (s *Set) text(f Family) string {
 	}
 	if s.Dynamic {
 		body += "; flags dynamic,timeout"
+		if s.Most != 0 {
+			body += fmt.Sprintf("; size %d", s.Most)
+		}
 	}
 	return fmt.Sprintf("%s %s { type %s; }", word, s.Name, body)
 }
