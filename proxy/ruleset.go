@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -265,11 +266,17 @@ func (r *rulesOf) fromOutside(p *Port) {
 	if p.NodePort != 0 {
 		r.element(mapNodePorts, nft.Key(p.Proto, p.NodePort), to)
 	}
+	// An address that several services have is that of who was given it by a load balancer,
+	// which no user of a namespace can say of his, then of the one that had it first.
+	claim := func(ip netip.Addr, rank string) {
+		r.Elements = append(r.Elements, nft.Element{Set: mapExternal, Key: nft.Key(ip, p.Proto, p.Port), Value: to,
+			Rank: rank + p.Since.UTC().Format(time.RFC3339)})
+	}
 	for _, ip := range p.ExternalIPs {
-		r.element(mapExternal, nft.Key(ip, p.Proto, p.Port), to)
+		claim(ip, "chosen ")
 	}
 	for _, ip := range p.BalancerIPs {
-		r.element(mapExternal, nft.Key(ip, p.Proto, p.Port), to)
+		claim(ip, "balancer ")
 		if len(p.SourceRanges) > 0 {
 			r.element(mapFirewall, nft.Key(ip, p.Proto, p.Port), nft.Goto("allow/"+p.name()))
 		}

@@ -226,6 +226,31 @@ func TestExternalAddressesOfOthers(t *testing.T) {
 	}
 }
 
+// TestExternalAddressOfSeveral: it is that of the service that a load balancer gave it to, else
+// of the oldest, whatever the names sort like.
+func TestExternalAddressOfSeveral(t *testing.T) {
+	l := newLab(t)
+	client := l.pod("10.88.0.9")
+	l.serve(8000, "10.88.0.2", "10.88.0.3")
+	made := func(year int) option {
+		return func(s *corev1.Service) {
+			s.CreationTimestamp = metav1.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+	}
+	external := func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"10.99.0.1", "10.99.0.2"} }
+	balanced := func(s *corev1.Service) {
+		s.Spec.Type = corev1.ServiceTypeLoadBalancer
+		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "10.99.0.2"}}
+	}
+	l.add(service("a-thief", "10.32.0.11", 80, made(2021), external), 8000, "10.88.0.2")
+	l.add(service("older", "10.32.0.12", 80, made(2020), func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"10.99.0.1"} }), 8000, "10.88.0.3")
+	l.add(service("younger", "10.32.0.13", 80, made(2022), balanced), 8000, "10.88.0.3")
+	l.start()
+	for _, addr := range []string{"10.99.0.1:80", "10.99.0.2:80"} {
+		l.reach(client, "tcp", addr, "10.88.0.3")
+	}
+}
+
 // TestOwnPortsAreReserved: the proxy's health and metrics.
 func TestOwnPortsAreReserved(t *testing.T) {
 	l := newLab(t)

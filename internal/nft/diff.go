@@ -151,7 +151,7 @@ func (d *Desired) planSet(c *Changes, have *Installed, name string) {
 		c.replaced[name], c.setSpecs[name] = true, want
 		for k := range d.claims[name] {
 			v, _ := d.value(name, k)
-			c.AddElems = append(c.AddElems, Element{name, k, v})
+			c.AddElems = append(c.AddElems, Element{Set: name, Key: k, Value: v})
 		}
 	}
 }
@@ -206,10 +206,10 @@ func (d *Desired) planElement(c *Changes, have *Installed, k elemKey) {
 	}
 	c.setSpecs[k.set] = set
 	if there && (!wanted || is != want) {
-		c.DelElems = append(c.DelElems, Element{k.set, k.key, is})
+		c.DelElems = append(c.DelElems, Element{Set: k.set, Key: k.key, Value: is})
 	}
 	if wanted && (!there || is != want) {
-		c.AddElems = append(c.AddElems, Element{k.set, k.key, want})
+		c.AddElems = append(c.AddElems, Element{Set: k.set, Key: k.key, Value: want})
 	}
 }
 

@@ -44,10 +44,10 @@ func sample(f Family) *Fragment {
 			{Name: "host", Key: []Type{Proto, Port}, Data: []Type{Addr, Port}},
 		},
 		Elements: []Element{
-			{"ips", Key(a.Addr(), uint8(6), uint16(80)), Goto("svc/a")},
-			{"ips", Key(b.Addr(), uint8(6), uint16(80)), Drop()},
-			{"pairs", Key(a.Addr(), b.Addr()), Value{}},
-			{"host", Key(uint8(17), uint16(53)), Value{Data: Key(a)}},
+			{Set: "ips", Key: Key(a.Addr(), uint8(6), uint16(80)), Value: Goto("svc/a")},
+			{Set: "ips", Key: Key(b.Addr(), uint8(6), uint16(80)), Value: Drop()},
+			{Set: "pairs", Key: Key(a.Addr(), b.Addr()), Value: Value{}},
+			{Set: "host", Key: Key(uint8(17), uint16(53)), Value: Value{Data: Key(a)}},
 		},
 		Chains: []Chain{
 			{Name: "pre", Hook: &Hook{"nat", unix.NF_INET_PRE_ROUTING, -100, ""}, Rules: []Rule{

@@ -163,6 +163,9 @@ type Element struct {
 	Set   string
 	Key   string
 	Value Value
+	// Rank says which owner has a key that several claim: that with the lowest, and of those
+	// the first by name.
+	Rank string
 }
 
 // Value is what a map holds for a key; zero in a set.
