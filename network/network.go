@@ -118,6 +118,7 @@ type Network struct {
 	far       map[Peer]bool        // nodes that are no neighbours
 	blind     bool                 // the CNI configuration is not watched
 
+	twins       string    // other links with the bridge's address
 	forward     string    // others' chains that drop what is forwarded
 	forwardSeen time.Time // when they were looked at
 
@@ -294,6 +295,9 @@ func (n *Network) apply() error {
 		plan.Bridge.MTU, mtuErr = uplinkMTU()
 	}
 	br, err := bridge.Ensure(plan.Bridge)
+	if err == nil {
+		err = n.lookForTwins(plan, br)
+	}
 	var portErr error // of some pods: the others' network is set up all the same
 	if err == nil {
 		portErr = n.healPorts(br)
