@@ -35,11 +35,16 @@ func (n *Network) ensureGuards(ours map[string]*cni.Attachment, there map[string
 
 func (n *Network) changeGuards(ours map[string]*cni.Attachment, there map[string]netlink.Link) error {
 	want := nft.NewDesired(n.guards.Table())
+	var kept []string // of links that nothing is known of any more
 	for name, note := range ours {
-		if _, is := there[name]; !is || note == nil || len(note.Addrs) == 0 {
-			continue
+		_, is := there[name]
+		switch {
+		case !is:
+		case note == nil || len(note.Addrs) == 0:
+			kept = append(kept, name)
+		default:
+			want.Put(name, &nft.Fragment{Chains: []nft.Chain{cni.GuardOf(note.Port())}})
 		}
-		want.Put(name, &nft.Fragment{Chains: []nft.Chain{cni.GuardOf(note.Port())}})
 	}
 	// Some kernels remove a chain with its link and tell nobody, so nothing is remembered.
 	have, err := n.guards.Read()
@@ -48,6 +53,9 @@ func (n *Network) changeGuards(ours map[string]*cni.Attachment, there map[string
 	}
 	if err != nil {
 		return err
+	}
+	for _, name := range kept {
+		delete(have.Chains, name)
 	}
 	c := want.PlanAll(have)
 	if c.Empty() {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -87,14 +89,34 @@ func hear(t *testing.T, ns *netns.NS) net.PacketConn {
 	return c
 }
 
-// firstHeard is the first that arrives.
-func firstHeard(c net.PacketConn) (string, error) {
-	if err := c.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+// hello is what a pod says until its link is up, which takes the kernel some moments.
+const hello = "hello"
+
+// firstHeard is the first that arrives, but for greetings.
+func firstHeard(c net.PacketConn, patience time.Duration) (string, error) {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
 	}
 	buf := make([]byte, 100)
-	n, _, err := c.ReadFrom(buf)
-	return string(bytes.TrimSpace(buf[:n])), err
+	for {
+		n, _, err := c.ReadFrom(buf)
+		if text := string(bytes.TrimSpace(buf[:n])); err != nil || text != hello {
+			return text, err
+		}
+	}
+}
+
+// greeted waits until what a pod sends is heard.
+func greeted(t *testing.T, pod *netns.NS, c net.PacketConn, frame []byte) {
+	t.Helper()
+	eventually(t, "a pod's greeting", func() error {
+		inject(t, pod, frame)
+		if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			return err
+		}
+		_, _, err := c.ReadFrom(make([]byte, 100))
+		return err
+	})
 }
 
 // believesRouter reports whether a namespace took an announced IPv6 router or prefix.
@@ -122,6 +144,8 @@ func TestPodsSpeakForThemselves(t *testing.T) {
 	node, other := hear(t, a.ns), hear(t, victim)
 	attack := func() {
 		t.Helper()
+		greeted(t, thief, node, datagram(macOf(mine), mine, gate, gate, hello))
+		greeted(t, thief, other, datagram(macOf(mine), mine, gate, ip, hello))
 		var frames [][]byte
 		for _, from := range []string{ip, "10.77.3.99", "192.168.7.2", "127.0.0.2", "8.8.8.8", "10.77.9.9"} {
 			frames = append(frames, datagram(macOf(mine), from, gate, gate, from), datagram(macOf(mine), from, gate, ip, from),
@@ -132,7 +156,7 @@ func TestPodsSpeakForThemselves(t *testing.T) {
 		frames = append(frames, datagram(macOf(mine), mine, gate, gate, "honest"), datagram(macOf(mine), mine, gate, ip, "honest"))
 		inject(t, thief, frames...)
 		for who, c := range map[string]net.PacketConn{"the node": node, "another pod": other} {
-			if first, err := firstHeard(c); err != nil || first != "honest" {
+			if first, err := firstHeard(c, 5*time.Second); err != nil || first != "honest" {
 				t.Errorf("%s hears the pod as %q, %v", who, first, err)
 			}
 		}
@@ -173,6 +197,41 @@ func TestPodsSpeakForThemselves(t *testing.T) {
 	}
 	guarded(2)
 	attack()
+	notes, err := filepath.Glob(filepath.Join(a.o.StateDir, "attachments", "*.json"))
+	if err != nil || len(notes) != 2 {
+		t.Fatal(notes, err)
+	}
+	whole := make([][]byte, len(notes))
+	for i, note := range notes { // as a power cut leaves them
+		if whole[i], err = os.ReadFile(note); err == nil {
+			err = os.WriteFile(note, whole[i][:9], 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	in(t, a.ns, func() error { // it is mended in the same look as guards are
+		l, err := netlink.LinkByName(bridge.PortName("a", "eth0"))
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetDown(l)
+	})
+	eventually(t, "a look", func() error {
+		return a.ns.Do(func() error {
+			l, err := netlink.LinkByName(bridge.PortName("a", "eth0"))
+			if err == nil && l.Attrs().RawFlags&unix.IFF_UP == 0 {
+				err = errors.New("still down")
+			}
+			return err
+		})
+	})
+	guarded(2)
+	for i, note := range notes {
+		if err := os.WriteFile(note, whole[i], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	leave(t, a.ns, thief.Path(), a.o, "a")
 	guarded(1)
 	in(t, a.ns, func() error { return bridge.Detach(bridge.PortName("b", "eth0")) }) // without the plugin
