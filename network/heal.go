@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -45,18 +46,22 @@ func (s portState) well() bool { return s == portState{} }
 // pod's end with it and cannot be mended: that is told here; the kubelet, who can make the pod
 // a new sandbox, looks for itself.
 func (n *Network) healPorts(br netlink.Link) error {
+	known, err := bridge.Known(br) // first: what is told of an address is noted before
+	if err != nil {
+		return err
+	}
 	ours, err := n.state().Links()
 	if err != nil {
+		return err
+	}
+	if err := forgetOthers(br, known, ours); err != nil {
 		return err
 	}
 	links, err := dump.Links()
 	if err != nil {
 		return fmt.Errorf("listing links: %w", err)
 	}
-	there := make(map[string]netlink.Link, len(links))
-	for _, l := range links {
-		there[l.Attrs().Name] = l
-	}
+	there := byName(links)
 	lost, errs := map[string]bool{}, error(nil)
 	n.healAgain = time.Time{}
 	maps.DeleteFunc(n.joined, func(name string, _ bool) bool { _, is := ours[name]; return !is })
@@ -84,7 +89,30 @@ func (n *Network) healPorts(br netlink.Link) error {
 		}
 	}
 	n.tellLost(lost, ours)
+	n.ensureGuards(ours, there)
 	return errs
+}
+
+func byName(links []netlink.Link) map[string]netlink.Link {
+	out := make(map[string]netlink.Link, len(links))
+	for _, l := range links {
+		out[l.Attrs().Name] = l
+	}
+	return out
+}
+
+// forgetOthers removes what the bridge was told of addresses that no pod has any more.
+func forgetOthers(br netlink.Link, known []netip.Addr, ours map[string]*cni.Attachment) error {
+	held := map[netip.Addr]bool{}
+	for _, note := range ours {
+		if note == nil { // by a version that did not note addresses, or damaged
+			return nil
+		}
+		for _, a := range note.Addrs {
+			held[a.Addr()] = true
+		}
+	}
+	return bridge.Forget(br.Attrs().Index, slices.DeleteFunc(known, func(a netip.Addr) bool { return held[a] })...)
 }
 
 func healHostEnd(l, br netlink.Link, s portState, note *cni.Attachment) error {

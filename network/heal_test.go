@@ -239,3 +239,34 @@ func mountAt(t *testing.T, ns *netns.NS, file string) {
 	}
 	t.Cleanup(func() { _ = netns.Remove(file) })
 }
+
+// TestRenamedBridgeIsTold: the bridge is made anew, and the other that has its address is named
+// until it is gone, when pods are reached again.
+func TestRenamedBridgeIsTold(t *testing.T) {
+	a := startAgent(t, nil, nil)
+	pod := namespace(t)
+	ip := join(t, a.ns, pod, a.o, "a")
+	tellCaller(t, pod)
+	eventually(t, "the pod's answer", func() error { return a.answers(ip) })
+	in(t, a.ns, func() error {
+		l, err := netlink.LinkByName(DefaultBridge)
+		if err != nil {
+			return err
+		}
+		return errors.Join(netlink.LinkSetDown(l), netlink.LinkSetName(l, "mine"), netlink.LinkSetUp(l))
+	})
+	eventually(t, "word of the other link", func() error {
+		if s := a.log.String(); !strings.Contains(s, "another link has the address of the pods' bridge") || !strings.Contains(s, "link=mine") {
+			return errors.New(s)
+		}
+		return nil
+	})
+	in(t, a.ns, func() error {
+		l, err := netlink.LinkByName("mine")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkDel(l)
+	})
+	eventually(t, "the pod's answer again", func() error { return a.answers(ip) })
+}

@@ -141,6 +141,15 @@ func leave(t *testing.T, home *netns.NS, file string, o Options, id string) {
 
 func stdin(t *testing.T, o Options, hostPort int) []byte {
 	t.Helper()
+	if hostPort == 0 {
+		return stdinWith(t, o, nil)
+	}
+	return stdinWith(t, o, []mapping{{"hostPort": hostPort, "containerPort": 80, "protocol": "TCP"}})
+}
+
+// stdinWith is the agent's configuration as a runtime hands it to the plugin.
+func stdinWith(t *testing.T, o Options, ports []mapping) []byte {
+	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(o.ConfDir, ConfName))
 	if err != nil {
 		t.Fatal(err)
@@ -154,8 +163,8 @@ func stdin(t *testing.T, o Options, hostPort int) []byte {
 	}
 	conf := list.Plugins[0]
 	conf["name"], conf["cniVersion"] = list.Name, list.CNIVersion
-	if hostPort != 0 {
-		conf["runtimeConfig"] = map[string]any{"portMappings": []any{map[string]any{"hostPort": hostPort, "containerPort": 80, "protocol": "TCP"}}}
+	if len(ports) > 0 {
+		conf["runtimeConfig"] = map[string]any{"portMappings": ports}
 	}
 	out, err := json.Marshal(conf)
 	if err != nil {

@@ -118,10 +118,17 @@ type Network struct {
 	far       map[Peer]bool        // nodes that are no neighbours
 	blind     bool                 // the CNI configuration is not watched
 
+	twins       string    // other links with the bridge's address
+	forward     string    // others' chains that drop what is forwarded
+	forwardSeen time.Time // when they were looked at
+
+	guards *nft.Kernel // the table of what pods may send
+
 	lostLinks prometheus.Gauge
 	setUp     *trouble.Teller
 	sweeping  *trouble.Teller
 	watching  *trouble.Teller
+	guarding  *trouble.Teller
 }
 
 // table is the agent's table in one family.
@@ -156,6 +163,7 @@ func New(o Options) (*Network, error) {
 	n.setUp = trouble.New(o.Log, failures, "setting up the pod network")
 	n.sweeping = trouble.New(o.Log, failures, "looking for what pods left behind")
 	n.watching = trouble.New(o.Log, failures, "watching the CNI configuration")
+	n.guarding = trouble.New(o.Log, failures, "guarding what pods send")
 	if o.Informers != nil {
 		n.nodes = kit.InformerFor[*corev1.Node](o.Informers, corev1.SchemeGroupVersion.WithResource("nodes"))
 		n.nodes.OnChange(kit.Handler[*corev1.Node]{
@@ -287,6 +295,9 @@ func (n *Network) apply() error {
 		plan.Bridge.MTU, mtuErr = uplinkMTU()
 	}
 	br, err := bridge.Ensure(plan.Bridge)
+	if err == nil {
+		err = n.lookForTwins(plan, br)
+	}
 	var portErr error // of some pods: the others' network is set up all the same
 	if err == nil {
 		portErr = n.healPorts(br)
@@ -304,6 +315,7 @@ func (n *Network) apply() error {
 	if err = errors.Join(mtuErr, portErr, err); err != nil {
 		return err
 	}
+	n.lookAtForwarding(time.Now())
 	if !n.isReady() {
 		n.o.Log.Info("pod network is up", "bridge", br.Attrs().Name, "podCIDRs", fmt.Sprint(plan.Rules.PodCIDRs), "mtu", br.Attrs().MTU)
 		close(n.ready)

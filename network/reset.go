@@ -26,7 +26,7 @@ import (
 func Reset(_ context.Context, o Options) error {
 	o = o.withDefaults()
 	errs := []error{removeConf(o)}
-	for _, f := range []nft.Family{nft.IPv4, nft.IPv6} {
+	for _, f := range []nft.Family{nft.IPv4, nft.IPv6, nft.Netdev} {
 		k, err := nft.Open(nft.Table{Family: f, Name: o.Table})
 		if err == nil {
 			err = errors.Join(k.Delete(), k.Close())

@@ -47,7 +47,6 @@ func TestNobodyTakesAnothersAddress(t *testing.T) {
 	thiefIP, ip := join(t, a.ns, thief, a.o, "a"), join(t, a.ns, victim, a.o, "b")
 	tellCaller(t, victim)
 	of := func(s string) net.HardwareAddr { return bridge.HardwareAddr(netip.MustParseAddr(s)) }
-	const gate = "10.77.3.1"
 	known := func(ns *netns.NS, link, who string) {
 		t.Helper()
 		in(t, ns, func() error {

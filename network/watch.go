@@ -135,6 +135,15 @@ func (n *Network) watchTables(w *watchers) error {
 			return listener.Run(w.ctx, func() { t.foreign.Store(true); n.poke() })
 		})
 	}
+	var err error
+	if n.guards, err = nft.Open(nft.Table{Family: nft.Netdev, Name: n.o.Table}); err != nil {
+		return err
+	}
+	listener, err := n.guards.NewWatcher()
+	if err != nil {
+		return err
+	}
+	w.start("watching nftables", func() error { return listener.Run(w.ctx, n.poke) })
 	return nil
 }
 
@@ -143,6 +152,9 @@ func (n *Network) closeTables() error {
 	var errs error
 	for _, t := range n.tables {
 		errs = errors.Join(errs, t.kernel.Close())
+	}
+	if n.guards != nil {
+		errs = errors.Join(errs, n.guards.Close())
 	}
 	return errs
 }

@@ -17,11 +17,13 @@ import (
 
 // staleFlows finds UDP flows that connection tracking would go on sending to an
 // endpoint that is gone, or to a service address as it was before it had endpoints.
-// TCP needs none of this: its connections end by themselves.
+// TCP needs none of this: its connections end by themselves. What went while no proxy
+// ran nobody saw: the first clean compares all flows with the services.
 type staleFlows struct {
-	conn  *netlink.Handle
-	known map[kit.Key][]Port // UDP ports only
-	gone  []staleFlow
+	conn     *netlink.Handle
+	known    map[kit.Key][]Port // UDP ports only
+	gone     []staleFlow
+	compared bool
 }
 
 // staleFlow matches flows to a front (an address and port, or a node port) that went to
@@ -130,10 +132,13 @@ func compareUDP(before, now []Port) []staleFlow {
 
 // clean deletes the stale flows found since the last clean that succeeded.
 func (s *staleFlows) clean(_ context.Context) error {
-	if len(s.gone) == 0 {
+	if len(s.gone) == 0 && s.compared {
 		return nil
 	}
 	filter := newFlowFilter(s.gone)
+	if !s.compared {
+		filter.compare(s.known)
+	}
 	for family, wanted := range map[netlink.InetFamily]bool{unix.AF_INET: filter.v4, unix.AF_INET6: filter.v6} {
 		if !wanted {
 			continue
@@ -144,7 +149,7 @@ func (s *staleFlows) clean(_ context.Context) error {
 			return fmt.Errorf("deleting stale UDP flows: %w", err)
 		}
 	}
-	s.gone = nil
+	s.gone, s.compared = nil, true
 	return nil
 }
 
@@ -152,6 +157,34 @@ func (s *staleFlows) clean(_ context.Context) error {
 type flowFilter struct {
 	v4, v6 bool
 	byPort map[uint16][]staleFlow
+	is     map[front]endpointSet // nil: flows are not compared with the services
+}
+
+// compare has the filter match, besides, flows to services that do not go to one of their
+// endpoints. A service that has none keeps its flows.
+func (f *flowFilter) compare(services map[kit.Key][]Port) {
+	f.is = map[front]endpointSet{}
+	for _, ports := range services {
+		for at, set := range targets(ports) {
+			if len(set) == 0 {
+				continue
+			}
+			f.is[at] = set
+			for e := range set {
+				f.v4, f.v6 = f.v4 || e.Addr().Is4(), f.v6 || e.Addr().Is6()
+			}
+		}
+	}
+}
+
+// strays reports whether a flow to a service goes to none of its endpoints. Of those to a
+// node port only those that were translated count: the number alone may be anybody's.
+func (f *flowFilter) strays(dst, to netip.AddrPort) bool {
+	set, ok := f.is[front{dst.Addr(), dst.Port()}]
+	if !ok && dst.Addr() != to.Addr() {
+		set, ok = f.is[front{port: dst.Port()}]
+	}
+	return ok && !set[to]
 }
 
 func newFlowFilter(flows []staleFlow) *flowFilter {
@@ -190,7 +223,7 @@ func (f *flowFilter) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 			return true
 		}
 	}
-	return false
+	return f.strays(netip.AddrPortFrom(dst, flow.Forward.DstPort), netip.AddrPortFrom(src, flow.Reverse.SrcPort))
 }
 
 var _ netlink.CustomConntrackFilter = (*flowFilter)(nil)

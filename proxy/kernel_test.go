@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -206,6 +207,31 @@ func TestAffinity(t *testing.T) {
 	next, _, _ = strings.Cut(next, " ")
 	l.endpoints(svc, 8000, append(others, server)...)
 	l.reach(client, "tcp", "10.32.0.10:80", next) // it stays with the new one
+}
+
+// TestAffinityWithoutRoom: when no more clients are remembered, others are served all the same.
+func TestAffinityWithoutRoom(t *testing.T) {
+	for name, endpoints := range map[string][]string{"one endpoint": {"10.88.0.2"}, "two endpoints": {"10.88.0.2", "10.88.0.3"}} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.serve(8000, endpoints...)
+			client := l.pod("10.88.0.9")
+			l.add(service("web", "10.32.0.10", 80, sticky(600)), 8000, endpoints...)
+			l.start()
+			set := &nft.Set{Name: "affinity/default/web/tcp/80", Key: []nft.Type{nft.Addr}, Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true, Most: 1 << 16}
+			var clients []nft.Element
+			for i := range 1 << 16 {
+				clients = append(clients, nft.Element{Set: set.Name, Key: nft.Key(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)})),
+					Value: nft.Value{Data: nft.Key(netip.MustParseAddrPort("10.88.0.2:8000"))}})
+			}
+			if err := l.kernel().Apply(nft.ElementChanges(set, clients, nil)); err != nil {
+				t.Fatal(err)
+			}
+			if answer, err := ask(client, "tcp", "10.32.0.10:80"); err != nil {
+				t.Errorf("%q, %v", answer, err)
+			}
+		})
+	}
 }
 
 func TestForeignFlushAndRestart(t *testing.T) {

@@ -28,6 +28,7 @@ type Here struct {
 // Port is one port of a service with the endpoints that serve it, in one family.
 type Port struct {
 	Namespace, Service string
+	Since              time.Time // when the service was made
 	Proto              uint8
 	Port               uint16
 	ClusterIPs         []netip.Addr
@@ -52,7 +53,7 @@ func Resolve(f nft.Family, svc *corev1.Service, slicesOf []*discoveryv1.Endpoint
 	}
 	spec := &svc.Spec
 	base := Port{
-		Namespace: svc.Namespace, Service: svc.Name,
+		Namespace: svc.Namespace, Service: svc.Name, Since: svc.CreationTimestamp.Time,
 		ClusterIPs:    addrs(f, append([]string{spec.ClusterIP}, spec.ClusterIPs...)),
 		ExternalIPs:   addrs(f, spec.ExternalIPs),
 		BalancerIPs:   balancerIPs(f, svc),

@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/nft"
 )
 
@@ -112,20 +115,21 @@ func serviceRules(f nft.Family, c Config, marks bool) []nft.Rule {
 	out = append(out,
 		nft.Rule{nft.VerdictMap(mapServices, nft.Daddr, nft.L4Proto, nft.Dport)},
 		nft.Rule{nft.InSet(setClusters, nft.Daddr), nft.GoTo(chainReject)},
-		// Whoever makes services chooses these: they never stand for another service's address.
-		nft.Rule{nft.JumpTo(chainExternal)},
 	)
+	// Whoever makes services chooses external addresses: they never stand for another
+	// service's address, nor for its node port at an address of the host.
+	external := nft.Rule{nft.JumpTo(chainExternal)}
 	nodePorts := nft.VerdictMap(mapNodePorts, nft.L4Proto, nft.Dport)
 	if len(c.NodePortNets) == 0 {
 		if f == nft.IPv6 { // the kernel routes nothing from ::1 to another link
 			out = append(out, nft.Rule{nft.ToNet(netip.MustParsePrefix("::1/128")), nft.Return()})
 		}
-		return append(out, nft.Rule{nft.ToHost(), nodePorts})
+		return append(out, nft.Rule{nft.ToHost(), nodePorts}, external)
 	}
 	for _, p := range within(f, c.NodePortNets) {
 		out = append(out, nft.Rule{nft.ToNet(p), nft.ToHost(), nodePorts})
 	}
-	return out
+	return append(out, external)
 }
 
 // guardLoopback keeps others from 127.0.0.0/8, which NodePorts on it may open
@@ -166,7 +170,7 @@ func ServiceRules(f nft.Family, c Config, ports []Port) *nft.Fragment {
 	if len(ports) == 0 {
 		return nil
 	}
-	r := &rulesOf{Fragment: &nft.Fragment{}, inside: within(f, c.ClusterCIDRs)}
+	r := &rulesOf{Fragment: &nft.Fragment{}, inside: within(f, c.ClusterCIDRs), clients: clientsEach(len(ports))}
 	for i := range ports {
 		r.port(&ports[i])
 	}
@@ -175,7 +179,14 @@ func ServiceRules(f nft.Family, c Config, ports []Port) *nft.Fragment {
 
 type rulesOf struct {
 	*nft.Fragment
-	inside []netip.Prefix
+	inside  []netip.Prefix
+	clients int // that a port with affinity remembers
+}
+
+// clientsEach is how many clients each of a service's ports remembers. It goes in steps: a
+// port that remembers more or fewer forgets all.
+func clientsEach(ports int) int {
+	return max(bounds.PortClients, bounds.ServiceClients>>bits.Len(uint(ports-1)))
 }
 
 func (r *rulesOf) chain(name string, rules ...nft.Rule) {
@@ -198,7 +209,7 @@ func (p *Port) external() bool {
 func (r *rulesOf) port(p *Port) {
 	if p.Sticky != 0 && len(p.All) > 0 {
 		r.Sets = append(r.Sets, nft.Set{Name: "affinity/" + p.name(), Key: []nft.Type{nft.Addr},
-			Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true})
+			Data: []nft.Type{nft.Addr, nft.Port}, Dynamic: true, Most: r.clients})
 	}
 	if len(p.All) > 0 && (!p.InternalLocal || p.external()) {
 		r.chain("cluster/"+p.name(), p.choose(p.All)...)
@@ -218,18 +229,18 @@ func (r *rulesOf) port(p *Port) {
 	}
 }
 
-// choose are the rules that send a connection to one of the endpoints. A packet
+// choose are the rules that send a connection to one of the endpoints. Whom they remember
+// is bounded: a client that there is no room for gets any endpoint each time. A packet
 // that is on its way through the old rules while new ones are put in finds the old
 // rule's map empty and falls through; without the last rule, which has no map, it
 // would leave untranslated, and its connection with it.
 func (p *Port) choose(to []netip.AddrPort) []nft.Rule {
 	var rules []nft.Rule
-	if p.Sticky == 0 {
-		rules = append(rules, nft.Rule{nft.DNATToAny(to)})
-	} else {
+	if p.Sticky != 0 {
 		set := "affinity/" + p.name()
 		rules = append(rules, nft.Rule{nft.DNATAsBefore(set, to, p.Sticky)}, nft.Rule{nft.DNATAndRemember(set, to, p.Sticky)})
 	}
+	rules = append(rules, nft.Rule{nft.DNATToAny(to)})
 	if len(to) > 1 {
 		rules = append(rules, nft.Rule{nft.DNATToAny(to[:1])})
 	}
@@ -258,11 +269,17 @@ func (r *rulesOf) fromOutside(p *Port) {
 	if p.NodePort != 0 {
 		r.element(mapNodePorts, nft.Key(p.Proto, p.NodePort), to)
 	}
+	// An address that several services have is that of who was given it by a load balancer,
+	// which no user of a namespace can say of his, then of the one that had it first.
+	claim := func(ip netip.Addr, rank string) {
+		r.Elements = append(r.Elements, nft.Element{Set: mapExternal, Key: nft.Key(ip, p.Proto, p.Port), Value: to,
+			Rank: rank + p.Since.UTC().Format(time.RFC3339)})
+	}
 	for _, ip := range p.ExternalIPs {
-		r.element(mapExternal, nft.Key(ip, p.Proto, p.Port), to)
+		claim(ip, "chosen ")
 	}
 	for _, ip := range p.BalancerIPs {
-		r.element(mapExternal, nft.Key(ip, p.Proto, p.Port), to)
+		claim(ip, "balancer ")
 		if len(p.SourceRanges) > 0 {
 			r.element(mapFirewall, nft.Key(ip, p.Proto, p.Port), nft.Goto("allow/"+p.name()))
 		}

@@ -5,12 +5,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/yaml"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/nft"
 )
 
@@ -76,4 +78,31 @@ func parse(t *testing.T, text string) (svc *corev1.Service, slices []*discoveryv
 		slices = append(slices, s)
 	}
 	return svc, slices
+}
+
+// TestRememberedClientsAreBounded: however many ports a service with affinity has, and never
+// by another number because of one port more, but for steps.
+func TestRememberedClientsAreBounded(t *testing.T) {
+	sizes := map[int]bool{}
+	for n := 1; n <= bounds.ServiceFronts; n++ {
+		each := clientsEach(n)
+		if sizes[each] = true; each < bounds.PortClients || each > bounds.PortClients && n*each > bounds.ServiceClients {
+			t.Fatalf("%d ports remember %d clients each", n, each)
+		}
+	}
+	if clientsEach(1) != bounds.ServiceClients || len(sizes) != 13 {
+		t.Errorf("one port remembers %d, sizes are %v", clientsEach(1), sizes)
+	}
+	ports := make([]Port, 100)
+	for i := range ports {
+		ports[i] = Port{Namespace: "a", Service: "b", Proto: 6, Port: uint16(i + 1), Sticky: time.Hour,
+			ClusterIPs: []netip.Addr{netip.MustParseAddr("10.32.0.1")}, All: []netip.AddrPort{netip.MustParseAddrPort("10.88.0.2:80")}}
+	}
+	sum := 0
+	for _, s := range ServiceRules(nft.IPv4, Config{}, ports).Sets {
+		sum += s.Most
+	}
+	if sum == 0 || sum > bounds.ServiceClients {
+		t.Errorf("100 ports remember %d clients", sum)
+	}
 }

@@ -204,8 +204,8 @@ func TestReservedPorts(t *testing.T) {
 	l.reach(client, "tcp", labGateway+":30251", "10.88.0.2")
 }
 
-// TestExternalAddressesOfOthers: a service that names another's ClusterIP or a pod's address
-// among its own gets none of what is sent there, whatever the names sort like.
+// TestExternalAddressesOfOthers: a service that names another's ClusterIP, a pod's address, or
+// the host's with another's node port among its own gets none of what is sent there, whatever the names sort like.
 func TestExternalAddressesOfOthers(t *testing.T) {
 	l := newLab(t)
 	client := l.pod("10.88.0.9")
@@ -215,11 +215,39 @@ func TestExternalAddressesOfOthers(t *testing.T) {
 	l.add(service("a-thief", "10.32.0.11", 53, func(s *corev1.Service) {
 		s.Spec.ExternalIPs = []string{"10.32.0.10", "10.88.0.3", "10.99.0.1"}
 	}), 8000, "10.88.0.2")
+	l.add(service("ports", "10.32.0.12", 80, nodePort(30080)), 53, "10.88.0.3")
+	l.add(service("a-port-thief", "10.32.0.13", 30080, func(s *corev1.Service) { s.Spec.ExternalIPs = []string{labGateway} }), 8000, "10.88.0.2")
 	l.start()
 	for _, from := range []*netns.NS{client, l.node} {
 		l.reach(from, "tcp", "10.32.0.10:53", "10.88.0.3")
 		l.reach(from, "tcp", "10.88.0.3:53", "10.88.0.3")
+		l.reach(from, "tcp", labGateway+":30080", "10.88.0.3")
 		l.reach(from, "tcp", "10.99.0.1:53", "10.88.0.2") // what is nobody else's is served
+	}
+}
+
+// TestExternalAddressOfSeveral: it is that of the service that a load balancer gave it to, else
+// of the oldest, whatever the names sort like.
+func TestExternalAddressOfSeveral(t *testing.T) {
+	l := newLab(t)
+	client := l.pod("10.88.0.9")
+	l.serve(8000, "10.88.0.2", "10.88.0.3")
+	made := func(year int) option {
+		return func(s *corev1.Service) {
+			s.CreationTimestamp = metav1.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+	}
+	external := func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"10.99.0.1", "10.99.0.2"} }
+	balanced := func(s *corev1.Service) {
+		s.Spec.Type = corev1.ServiceTypeLoadBalancer
+		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "10.99.0.2"}}
+	}
+	l.add(service("a-thief", "10.32.0.11", 80, made(2021), external), 8000, "10.88.0.2")
+	l.add(service("older", "10.32.0.12", 80, made(2020), func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"10.99.0.1"} }), 8000, "10.88.0.3")
+	l.add(service("younger", "10.32.0.13", 80, made(2022), balanced), 8000, "10.88.0.3")
+	l.start()
+	for _, addr := range []string{"10.99.0.1:80", "10.99.0.2:80"} {
+		l.reach(client, "tcp", addr, "10.88.0.3")
 	}
 }
 

@@ -16,6 +16,10 @@ const (
 	// NodeAddresses is how many addresses of one node are kept from services on the ports of
 	// nodes.
 	NodeAddresses = 32
+	// ServiceClients is how many clients a service with affinity remembers on a node, over all
+	// its ports, PortClients how many a port remembers at least.
+	ServiceClients = 1 << 16
+	PortClients    = 16
 	// StaleFlows is how many flows of connection tracking are remembered for deletion while
 	// it fails.
 	StaleFlows = 1 << 16

@@ -56,6 +56,11 @@ func Addrs(link netlink.Link, family int) ([]netlink.Addr, error) {
 	return Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
 }
 
+// Neighbours are what a link knows of link addresses.
+func Neighbours(link netlink.Link, family int) ([]netlink.Neigh, error) {
+	return Whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(link.Attrs().Index, family) })
+}
+
 // Routes are the routes of a family that match filter in the fields that mask names
 // (netlink.RT_FILTER_*); filter may be nil.
 func Routes(family int, filter *netlink.Route, mask uint64) ([]netlink.Route, error) {

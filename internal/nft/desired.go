@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -14,7 +15,7 @@ type Desired struct {
 	owners map[string]*Fragment
 	chains map[string]*Chain
 	sets   map[string]*Set
-	claims map[string]map[string][]claim // by set, by key; sorted by owner
+	claims map[string]map[string][]claim // by set, by key; who has it first
 
 	dirtyChains map[string]bool
 	dirtySets   map[string]bool
@@ -23,7 +24,12 @@ type Desired struct {
 
 type claim struct {
 	owner string
+	rank  string
 	value Value
+}
+
+func (c claim) compare(o claim) int {
+	return cmp.Or(strings.Compare(c.rank, o.rank), strings.Compare(c.owner, o.owner))
 }
 
 type elemKey struct{ set, key string }
@@ -100,14 +106,11 @@ func (d *Desired) claim(owner string, e Element) {
 		keys = map[string][]claim{}
 		d.claims[e.Set] = keys
 	}
-	list := keys[e.Key]
-	at, found := slices.BinarySearchFunc(list, owner, func(c claim, o string) int { return strings.Compare(c.owner, o) })
-	if found {
-		list[at].value = e.Value // an owner that says it twice means the last
-	} else {
-		list = slices.Insert(list, at, claim{owner, e.Value})
-	}
-	keys[e.Key] = list
+	// An owner that says it twice means the last.
+	list := slices.DeleteFunc(keys[e.Key], func(c claim) bool { return c.owner == owner })
+	mine := claim{owner, e.Rank, e.Value}
+	at, _ := slices.BinarySearchFunc(list, mine, claim.compare)
+	keys[e.Key] = slices.Insert(list, at, mine)
 	d.dirtyElems[elemKey{e.Set, e.Key}] = true
 }
 

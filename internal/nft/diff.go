@@ -64,6 +64,15 @@ func ElementChanges(s *Set, add, del []Element) *Changes {
 	return &Changes{AddElems: add, DelElems: del, setSpecs: map[string]*Set{s.Name: s}}
 }
 
+// OneChain is a change that makes one chain and its rules, and the table, whether or not
+// they are there; the chain's hook must be what it was.
+func OneChain(c *Chain) *Changes {
+	return &Changes{AddTable: true, AddChains: []*Chain{{Name: c.Name, Hook: c.Hook}}, SetChains: []*Chain{c}}
+}
+
+// NoChain is a change that removes one chain, which must be there.
+func NoChain(name string) *Changes { return &Changes{DelChains: []string{name}} }
+
 // Empty reports whether there is nothing to do.
 func (c *Changes) Empty() bool {
 	return !c.AddTable && !c.Wake && len(c.AddSets)+len(c.AddChains)+len(c.ReplaceSets)+len(c.ReplaceChains)+
@@ -142,7 +151,7 @@ func (d *Desired) planSet(c *Changes, have *Installed, name string) {
 		c.replaced[name], c.setSpecs[name] = true, want
 		for k := range d.claims[name] {
 			v, _ := d.value(name, k)
-			c.AddElems = append(c.AddElems, Element{name, k, v})
+			c.AddElems = append(c.AddElems, Element{Set: name, Key: k, Value: v})
 		}
 	}
 }
@@ -197,10 +206,10 @@ func (d *Desired) planElement(c *Changes, have *Installed, k elemKey) {
 	}
 	c.setSpecs[k.set] = set
 	if there && (!wanted || is != want) {
-		c.DelElems = append(c.DelElems, Element{k.set, k.key, is})
+		c.DelElems = append(c.DelElems, Element{Set: k.set, Key: k.key, Value: is})
 	}
 	if wanted && (!there || is != want) {
-		c.AddElems = append(c.AddElems, Element{k.set, k.key, want})
+		c.AddElems = append(c.AddElems, Element{Set: k.set, Key: k.key, Value: want})
 	}
 }
 

@@ -42,7 +42,7 @@ func fragment(t *rapid.T, owner string) *Fragment {
 	for i := range rapid.IntRange(0, 3).Draw(t, "chains") {
 		c := Chain{Name: fmt.Sprintf("%s/%d", owner, i)}
 		if p := rapid.IntRange(-1, 1).Draw(t, "priority"); p >= 0 {
-			c.Hook = &Hook{rapid.SampledFrom([]string{"filter", "nat"}).Draw(t, "type"), unix.NF_INET_PRE_ROUTING, int32(10 * p)}
+			c.Hook = &Hook{rapid.SampledFrom([]string{"filter", "nat"}).Draw(t, "type"), unix.NF_INET_PRE_ROUTING, int32(10 * p), ""}
 		}
 		if withSet && rapid.Bool().Draw(t, "uses set") {
 			c.Rules = append(c.Rules, lookup)
@@ -57,7 +57,7 @@ func fragment(t *rapid.T, owner string) *Fragment {
 		f.Elements = append(f.Elements, elem)
 	}
 	for _, k := range rapid.SliceOfDistinct(rapid.IntRange(0, 5), rapid.ID[int]).Draw(t, "keys") {
-		f.Elements = append(f.Elements, Element{Set: "shared", Key: Key(uint16(k)), Value: Goto(owner)})
+		f.Elements = append(f.Elements, Element{Set: "shared", Key: Key(uint16(k)), Value: Goto(owner), Rank: rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, "rank")})
 	}
 	return f
 }
@@ -85,6 +85,11 @@ func TestPlanIsTheDifference(t *testing.T) {
 			have.Apply(d.Plan(have), IPv4)
 			d.Clean()
 		}
+		for key, v := range claimed(owners) {
+			if got := have.Sets["shared"].Elements[key]; got != v {
+				t.Fatalf("%q has %x, want %q", got.Chain, key, v.Chain)
+			}
+		}
 		fresh, want := NewDesired(Table{IPv4, "t"}), NewInstalled()
 		for o, f := range maps.All(owners) {
 			fresh.Put(o, f)
@@ -100,6 +105,25 @@ func TestPlanIsTheDifference(t *testing.T) {
 			t.Fatal("the tables' texts differ")
 		}
 	})
+}
+
+// claimed is who has the keys of the shared map, looked up the long way.
+func claimed(owners map[string]*Fragment) map[string]Value {
+	out, by := map[string]Value{}, map[string]string{}
+	for o, f := range owners {
+		mine := map[string]Element{} // the last an owner says of a key
+		for _, e := range f.Elements {
+			if e.Set == "shared" {
+				mine[e.Key] = e
+			}
+		}
+		for k, e := range mine {
+			if best, taken := by[k]; !taken || e.Rank+"/"+o < best {
+				by[k], out[k] = e.Rank+"/"+o, e.Value
+			}
+		}
+	}
+	return out
 }
 
 // TestKernelFollowsTheModel does the same with the kernel's table.

@@ -126,6 +126,9 @@ func (b *batch) addChain(c *Chain) {
 		b.nest(unix.NFTA_CHAIN_HOOK, func() {
 			b.attrU32(unix.NFTA_HOOK_HOOKNUM, c.Hook.Num)
 			b.attrU32(unix.NFTA_HOOK_PRIORITY, uint32(c.Hook.Priority))
+			if c.Hook.Link != "" {
+				b.attrString(unix.NFTA_HOOK_DEV, c.Hook.Link)
+			}
 		})
 		b.attrString(unix.NFTA_CHAIN_TYPE, c.Hook.Type)
 	})

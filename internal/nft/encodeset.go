@@ -1,13 +1,14 @@
 package nft
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// dynamicSize bounds how many clients a dynamic set remembers.
+// dynamicSize bounds how many clients a dynamic set remembers that does not say so itself.
 const dynamicSize = 1 << 16
 
 func (b *batch) addSet(s *Set) {
@@ -19,7 +20,7 @@ func (b *batch) addSet(s *Set) {
 // flags are the set's flags, except that it is a map, and how much it may hold (0: no bound).
 func (s *Set) flags() (flags uint32, size int) {
 	if s.Dynamic {
-		return unix.NFT_SET_EVAL | unix.NFT_SET_TIMEOUT, dynamicSize
+		return unix.NFT_SET_EVAL | unix.NFT_SET_TIMEOUT, cmp.Or(s.Most, dynamicSize)
 	}
 	return 0, 0
 }

@@ -44,22 +44,22 @@ func sample(f Family) *Fragment {
 			{Name: "host", Key: []Type{Proto, Port}, Data: []Type{Addr, Port}},
 		},
 		Elements: []Element{
-			{"ips", Key(a.Addr(), uint8(6), uint16(80)), Goto("svc/a")},
-			{"ips", Key(b.Addr(), uint8(6), uint16(80)), Drop()},
-			{"pairs", Key(a.Addr(), b.Addr()), Value{}},
-			{"host", Key(uint8(17), uint16(53)), Value{Data: Key(a)}},
+			{Set: "ips", Key: Key(a.Addr(), uint8(6), uint16(80)), Value: Goto("svc/a")},
+			{Set: "ips", Key: Key(b.Addr(), uint8(6), uint16(80)), Value: Drop()},
+			{Set: "pairs", Key: Key(a.Addr(), b.Addr()), Value: Value{}},
+			{Set: "host", Key: Key(uint8(17), uint16(53)), Value: Value{Data: Key(a)}},
 		},
 		Chains: []Chain{
-			{Name: "pre", Hook: &Hook{"nat", unix.NF_INET_PRE_ROUTING, -100}, Rules: []Rule{
+			{Name: "pre", Hook: &Hook{"nat", unix.NF_INET_PRE_ROUTING, -100, ""}, Rules: []Rule{
 				{NewConn(), VerdictMap("ips", Daddr, L4Proto, Dport)},
 				{ToHost(), DNATByMap("host", L4Proto, Dport)},
 			}},
-			{Name: "post", Hook: &Hook{"nat", unix.NF_INET_POST_ROUTING, 100}, Rules: []Rule{
+			{Name: "post", Hook: &Hook{"nat", unix.NF_INET_POST_ROUTING, 100, ""}, Rules: []Rule{
 				{HasMark(0x4000), ClearMark(0x4000), Masquerade()},
 				{InSet("pairs", Saddr, Daddr), Masquerade()},
 				{FromNet(p), NotToNet(p), NotToLink("cbr0"), Masquerade()},
 			}},
-			{Name: "filter", Hook: &Hook{"filter", unix.NF_INET_PRE_ROUTING, -110}, Rules: []Rule{
+			{Name: "filter", Hook: &Hook{"filter", unix.NF_INET_PRE_ROUTING, -110, ""}, Rules: []Rule{
 				{OfProto(6), FromLink("lo"), NotDNATed(), RejectTCP()}, {WasDNATed(), RejectICMP()},
 				{FromHost(), NotFromNet(p), ToNet(p), DropPacket()}, {NotInSet("pairs", Saddr, Daddr), Accept()},
 			}},

@@ -38,12 +38,17 @@ type Family uint8
 const (
 	IPv4 Family = unix.NFPROTO_IPV4
 	IPv6 Family = unix.NFPROTO_IPV6
+	// Netdev sees what comes in on one link, before anything else does. It has no sets here.
+	Netdev Family = unix.NFPROTO_NETDEV
 )
 
 // String is the word nft uses for the family.
 func (f Family) String() string {
-	if f == IPv6 {
+	switch f {
+	case IPv6:
 		return "ip6"
+	case Netdev:
+		return "netdev"
 	}
 	return "ip"
 }
@@ -130,6 +135,7 @@ type Hook struct {
 	Type     string // "nat" or "filter"
 	Num      uint32 // unix.NF_INET_*
 	Priority int32
+	Link     string // Netdev: the one whose packets are seen, Num is unix.NF_NETDEV_INGRESS
 }
 
 // Chain is a named list of rules.
@@ -149,6 +155,7 @@ type Set struct {
 	Data []Type // nil: a set
 	// Dynamic sets are filled by packets and have per-element timeouts.
 	Dynamic bool
+	Most    int // how many elements a dynamic set may have; 0: 65536
 }
 
 // Element is one element of a set; Key is raw, made by Key.
@@ -156,6 +163,9 @@ type Element struct {
 	Set   string
 	Key   string
 	Value Value
+	// Rank says which owner has a key that several claim: that with the lowest, and of those
+	// the first by name.
+	Rank string
 }
 
 // Value is what a map holds for a key; zero in a set.

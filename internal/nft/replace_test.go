@@ -44,7 +44,7 @@ func older() map[string]func(*Fragment) {
 		"hook":                   chain(1, func(c *Chain) { c.Hook.Num, c.Rules = unix.NF_INET_LOCAL_IN, nil }),
 		"type of a chain":        chain(0, func(c *Chain) { c.Hook.Type, c.Rules = "filter", nil }),
 		"chain that had no hook": chain(2, func(c *Chain) { c.Hook = nil }),
-		"chain that had a hook":  chain(5, func(c *Chain) { c.Hook = &Hook{"filter", unix.NF_INET_FORWARD, 0} }),
+		"chain that had a hook":  chain(5, func(c *Chain) { c.Hook = &Hook{"filter", unix.NF_INET_FORWARD, 0, ""} }),
 		"everything": func(f *Fragment) {
 			f.Sets, f.Elements, f.Chains = []Set{{Name: "ips", Key: []Type{Index}}}, nil, []Chain{{Name: "pre"}}
 		},

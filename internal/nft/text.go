@@ -33,6 +33,9 @@ func (c *Chain) text(f Family) string {
 }
 
 func (h *Hook) text() string {
+	if h.Link != "" {
+		return fmt.Sprintf("type %s hook ingress device %q priority %d", h.Type, h.Link, h.Priority)
+	}
 	names := []string{"prerouting", "input", "forward", "output", "postrouting"}
 	return fmt.Sprintf("type %s hook %s priority %d", h.Type, names[h.Num], h.Priority)
 }
@@ -84,6 +87,9 @@ func (s *Set) text(f Family) string {
 	}
 	if s.Dynamic {
 		body += "; flags dynamic,timeout"
+		if s.Most != 0 {
+			body += fmt.Sprintf("; size %d", s.Most)
+		}
 	}
 	return fmt.Sprintf("%s %s { type %s; }", word, s.Name, body)
 }

@@ -140,11 +140,18 @@ func (g *Gate) leave(c *conn) {
 	}
 }
 
-// source is the address a connection comes from; those that have none count as one.
+// source is the address a connection comes from; those that have none count as one, and so
+// do those of an IPv6 network of 64 bits, all addresses of which one host may have.
 func source(c net.Conn) netip.Addr {
-	a, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	if err != nil {
 		return netip.Addr{}
 	}
-	return a.Addr().Unmap()
+	a := at.Addr().Unmap().WithZone("")
+	if a.Is6() {
+		if net, err := a.Prefix(64); err == nil {
+			return net.Addr()
+		}
+	}
+	return a
 }

@@ -102,3 +102,25 @@ func TestBound(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+// TestOneHostsNetwork: a host has all addresses of an IPv6 network; with one connection from
+// each it keeps nobody out.
+func TestOneHostsNetwork(t *testing.T) {
+	g := New(4, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	var flood []*fake
+	for _, from := range []string{"[fe80::1%eth0]", "[fe80::2%eth0]", "[fe80::3%eth1]", "[fe80::ffff:1%eth0]"} {
+		f := &fake{from: from}
+		if g.take(f) == nil {
+			t.Fatalf("%s was not taken", from)
+		}
+		flood = append(flood, f)
+	}
+	for _, from := range []string{"10.0.0.1", "[2001:db8::1]"} {
+		if g.take(&fake{from: from}) == nil {
+			t.Errorf("%s was kept out by one host", from)
+		}
+	}
+	if !flood[3].closed || !flood[2].closed || flood[1].closed {
+		t.Error("not the flood's newest were closed")
+	}
+}

@@ -32,8 +32,11 @@ type Config struct {
 // HardwareAddr is the link address that belongs to an IP address.
 func HardwareAddr(a netip.Addr) net.HardwareAddr {
 	b := a.AsSlice()
-	return append(net.HardwareAddr{0x0a, 0x58}, b[len(b)-4:]...)
+	return append(net.HardwareAddr(ourLinkAddrs), b[len(b)-4:]...)
 }
+
+// ourLinkAddrs begins the link addresses that are derived from IP addresses.
+const ourLinkAddrs = "\x0a\x58"
 
 // Ensure makes the bridge as described, whatever is there, in the namespace of the
 // calling thread, and returns its index.
@@ -54,6 +57,9 @@ func Ensure(c Config) (netlink.Link, error) {
 			return nil, fmt.Errorf("setting MTU of %s: %w", c.Name, err)
 		}
 	}
+	if err := believeNobody(link); err != nil {
+		return nil, err
+	}
 	if err := ensureAddrs(link, c.Gateways); err != nil {
 		return nil, err
 	}
@@ -71,6 +77,39 @@ func Ensure(c Config) (netlink.Link, error) {
 		}
 	}
 	return link, nil
+}
+
+// believeNobody keeps pods from telling the node how to reach the world: with CAP_NET_RAW
+// one could say that it is the IPv6 router, and send in others' names.
+func believeNobody(link netlink.Link) error {
+	name := link.Attrs().Name
+	before, err := Sysctl("net/ipv6/conf/"+name+"/accept_ra", "0")
+	if err != nil {
+		return err
+	}
+	for path, value := range map[string]string{
+		"net/ipv6/conf/" + name + "/accept_redirects": "0",
+		"net/ipv4/conf/" + name + "/accept_redirects": "0",
+		"net/ipv4/conf/" + name + "/rp_filter":        "1", // only what is routed back to the bridge
+	} {
+		if _, err := Sysctl(path, value); err != nil {
+			return err
+		}
+	}
+	if before == "" || before == "0" {
+		return nil
+	}
+	// What was believed until now.
+	learned, err := dump.Routes(netlink.FAMILY_V6, &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: unix.RTPROT_RA}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return fmt.Errorf("listing routes by %s: %w", name, err)
+	}
+	for i := range learned {
+		if err := netlink.RouteDel(&learned[i]); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("removing a route by %s that a pod announced: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func create(c Config) (netlink.Link, error) {

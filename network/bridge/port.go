@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -84,6 +85,11 @@ func Join(link, br netlink.Link, addrs []netip.Prefix) error {
 	if err := netlink.LinkSetLearning(link, false); err != nil {
 		return fmt.Errorf("setting learning of %s off: %w", link.Attrs().Name, err)
 	}
+	// So what is sent to a link address that is not written down is nobody's: it was a pod's
+	// that is gone, and is no other's to read.
+	if err := netlink.LinkSetFlood(link, false); err != nil {
+		return fmt.Errorf("setting flooding of %s off: %w", link.Attrs().Name, err)
+	}
 	for _, a := range addrs {
 		if err := netlink.NeighSet(&netlink.Neigh{LinkIndex: br.Attrs().Index, IP: a.Addr().AsSlice(), State: netlink.NUD_PERMANENT, HardwareAddr: mac}); err != nil {
 			return fmt.Errorf("noting the link address of %s: %w", a.Addr(), err)
@@ -92,8 +98,10 @@ func Join(link, br netlink.Link, addrs []netip.Prefix) error {
 	return nil
 }
 
-// Detach removes a link by the name of the node's end; it is no error if it is gone.
-func Detach(name string) error {
+// Detach removes a link by the name of the node's end, and what the bridge knows of the
+// addresses that were the pod's; it is no error if it is gone. (Of a link that is gone the
+// bridge is not known any more: see Forget.)
+func Detach(name string, addrs ...netip.Addr) error {
 	link, err := dump.Link(name)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
@@ -105,7 +113,37 @@ func Detach(name string) error {
 	if err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("removing link %s: %w", name, err)
 	}
+	if br := link.Attrs().MasterIndex; br != 0 {
+		return Forget(br, addrs...)
+	}
 	return nil
+}
+
+// Forget removes what a bridge was told of who has an address. As long as it is there,
+// who calls a pod that is gone waits in vain instead of being told.
+func Forget(br int, addrs ...netip.Addr) error {
+	for _, a := range addrs {
+		if err := netlink.NeighDel(&netlink.Neigh{LinkIndex: br, IP: a.AsSlice()}); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("forgetting the link address of %s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// Known are the addresses of which a bridge was told who has them.
+func Known(br netlink.Link) ([]netip.Addr, error) {
+	list, err := dump.Neighbours(br, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("listing neighbours of %s: %w", br.Attrs().Name, err)
+	}
+	var out []netip.Addr
+	for i := range list {
+		a, ok := netip.AddrFromSlice(list[i].IP)
+		if ok && list[i].State&netlink.NUD_PERMANENT != 0 && strings.HasPrefix(string(list[i].HardwareAddr), ourLinkAddrs) {
+			out = append(out, a.Unmap())
+		}
+	}
+	return out, nil
 }
 
 // Configure sets the pod's end up, in the pod's namespace. It may be repeated to mend what
@@ -126,6 +164,9 @@ func Configure(p Port) error {
 		{"net/ipv4/conf/" + p.Iface + "/arp_notify", "1"}, // announce the address when the link comes up
 		{"net/ipv4/conf/all/accept_redirects", "0"},       // there is no shorter way than the gateway
 		{"net/ipv4/conf/" + p.Iface + "/accept_redirects", "0"},
+		{"net/ipv6/conf/" + p.Iface + "/accept_ra", "0"}, // nor another router
+		{"net/ipv6/conf/all/accept_redirects", "0"},
+		{"net/ipv6/conf/" + p.Iface + "/accept_redirects", "0"},
 	} {
 		if _, err := Sysctl(s.path, s.value); err != nil {
 			return err

@@ -77,8 +77,11 @@ func Add(a *skel.CmdArgs) (res *types100.Result, version string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := n.mapPorts(owner, addrs); err != nil {
-		return nil, "", errors.Join(err, bridge.Detach(port.Name))
+	if err = n.guard(port); err == nil {
+		err = n.mapPorts(owner, addrs)
+	}
+	if err != nil {
+		return nil, "", errors.Join(err, bridge.Detach(port.Name, addrs...), n.unguard(port.Name))
 	}
 	return n.result(a, br, port, hostMAC, podMAC), n.CNIVersion, nil
 }
@@ -161,9 +164,16 @@ func Del(a *skel.CmdArgs) error {
 // remove takes an attachment away; the address goes last, so that nobody gets it
 // while the old link still answers for it.
 func (n *network) remove(owner ipam.Owner) error {
-	err := n.unmapPorts(owner)
+	held, err := ipam.Peek(AddressDir(n.StateDir))
+	if err != nil {
+		return err
+	}
+	link := bridge.PortName(owner.Container, owner.Interface)
+	if err = n.unmapPorts(owner); err == nil {
+		err = bridge.Detach(link, ipam.OwnedBy(held, owner)...)
+	}
 	if err == nil {
-		err = bridge.Detach(bridge.PortName(owner.Container, owner.Interface))
+		err = n.unguard(link)
 	}
 	if err != nil {
 		return err

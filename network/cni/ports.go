@@ -110,7 +110,11 @@ func (n *network) mapPorts(owner ipam.Owner, addrs []netip.Addr) error {
 	if err := os.Rename(file+".new", file); err != nil {
 		return fmt.Errorf("remembering host ports: %w", err)
 	}
-	if err := n.install(p); err != nil {
+	err = n.install(p)
+	if err == nil {
+		err = forgetFlows(p, true)
+	}
+	if err != nil {
 		return errors.Join(err, n.unmapPorts(owner))
 	}
 	return nil
@@ -185,6 +189,9 @@ func (n *network) unmapPorts(owner ipam.Owner) error {
 			}
 			return nil
 		}); err != nil {
+			return err
+		}
+		if err := forgetFlows(p, false); err != nil {
 			return err
 		}
 	}

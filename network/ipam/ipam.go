@@ -215,13 +215,18 @@ func (p *Pool) Held() (map[netip.Addr]Owner, error) {
 // Of returns the addresses of one owner.
 func (p *Pool) Of(owner Owner) ([]netip.Addr, error) {
 	held, err := p.Held()
+	return OwnedBy(held, owner), err
+}
+
+// OwnedBy are those of the held addresses that one owner has.
+func OwnedBy(held map[netip.Addr]Owner, owner Owner) []netip.Addr {
 	var out []netip.Addr
 	for a, o := range held {
 		if o == owner {
 			out = append(out, a)
 		}
 	}
-	return out, err
+	return out
 }
 
 // Release frees addresses; it is no error if they are free.

@@ -2,7 +2,8 @@
 // for what pods send out of the cluster, and host ports of pods. It is pure.
 //
 //	prerouting, output  host port → pod address and port (two maps), except ports that the
-//	                    host itself listens on
+//	                    host itself listens on; of packets to the host's own addresses only,
+//	                    whatever hostIP a pod asks for, and after the services' rules
 //	postrouting         hairpin of host ports; masquerade of pods' traffic that leaves
 //	prerouting filter   nobody else reaches 127.0.0.0/8, which host ports open
 package rules
@@ -47,6 +48,10 @@ const (
 	reserved   = "reserved-ports"
 )
 
+// afterServices is a priority behind that of the services' rules (-100), which therefore have
+// the first word: a pod does not take over a node port by the same host port.
+const afterServices = -95
+
 func sets() []nft.Set {
 	return []nft.Set{
 		{Name: anyAddress, Key: []nft.Type{nft.Proto, nft.Port}, Data: []nft.Type{nft.Addr, nft.Port}},
@@ -60,7 +65,8 @@ func sets() []nft.Set {
 func Base(f nft.Family, c Config) *nft.Fragment {
 	hostports := []nft.Rule{
 		{nft.InSet(reserved, nft.L4Proto, nft.Dport), nft.ToHost(), nft.Return()},
-		{nft.DNATByMap(oneAddress, nft.Daddr, nft.L4Proto, nft.Dport)},
+		// Whoever makes pods chooses hostIP: it never stands for an address that is not the host's.
+		{nft.ToHost(), nft.DNATByMap(oneAddress, nft.Daddr, nft.L4Proto, nft.Dport)},
 		{nft.ToHost(), nft.DNATByMap(anyAddress, nft.L4Proto, nft.Dport)},
 	}
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
@@ -92,8 +98,8 @@ func Base(f nft.Family, c Config) *nft.Fragment {
 	fr.Chains = append(fr.Chains,
 		nft.Chain{Name: "hostports", Rules: hostports},
 		nft.Chain{Name: "leave-cluster", Rules: leave},
-		natChain("nat-prerouting", unix.NF_INET_PRE_ROUTING, -100, nft.Rule{nft.JumpTo("hostports")}),
-		natChain("nat-output", unix.NF_INET_LOCAL_OUT, -100, nft.Rule{nft.JumpTo("hostports")}),
+		natChain("nat-prerouting", unix.NF_INET_PRE_ROUTING, afterServices, nft.Rule{nft.JumpTo("hostports")}),
+		natChain("nat-output", unix.NF_INET_LOCAL_OUT, afterServices, nft.Rule{nft.JumpTo("hostports")}),
 		natChain("nat-postrouting", unix.NF_INET_POST_ROUTING, 100, post...),
 	)
 	return fr
@@ -137,9 +143,26 @@ func (p PortMapping) isReserved(host []HostPort) bool {
 	return false
 }
 
+// IsUDP reports whether a host port is one of UDP.
+func IsUDP(p PortMapping) bool { return protocols[p.Protocol] == unix.IPPROTO_UDP }
+
+// At reports whether a host port is served at an address of the host.
+func (p PortMapping) At(host netip.Addr) bool {
+	a, err := netip.ParseAddr(p.HostIP)
+	return err != nil || a.IsUnspecified() || a == host
+}
+
 // HostPorts are the elements of a pod's host ports, without those that are the host's own.
+// Of several that mean the same (no hostIP and an unspecified one) the first counts.
 func HostPorts(f nft.Family, pod netip.Addr, ports []PortMapping, host []HostPort) []nft.Element {
 	var out []nft.Element
+	seen := map[string]bool{}
+	put := func(set, key string, to nft.Value) {
+		if !seen[set+key] {
+			seen[set+key] = true
+			out = append(out, nft.Element{Set: set, Key: key, Value: to})
+		}
+	}
 	for _, p := range ports {
 		proto, ok := protocols[p.Protocol]
 		if !ok || p.HostPort == 0 || p.ContainerPort == 0 || p.isReserved(host) {
@@ -149,9 +172,9 @@ func HostPorts(f nft.Family, pod netip.Addr, ports []PortMapping, host []HostPor
 		host, err := netip.ParseAddr(p.HostIP)
 		switch {
 		case err != nil || host.IsUnspecified():
-			out = append(out, nft.Element{Set: anyAddress, Key: nft.Key(proto, p.HostPort), Value: to})
+			put(anyAddress, nft.Key(proto, p.HostPort), to)
 		case host.Is6() == (f == nft.IPv6):
-			out = append(out, nft.Element{Set: oneAddress, Key: nft.Key(host, proto, p.HostPort), Value: to})
+			put(oneAddress, nft.Key(host, proto, p.HostPort), to)
 		}
 	}
 	if len(out) > 0 {

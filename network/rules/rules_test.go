@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 
@@ -12,6 +13,9 @@ import (
 // TestRules prints the node's table with one pod's host ports.
 func TestRules(t *testing.T) {
 	datadriven.RunTest(t, "testdata/rules", func(t *testing.T, d *datadriven.TestData) string {
+		if d.Cmd == "guard" {
+			return guardText()
+		}
 		f, pod := nft.IPv4, netip.MustParseAddr("10.244.3.7")
 		if d.Cmd == "ip6" {
 			f, pod = nft.IPv6, netip.MustParseAddr("fd00:3::7")
@@ -29,11 +33,22 @@ func TestRules(t *testing.T) {
 			{HostIP: "0.0.0.0", HostPort: 99, ContainerPort: 99, Protocol: "SCTP"},
 			{HostPort: 0, ContainerPort: 1}, {HostPort: 1, ContainerPort: 1, Protocol: "icmp"},
 			{HostPort: 6443, ContainerPort: 80, Protocol: "TCP"}, {HostIP: "192.0.2.1", HostPort: 6443, ContainerPort: 80},
-			{HostPort: 6443, ContainerPort: 80, Protocol: "UDP"}, // another protocol is another port
+			{HostIP: "::", HostPort: 8080, ContainerPort: 81, Protocol: "TCP"}, // the same again
+			{HostPort: 6443, ContainerPort: 80, Protocol: "UDP"},               // another protocol is another port
 		}, c.Reserved)...)
 		want.Put("base", base)
 		return want.Text()
 	})
+}
+
+// guardText prints the guards of a pod with one address and of one with two.
+func guardText() string {
+	want := nft.NewDesired(nft.Table{Family: nft.Netdev, Name: "hyperkube"})
+	a4, a6 := netip.MustParseAddr("10.244.3.7"), netip.MustParseAddr("fd00:3::7")
+	mac := net.HardwareAddr{0x0a, 0x58, 0x0a, 0xf4, 0x03, 0x07}
+	want.Put("one", &nft.Fragment{Chains: []nft.Chain{Guard("hkv1", mac, []netip.Addr{a4})}})
+	want.Put("two", &nft.Fragment{Chains: []nft.Chain{Guard("hkv2", mac, []netip.Addr{a4, a6})}})
+	return want.Text()
 }
 
 func TestRefused(t *testing.T) {
