@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/images"
 	"hyperkube/kubelet/status"
@@ -55,7 +56,7 @@ func Decide(v View) (p Plan) {
 func mustStop(v View, p *Plan) *Stop {
 	grace := minGrace
 	if g := v.Pod.Spec.TerminationGracePeriodSeconds; g != nil {
-		grace = max(grace, time.Duration(*g)*time.Second)
+		grace = max(grace, bounds.Seconds(*g))
 	}
 	switch phase := v.Pod.Status.Phase; phase {
 	case v1.PodSucceeded, v1.PodFailed:
@@ -64,7 +65,7 @@ func mustStop(v View, p *Plan) *Stop {
 		}}
 	}
 	if limit := v.Pod.Spec.ActiveDeadlineSeconds; limit != nil && v.Pod.Status.StartTime != nil {
-		end := v.Pod.Status.StartTime.Add(time.Duration(*limit) * time.Second)
+		end := v.Pod.Status.StartTime.Add(bounds.Seconds(*limit))
 		if !v.Now.Before(end) {
 			return &Stop{Deadline: v.Now.Add(grace), Message: "DeadlineExceeded", Final: status.Final{
 				Phase: v1.PodFailed, Reason: "DeadlineExceeded", Message: "Pod was active on the node longer than the specified deadline",
@@ -327,7 +328,7 @@ func grace(pod *v1.Pod, mem Container) time.Duration {
 	if mem.FailedGrace != nil {
 		g = *mem.FailedGrace
 	}
-	return max(minGrace, time.Duration(g)*time.Second)
+	return max(minGrace, bounds.Seconds(g))
 }
 
 // again restarts an exited container when it has rested.

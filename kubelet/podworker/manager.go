@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/cri"
 	"hyperkube/kubelet/status"
 )
@@ -108,7 +109,7 @@ func (w *Worker) take(pod *v1.Pod) {
 	}
 	grace := minGrace
 	if g := pod.DeletionGracePeriodSeconds; g != nil {
-		grace = max(grace, time.Duration(*g)*time.Second)
+		grace = max(grace, bounds.Seconds(*g))
 	}
 	s := Stop{Deleted: true, Deadline: time.Now().Add(grace)}
 	if grace > minGrace && serving(pod) {

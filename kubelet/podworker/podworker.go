@@ -112,8 +112,9 @@ type Container struct {
 	// Caught is the id of a container whose start was cut short, by an end of the runtime
 	// or of the kubelet: it never ran, and counts for nothing.
 	Caught string
-	// Killing is the id of the container whose end was told and whose hook has run.
+	// Killing is the id of the container whose end was told and whose hook has run, KillBy until when it may take.
 	Killing string
+	KillBy  time.Time
 }
 
 // Fault is a start that did not succeed.
@@ -122,6 +123,7 @@ type Fault struct {
 	At, RetryAt     time.Time
 	Failures        int
 	Lost            bool // the runtime was gone: tried again when it is back
+	Pull            bool // it is the image that was not to be had
 }
 
 // Crash says how long the exited container with this id must rest.
