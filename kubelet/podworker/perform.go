@@ -39,7 +39,11 @@ func (w *Worker) perform(ctx context.Context, pod *v1.Pod, a Action) (apply func
 	case OpKill:
 		return w.kill(ctx, pod, a)
 	case OpRemove:
+		_, rt, _ := w.snapshot()
 		err := w.d.Client.RemoveContainer(ctx, a.ID)
+		if err == nil {
+			w.removeLink(pod, rt, a.ID)
+		}
 		return func() {
 			if err == nil {
 				w.view.Runtime.RemoveContainer(a.ID)
