@@ -30,8 +30,13 @@ const (
 	Output  = 10 << 10
 	Headers = 1 << 20
 	// Messages is how many bytes the termination messages of a pod's containers have together
-	// in its status (the published 12 KiB).
+	// in its status (the published 12 KiB), and so have those that say what they wait for.
 	Messages = 12 << 10
+	// StatusMounts is how many bytes the paths of all volume mounts of a pod may have for its
+	// status to repeat them: the object, which holds them already, has an end.
+	StatusMounts = 256 << 10
+	// EventText is how many bytes of a message an event tells.
+	EventText = 4 << 10
 	// Ports is how many of the ports that a container or its image claims to listen on are
 	// believed.
 	Ports = 64

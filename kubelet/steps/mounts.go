@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,9 @@ func mounts(d *Deps) func(context.Context, *Container) error {
 	return func(_ context.Context, c *Container) error {
 		if n := len(c.Spec.VolumeMounts); n > bounds.PodVolumes {
 			return fmt.Errorf("the container has %d volume mounts, more than %d", n, bounds.PodVolumes)
+		}
+		if err := longPaths(c.Spec); err != nil {
+			return err
 		}
 		for i, m := range c.Spec.VolumeMounts {
 			got, err := volumeMount(d, c, i, m)
@@ -110,6 +114,21 @@ func propagation(m *v1.MountPropagationMode) runtimeapi.MountPropagation {
 
 func mountsAt(c *Container, path string) bool {
 	return slices.ContainsFunc(c.input.Mounts, func(m *runtimeapi.Mount) bool { return filepath.Clean(m.ContainerPath) == path })
+}
+
+// longPaths refuses paths that no kernel takes: a runtime that repeats them in what it says may say too much at once
+// to be heard, and hang.
+func longPaths(c *v1.Container) error {
+	paths := map[string]string{"workingDir": c.WorkingDir, "terminationMessagePath": c.TerminationMessagePath}
+	for i, m := range c.VolumeMounts {
+		paths[fmt.Sprintf("volumeMounts[%d].mountPath", i)] = m.MountPath
+	}
+	for _, field := range slices.Sorted(maps.Keys(paths)) {
+		if n := len(paths[field]); n > bounds.Path {
+			return fmt.Errorf("%s has %d bytes, more than %d", field, n, bounds.Path)
+		}
+	}
+	return nil
 }
 
 // HostsFile is the pod's hosts file, which its containers may write.
