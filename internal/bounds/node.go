@@ -40,6 +40,9 @@ const (
 	// Ports is how many of the ports that a container or its image claims to listen on are
 	// believed.
 	Ports = 64
+	// SlowPulls is how many pulls that take long a node has under way, beside those that have
+	// just begun.
+	SlowPulls = 64
 	// Credentials is how many credentials are tried for one pull.
 	Credentials = 32
 	// Links is how many files with several names are remembered while a directory is measured;
