@@ -74,11 +74,11 @@ func (r *Runtime) sweepShims(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	s, teller := suspects{}, trouble.New(r.o.Logger, nil, "looking for leaked shims")
+	leaked, mute, teller := suspects{}, suspects{}, trouble.New(r.o.Logger, nil, "looking for shims to end")
 	tick := time.NewTicker(sweepPause + time.Second)
 	defer tick.Stop()
 	for {
-		err := supervise.Contain("sweeping shims", func() error { return r.sweepOnce(ctx, s) })
+		err := supervise.Contain("sweeping shims", func() error { return r.sweepOnce(ctx, leaked, mute) })
 		if err == nil {
 			teller.Well()
 		} else if ctx.Err() == nil {
@@ -92,8 +92,8 @@ func (r *Runtime) sweepShims(ctx context.Context) {
 	}
 }
 
-func (r *Runtime) sweepOnce(ctx context.Context, s suspects) error {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+func (r *Runtime) sweepOnce(whole context.Context, leaked, mute suspects) error {
+	ctx, cancel := context.WithTimeout(whole, lookTimeout)
 	defer cancel()
 	// First the processes, then what containerd knows: a shim that is made in between is
 	// in neither.
@@ -106,8 +106,18 @@ func (r *Runtime) sweepOnce(ctx context.Context, s suspects) error {
 		return err
 	}
 	var errs []error
-	for _, sh := range s.look(time.Now(), running, known) {
+	for _, sh := range leaked.look(time.Now(), running, known) {
 		r.o.Logger.Warn("ending a shim that belongs to no container", "pid", sh.pid, "id", sh.id)
+		errs = append(errs, sh.end())
+	}
+	ctx, cancelAsking := context.WithTimeout(whole, sweepPause/2)
+	defer cancelAsking()
+	silent, err := silentShims(ctx, r.o.Config.Socket, running)
+	if err != nil || ctx.Err() != nil { // then nobody had the time to answer
+		return errors.Join(append(errs, err, ctx.Err())...)
+	}
+	for _, sh := range mute.look(time.Now(), silent, nil) {
+		r.o.Logger.Warn("ending a shim that says nothing of a container", "pid", sh.pid, "container", sh.id)
 		errs = append(errs, sh.end())
 	}
 	return errors.Join(errs...)
