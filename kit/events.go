@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,7 @@ import (
 	recordutil "k8s.io/client-go/tools/record/util"
 	"k8s.io/client-go/tools/reference"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 )
@@ -165,7 +167,7 @@ func (r *recorder) AnnotatedEventf(object runtime.Object, annotations map[string
 		ObjectMeta: metav1.ObjectMeta{
 			Name: recordutil.GenerateEventName(ref.Name, now.UnixNano()), Namespace: ref.Namespace, Annotations: annotations,
 		},
-		InvolvedObject: *ref, Type: eventtype, Reason: reason, Message: fmt.Sprintf(messageFmt, args...),
+		InvolvedObject: *ref, Type: eventtype, Reason: reason, Message: told(fmt.Sprintf(messageFmt, args...)),
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		Source: r.source, ReportingController: r.source.Component, ReportingInstance: r.source.Host,
 	}
@@ -178,4 +180,12 @@ func (r *recorder) AnnotatedEventf(object runtime.Object, annotations map[string
 		r.events.queuing.Failed(fmt.Errorf("%d events wait, this one is dropped", eventsWaiting), "reason", reason,
 			"object", ref.Kind+" "+ref.Name)
 	}
+}
+
+// told is as much of a message as an event tells: it may repeat what somebody wrote into a spec.
+func told(message string) string {
+	if len(message) <= bounds.EventText {
+		return message
+	}
+	return strings.ToValidUTF8(message[:bounds.EventText-len("…")], "") + "…"
 }

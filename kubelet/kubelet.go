@@ -265,6 +265,12 @@ func (k *Kubelet) evict(ctx context.Context) error {
 	k.guard.Logs = func(pod *v1.Pod, container string) string {
 		return filepath.Join(cri.PodLogDir(k.o.LogDir, pod), container)
 	}
+	k.guard.Files = func(pod *v1.Pod, container string) []string {
+		if container == "" {
+			return []string{steps.HostsFile(k.volumes, pod)}
+		}
+		return []string{steps.WordsDir(k.volumes, pod, container)}
+	}
 	k.guard.Layers = k.layers
 	k.guard.Evict = func(pod *v1.Pod, message string) {
 		k.workers.Stop(pod.UID, status.Final{Phase: v1.PodFailed, Reason: evict.Reason, Message: message}, evictGrace)

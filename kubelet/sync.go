@@ -204,11 +204,23 @@ func (k *Kubelet) update(old, p *v1.Pod, mirrors *static.Source) {
 		k.gone(old, mirrors)
 	}
 	if static.IsMirror(p) {
+		k.remove(p) // nothing, but for one that was no mirror when it was taken in
 		mirrors.Saw(p)
 		return
 	}
+	if old != nil && static.IsMirror(old) {
+		mirrors.Lost(old)
+	}
+	p = static.FromAPI(p)
 	k.objects.Use(p)
 	k.workers.Update(p)
+	k.share()
+}
+
+// remove takes down what runs of a pod that its source does not have any more.
+func (k *Kubelet) remove(p *v1.Pod) {
+	k.workers.Remove(p.UID)
+	k.objects.Forget(p.UID)
 	k.share()
 }
 
@@ -230,9 +242,6 @@ func (k *Kubelet) share() {
 func (k *Kubelet) gone(p *v1.Pod, mirrors *static.Source) {
 	if static.IsMirror(p) {
 		mirrors.Lost(p)
-		return
 	}
-	k.workers.Remove(p.UID)
-	k.objects.Forget(p.UID)
-	k.share()
+	k.remove(p)
 }

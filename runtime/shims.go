@@ -49,11 +49,12 @@ func (r *Runtime) sweepShims(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	s, teller := &sweep.Sweeper[shim]{After: sweepAfter, Every: sweepEvery}, trouble.New(r.o.Logger, nil, "looking for leaked shims")
+	sweeper := func() *sweep.Sweeper[shim] { return &sweep.Sweeper[shim]{After: sweepAfter, Every: sweepEvery} }
+	leaked, mute, teller := sweeper(), sweeper(), trouble.New(r.o.Logger, nil, "looking for shims to end")
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		err := supervise.Contain("sweeping shims", func() error { return r.sweepOnce(ctx, s) })
+		err := supervise.Contain("sweeping shims", func() error { return r.sweepOnce(ctx, leaked, mute) })
 		if err == nil {
 			teller.Well()
 		} else if ctx.Err() == nil {
@@ -67,8 +68,8 @@ func (r *Runtime) sweepShims(ctx context.Context) {
 	}
 }
 
-func (r *Runtime) sweepOnce(ctx context.Context, s *sweep.Sweeper[shim]) error {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+func (r *Runtime) sweepOnce(whole context.Context, leaked, mute *sweep.Sweeper[shim]) error {
+	ctx, cancel := context.WithTimeout(whole, lookTimeout)
 	defer cancel()
 	// First the processes, then what containerd knows: a shim that is made in between is
 	// in neither.
@@ -77,7 +78,8 @@ func (r *Runtime) sweepOnce(ctx context.Context, s *sweep.Sweeper[shim]) error {
 		return err
 	}
 	if len(running) == 0 {
-		s.Look(time.Now(), nil)
+		leaked.Look(time.Now(), nil)
+		mute.Look(time.Now(), nil)
 		return nil
 	}
 	known, err := knownContainers(ctx, r.o.Config.Socket)
@@ -86,8 +88,18 @@ func (r *Runtime) sweepOnce(ctx context.Context, s *sweep.Sweeper[shim]) error {
 	}
 	unknown := slices.DeleteFunc(running, func(sh shim) bool { return known[sh.id] })
 	var errs []error
-	for _, sh := range s.Look(time.Now(), unknown) {
+	for _, sh := range leaked.Look(time.Now(), unknown) {
 		r.o.Logger.Warn("ending a shim that belongs to no container", "pid", sh.pid, "id", sh.id)
+		errs = append(errs, sh.end())
+	}
+	ctx, cancelAsking := context.WithTimeout(whole, sweepEvery/2)
+	defer cancelAsking()
+	silent, err := silentShims(ctx, r.o.Config.Socket, running)
+	if err != nil || ctx.Err() != nil { // then nobody had the time to answer
+		return errors.Join(append(errs, err, ctx.Err())...)
+	}
+	for _, sh := range mute.Look(time.Now(), silent) {
+		r.o.Logger.Warn("ending a shim that says nothing of a container", "pid", sh.pid, "container", sh.id)
 		errs = append(errs, sh.end())
 	}
 	return errors.Join(errs...)

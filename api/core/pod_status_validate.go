@@ -9,6 +9,7 @@ import (
 
 // ValidatePodStatusUpdate judges what a kubelet or controller reports.
 func ValidatePodStatusUpdate(p, old *corev1.Pod) (errs field.ErrorList) {
+	errs = validateMirrorKept(p, old)
 	path := field.NewPath("status")
 	if n := p.Status.NominatedNodeName; n != "" && n != old.Status.NominatedNodeName {
 		errs = checkSubdomain(errs, n, path.Child("nominatedNodeName"))

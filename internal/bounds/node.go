@@ -34,11 +34,19 @@ const (
 	Output  = 10 << 10
 	Headers = 1 << 20
 	// Messages is how many bytes the termination messages of a pod's containers have together
-	// in its status (the published 12 KiB).
+	// in its status (the published 12 KiB), and so have those that say what they wait for.
 	Messages = 12 << 10
+	// StatusMounts is how many bytes the paths of all volume mounts of a pod may have for its
+	// status to repeat them: the object, which holds them already, has an end.
+	StatusMounts = 256 << 10
+	// EventText is how many bytes of a message an event tells.
+	EventText = 4 << 10
 	// Ports is how many of the ports that a container or its image claims to listen on are
 	// believed.
 	Ports = 64
+	// SlowPulls is how many pulls that take long a node has under way, beside those that have
+	// just begun.
+	SlowPulls = 64
 	// Credentials is how many credentials are tried for one pull.
 	Credentials = 32
 	// Links is how many files with several names are remembered while a directory is measured;

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -165,10 +166,15 @@ func (c *Client) StartContainer(ctx context.Context, id string) error {
 	return err
 }
 
+// answered is within what time the runtime answers a call that itself may take so long.
+func answered(after time.Duration) time.Duration {
+	return min(after, math.MaxInt64-callTimeout) + callTimeout
+}
+
 // StopContainer sends the stop signal and, after the grace period, SIGKILL. It returns when the container has stopped.
 func (c *Client) StopContainer(ctx context.Context, id string, grace time.Duration) error {
-	seconds := int64((grace + time.Second - 1) / time.Second)
-	ctx, cancel := context.WithTimeout(ctx, grace+callTimeout)
+	seconds := int64((min(grace, math.MaxInt64-time.Second) + time.Second - 1) / time.Second)
+	ctx, cancel := context.WithTimeout(ctx, answered(grace))
 	defer cancel()
 	_, err := c.Runtime.StopContainer(ctx, &runtimeapi.StopContainerRequest{ContainerId: id, Timeout: seconds})
 	return ignoreNotFound(err)
@@ -214,7 +220,7 @@ func (c *Client) ExecSync(ctx context.Context, id string, cmd []string, timeout 
 	if timeout > 0 {
 		// The runtime is told the exact timeout; the call itself may take a little longer to report it.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout+callTimeout)
+		ctx, cancel = context.WithTimeout(ctx, answered(timeout))
 		defer cancel()
 	}
 	seconds := int64((timeout + time.Second - 1) / time.Second)

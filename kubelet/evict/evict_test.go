@@ -17,6 +17,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/internal/bounds"
 )
@@ -80,12 +81,16 @@ func TestLook(t *testing.T) {
 		limitedContainer(limited("layer", "", ""), "big", "9Mi"), limitedContainer(limited("logs", "", ""), "loud", "9Mi"),
 		limitedContainer(limitedContainer(limited("sum", "", ""), "a", "5Mi"), "b", ""),
 		limitedContainer(limitedContainer(limited("each", "", ""), "a", "1Mi"), "b", "30Mi"),
-		limitedContainer(limited("fits", "", ""), "a", "9Mi"),
+		limitedContainer(limited("fits", "", ""), "a", "9Mi"), limitedContainer(limited("hosts", "", ""), "a", "9Mi"),
+		limitedContainer(limitedContainer(limited("words", "", ""), "a", "1Mi"), "b", "30Mi"),
 	}
 	for _, p := range pods {
+		p.UID = types.UID(p.Name)
 		fill(t, filepath.Join(root, p.Name, "cache", "data"), 2<<20)
 	}
 	fill(t, filepath.Join(root, "log", "logs", "loud", "0.log.1"), 8<<20)
+	fill(t, filepath.Join(root, "hosts", "etc-hosts"), 8<<20)
+	fill(t, filepath.Join(root, "words", "a", "0"), 2<<20)
 	layers := map[string]int64{"layer/big": 8 << 20, "sum/a": 2 << 20, "sum/b": 2 << 20, "each/a": 2 << 20, "fits/a": 6 << 20}
 	said := map[string]string{}
 	g := New()
@@ -93,6 +98,12 @@ func TestLook(t *testing.T) {
 	g.Pods = func() []*v1.Pod { return pods }
 	g.Dir = func(p *v1.Pod, volume string) string { return filepath.Join(root, p.Name, volume) }
 	g.Logs = func(p *v1.Pod, container string) string { return filepath.Join(root, "log", p.Name, container) }
+	g.Files = func(p *v1.Pod, container string) []string {
+		if container == "" {
+			return []string{filepath.Join(root, p.Name, "etc-hosts")}
+		}
+		return []string{filepath.Join(root, p.Name, container)}
+	}
 	g.Layers = func(context.Context) func(*v1.Pod, string) (int64, error) {
 		return func(p *v1.Pod, c string) (int64, error) { return layers[p.Name+"/"+c], nil }
 	}
@@ -104,7 +115,8 @@ func TestLook(t *testing.T) {
 	want := map[string]string{
 		"over":  `Usage of EmptyDir volume "cache" exceeds the limit "1Mi". `,
 		"layer": total + "9Mi. ", "logs": total + "9Mi. ", "sum": total + "5Mi. ",
-		"each": `Container a exceeded its local ephemeral storage limit "1Mi". `,
+		"each": `Container a exceeded its local ephemeral storage limit "1Mi". `, "words": `Container a exceeded its local ephemeral storage limit "1Mi". `,
+		"hosts": total + "9Mi. ",
 	}
 	if d := cmp.Diff(want, said); d != "" {
 		t.Error(d)

@@ -30,9 +30,14 @@ type walk struct {
 }
 
 // Usage is what a directory takes on its disk, as du counts: blocks, each file once however many names it has, and
-// nothing of other file systems below it.
+// nothing of other file systems below it. A file is measured too.
 func Usage(ctx context.Context, dir string) (int64, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) {
+		var st unix.Stat_t
+		err = unix.Lstat(dir, &st)
+		return st.Blocks * 512, err
+	}
 	if err != nil {
 		return 0, fmt.Errorf("opening %s: %w", dir, err)
 	}

@@ -55,7 +55,8 @@ type Tell func(eventType, reason, message string)
 type Puller struct {
 	client  *cri.Client
 	secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)
-	slots   chan struct{}
+	slots   chan struct{} // one for each pull that has just begun
+	slow    chan struct{} // one for each of the others
 	// Here is closed once images are on the node that are imported at its start and can be pulled from nowhere: what
 	// is not there before may be there then. Nil where nothing is imported.
 	Here <-chan struct{}
@@ -66,7 +67,8 @@ type Puller struct {
 
 // NewPuller returns a puller of at most parallel images at a time.
 func NewPuller(c *cri.Client, parallel int, secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)) *Puller {
-	return &Puller{client: c, secrets: secrets, slots: make(chan struct{}, max(parallel, 1)), pulls: map[string]chan struct{}{}}
+	return &Puller{client: c, secrets: secrets, slots: make(chan struct{}, max(parallel, 1)),
+		slow: make(chan struct{}, bounds.SlowPulls), pulls: map[string]chan struct{}{}}
 }
 
 // Ensure makes a container's image present by its pull policy. Its errors are *Error.
@@ -182,13 +184,13 @@ func exposed(info string) []int32 {
 func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name string, tell Tell) (Image, error) {
 	tell(v1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image))
 	asked := time.Now()
-	release, err := p.acquire(ctx, name)
+	t, err := p.acquire(ctx, name)
 	if err != nil {
 		return Image{}, &Error{ErrImagePull, err.Error()}
 	}
-	defer release()
+	defer t.end()
 	began := time.Now()
-	if err := p.try(ctx, pod, name, tell); err != nil {
+	if err := t.run(ctx, func(ctx context.Context) error { return p.try(ctx, pod, name, tell) }); err != nil {
 		msg := fmt.Sprintf("Failed to pull image %q: %v", c.Image, err)
 		tell(v1.EventTypeWarning, "Failed", msg)
 		return Image{}, &Error{ErrImagePull, fmt.Sprintf("failed to pull image %q: %v", c.Image, err)}
@@ -207,35 +209,33 @@ func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name st
 	return present(img), nil
 }
 
-// acquire waits for a slot and for another pull of the same image.
-func (p *Puller) acquire(ctx context.Context, name string) (func(), error) {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+// acquire waits for another pull of the same image, and then for a slot.
+func (p *Puller) acquire(ctx context.Context, name string) (*turn, error) {
+	done := make(chan struct{})
 	for {
 		p.mu.Lock()
 		other := p.pulls[name]
 		if other == nil {
-			done := make(chan struct{})
 			p.pulls[name] = done
-			p.mu.Unlock()
-			return func() {
-				p.mu.Lock()
-				delete(p.pulls, name)
-				p.mu.Unlock()
-				close(done)
-				<-p.slots
-			}, nil
 		}
 		p.mu.Unlock()
+		if other == nil {
+			break
+		}
 		select {
 		case <-other:
 		case <-ctx.Done():
-			<-p.slots
 			return nil, ctx.Err()
 		}
+	}
+	t := &turn{p: p, name: name, done: done}
+	select {
+	case p.slots <- struct{}{}:
+		t.in = p.slots
+		return t, nil
+	case <-ctx.Done():
+		t.end()
+		return nil, ctx.Err()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/probe"
 )
 
@@ -22,7 +23,7 @@ func (r Runner) Run(ctx context.Context, h *v1.LifecycleHandler, t probe.Target)
 	case h.HTTPGet != nil:
 		return get(ctx, h.HTTPGet, t)
 	case h.Sleep != nil:
-		timer := time.NewTimer(time.Duration(h.Sleep.Seconds) * time.Second)
+		timer := time.NewTimer(bounds.Seconds(h.Sleep.Seconds))
 		defer timer.Stop()
 		select {
 		case <-timer.C:

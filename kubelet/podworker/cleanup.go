@@ -23,6 +23,15 @@ func (w *Worker) removeLogs(pod *v1.Pod, rt cri.Pod) {
 	}
 }
 
+// removeLink removes the link to the log of a container that the runtime has forgotten.
+func (w *Worker) removeLink(pod *v1.Pod, rt cri.Pod, id string) {
+	for _, c := range rt.Containers {
+		if c.Id == id && w.d.LogLinks != "" {
+			_ = os.Remove(steps.LogLink(w.d.LogLinks, pod, c.Metadata.GetName(), id))
+		}
+	}
+}
+
 // dangling removes the links of containers that the runtime forgot earlier.
 func dangling(dir string, pod *v1.Pod) {
 	links, err := filepath.Glob(filepath.Join(dir, pod.Name+"_"+pod.Namespace+"_*.log"))

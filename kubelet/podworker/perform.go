@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -41,7 +42,11 @@ func (w *Worker) perform(ctx context.Context, pod *v1.Pod, a Action) (apply func
 	case OpKill:
 		return w.kill(ctx, pod, a)
 	case OpRemove:
+		_, rt, _ := w.snapshot()
 		err := w.d.Client.RemoveContainer(ctx, a.ID)
+		if err == nil {
+			w.removeLink(pod, rt, a.ID)
+		}
 		return func() {
 			if err == nil {
 				w.view.Runtime.RemoveContainer(a.ID)
@@ -164,7 +169,7 @@ func (w *Worker) pull(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	if err == nil {
 		return func() { w.hasImage(a.Container, img) }, nil
 	}
-	fault := &Fault{Reason: images.ErrImagePull, Message: err.Error(), At: time.Now()}
+	fault := &Fault{Reason: images.ErrImagePull, Message: err.Error(), At: time.Now(), Pull: true}
 	var e *images.Error
 	if errors.As(err, &e) {
 		fault.Reason, fault.Message = e.Reason, e.Message
@@ -202,7 +207,10 @@ func (w *Worker) present(ctx context.Context, pod *v1.Pod, a Action) (func(), er
 
 func (w *Worker) hasImage(name string, img images.Image) {
 	mem := w.view.Containers[name]
-	mem.Image, mem.Fault = &img, nil
+	mem.Image = &img
+	if mem.Fault != nil && mem.Fault.Pull { // one of the start is over when the container has started
+		mem.Fault = nil
+	}
 	w.view.Containers[name] = mem
 }
 
@@ -218,6 +226,14 @@ func (w *Worker) fault(name string, f *Fault, first, most time.Duration) {
 }
 
 func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
+	select {
+	case w.starts <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var once sync.Once
+	release := func() { once.Do(func() { <-w.starts }) }
+	defer release()
 	spec, _ := specOf(pod, a.Container)
 	w.mu.Lock()
 	c := &steps.Container{
@@ -242,6 +258,7 @@ func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), erro
 		if st != nil {
 			w.change(func() { w.merge(nil, st) })
 		}
+		release() // the hook may take its time
 		w.postStart(ctx, pod, spec, c)
 	}
 	return func() {
@@ -344,7 +361,10 @@ func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	w.mu.Lock()
 	mem := w.view.Containers[a.Container]
 	first := mem.Killing != a.ID
-	mem.Killing = a.ID
+	if first || a.Deadline.Before(mem.KillBy) {
+		mem.Killing, mem.KillBy = a.ID, a.Deadline
+	}
+	overdue := !first && !time.Now().Before(mem.KillBy)
 	if a.Planned {
 		mem.Crash = Crash{ID: a.ID, Count: mem.Crash.Count} // taken for known, so that its end adds no rest
 	}
@@ -357,8 +377,9 @@ func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	if first && !a.Now && spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {
 		w.preStop(ctx, pod, spec, a)
 	}
-	grace := max(time.Until(a.Deadline), minGrace)
-	if a.Now {
+	late := w.kills.wait(ctx)
+	grace := max(time.Until(a.Deadline.Add(late)), minGrace)
+	if a.Now || overdue { // the runtime could not even send the signal, as where an image names one that does not exist
 		grace = 0
 	}
 	err := w.d.Client.StopContainer(ctx, a.ID, grace)

@@ -116,8 +116,9 @@ type Container struct {
 	Caught string
 	// Unfinished is what is known of a start that took longer than anyone waits: the runtime may still be at it.
 	Unfinished string
-	// Killing is the id of the container whose end was told and whose hook has run.
+	// Killing is the id of the container whose end was told and whose hook has run, KillBy until when it may take.
 	Killing string
+	KillBy  time.Time
 }
 
 // Fault is a start that did not succeed.
@@ -127,6 +128,7 @@ type Fault struct {
 	LookAt          time.Time // when to look whether the image is there without a pull; zero for never
 	Failures        int
 	Lost            bool // the runtime was gone: tried again when it is back
+	Pull            bool // it is the image that was not to be had
 }
 
 // Crash says how long the exited container with this id must rest.

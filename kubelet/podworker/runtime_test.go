@@ -195,6 +195,9 @@ func (f *faulty) StopContainer(_ context.Context, r *runtimeapi.StopContainerReq
 	if err := f.called("StopContainer"); err != nil {
 		return nil, err
 	}
+	if err := f.fails["StopSignal"]; err != nil && r.Timeout > 0 { // as containerd where the signal to be sent does not exist
+		return nil, err
+	}
 	f.end(r.ContainerId, 137)
 	return &runtimeapi.StopContainerResponse{}, nil
 }

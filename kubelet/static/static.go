@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -81,6 +82,17 @@ func New(dir, node string, kube kubernetes.Interface, w Workers, s Statuses, log
 
 // IsMirror tells whether a pod of the API only shows a static pod.
 func IsMirror(p *v1.Pod) bool { return p.Annotations[annMirror] != "" }
+
+// FromAPI is a pod of the API as one that runs: whatever it calls itself, it came from there, and so goes its status.
+func FromAPI(p *v1.Pod) *v1.Pod {
+	if from := p.Annotations[annSource]; from == "" || from == "api" {
+		return p
+	}
+	out := *p // the API's own is shared and stays as it is
+	out.Annotations = maps.Clone(p.Annotations)
+	out.Annotations[annSource] = "api"
+	return &out
+}
 
 // Load reads the manifests and tells the workers what changed.
 func (s *Source) Load() error {

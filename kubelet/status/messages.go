@@ -8,7 +8,34 @@ import (
 	"hyperkube/internal/bounds"
 )
 
-// limitMessages gives each container of a pod its share of what termination messages may take of the status.
+// limit holds the texts of a status, which come from the spec and from containers, to what an object may have.
+func limit(s *v1.PodStatus) {
+	limitMessages(s)
+	limitMounts(s)
+}
+
+// limitMounts leaves the volume mounts out of a status that would be too large with them.
+func limitMounts(s *v1.PodStatus) {
+	lists, size := [][]v1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses}, 0
+	for _, list := range lists {
+		for i := range list {
+			for _, m := range list[i].VolumeMounts {
+				size += len(m.Name) + len(m.MountPath)
+			}
+		}
+	}
+	if size <= bounds.StatusMounts {
+		return
+	}
+	for _, list := range lists {
+		for i := range list {
+			list[i].VolumeMounts = nil
+		}
+	}
+}
+
+// limitMessages gives each container of a pod its share of what messages may take of the status, and ends its image's
+// name where no image has one.
 func limitMessages(s *v1.PodStatus) {
 	lists := [][]v1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses}
 	count := 0
@@ -17,6 +44,10 @@ func limitMessages(s *v1.PodStatus) {
 	}
 	for _, list := range lists {
 		for i := range list {
+			list[i].Image = clip(list[i].Image, bounds.Path)
+			if w := list[i].State.Waiting; w != nil {
+				list[i].State.Waiting = &v1.ContainerStateWaiting{Reason: w.Reason, Message: clip(w.Message, bounds.Messages/count)}
+			}
 			for _, t := range []**v1.ContainerStateTerminated{&list[i].State.Terminated, &list[i].LastTerminationState.Terminated} {
 				if *t == nil {
 					continue

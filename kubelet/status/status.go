@@ -99,7 +99,7 @@ func Compute(in Input) v1.PodStatus {
 		s.Phase = phase(in, s)
 	}
 	s.Conditions = conditions(in, s)
-	limitMessages(&s)
+	limit(&s)
 	return s
 }
 

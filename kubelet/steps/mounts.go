@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,9 @@ func mounts(d *Deps) func(context.Context, *Container) error {
 	return func(_ context.Context, c *Container) error {
 		if n := len(c.Spec.VolumeMounts); n > bounds.PodVolumes {
 			return fmt.Errorf("the container has %d volume mounts, more than %d", n, bounds.PodVolumes)
+		}
+		if err := longPaths(c.Spec); err != nil {
+			return err
 		}
 		for i, m := range c.Spec.VolumeMounts {
 			got, err := volumeMount(d, c, i, m)
@@ -112,6 +116,31 @@ func mountsAt(c *Container, path string) bool {
 	return slices.ContainsFunc(c.input.Mounts, func(m *runtimeapi.Mount) bool { return filepath.Clean(m.ContainerPath) == path })
 }
 
+// longPaths refuses paths that no kernel takes: a runtime that repeats them in what it says may say too much at once
+// to be heard, and hang.
+func longPaths(c *v1.Container) error {
+	paths := map[string]string{"workingDir": c.WorkingDir, "terminationMessagePath": c.TerminationMessagePath}
+	for i, m := range c.VolumeMounts {
+		paths[fmt.Sprintf("volumeMounts[%d].mountPath", i)] = m.MountPath
+	}
+	for _, field := range slices.Sorted(maps.Keys(paths)) {
+		if n := len(paths[field]); n > bounds.Path {
+			return fmt.Errorf("%s has %d bytes, more than %d", field, n, bounds.Path)
+		}
+	}
+	return nil
+}
+
+// HostsFile is the pod's hosts file, which its containers may write.
+func HostsFile(m *volume.Manager, pod *v1.Pod) string {
+	return filepath.Join(m.PodDir(string(pod.UID)), "etc-hosts")
+}
+
+// WordsDir is where the last words of a container lie, a file for each attempt, which it may write.
+func WordsDir(m *volume.Manager, pod *v1.Pod, container string) string {
+	return filepath.Join(m.PodDir(string(pod.UID)), "containers", container)
+}
+
 // hosts writes the pod's hosts file and mounts it, unless the container brings its own.
 func hosts(d *Deps, c *Container) error {
 	const etcHosts = "/etc/hosts"
@@ -125,7 +154,7 @@ func hosts(d *Deps, c *Container) error {
 			return err
 		}
 	}
-	path := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "etc-hosts")
+	path := HostsFile(d.Volumes, c.Pod.API)
 	if _, err := os.Stat(path); err != nil {
 		// Written once for each sandbox; containers that run have it mounted.
 		if err := os.WriteFile(path, cri.Hosts(c.Pod.API, c.IPs, d.Renderer.DNS.Domain, host), 0o644); err != nil {
@@ -142,8 +171,11 @@ func terminationLog(d *Deps, c *Container) error {
 	if path == "" || mountsAt(c, filepath.Clean(path)) {
 		return nil
 	}
-	dir := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "containers", c.Spec.Name)
+	dir := WordsDir(d.Volumes, c.Pod.API, c.Spec.Name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	if err := forgetAttempts(dir, c.Attempt); err != nil {
 		return err
 	}
 	host := filepath.Join(dir, strconv.Itoa(int(c.Attempt)))

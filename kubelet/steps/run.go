@@ -14,7 +14,11 @@ import (
 // logs makes the directory of the container's log files.
 func logs(d *Deps) func(context.Context, *Container) error {
 	return func(_ context.Context, c *Container) error {
-		return os.MkdirAll(filepath.Join(cri.PodLogDir(d.Renderer.LogRoot, c.Pod.API), c.Spec.Name), 0o755)
+		dir := filepath.Join(cri.PodLogDir(d.Renderer.LogRoot, c.Pod.API), c.Spec.Name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		return forgetAttempts(dir, c.Attempt)
 	}
 }
 
@@ -49,7 +53,11 @@ func start(d *Deps) func(context.Context, *Container) error {
 	}
 }
 
-// LogLink is the flat link to a container's log.
+// longestName is how long a file's name may be.
+const longestName = 255
+
+// LogLink is the flat link to a container's log. A name that is too long is cut, as published.
 func LogLink(dir string, pod *v1.Pod, container, id string) string {
-	return filepath.Join(dir, fmt.Sprintf("%s_%s_%s-%s.log", pod.Name, pod.Namespace, container, id))
+	name := fmt.Sprintf("%s_%s_%s-%s", pod.Name, pod.Namespace, container, id)
+	return filepath.Join(dir, name[:min(len(name), longestName-len(".log"))]+".log")
 }

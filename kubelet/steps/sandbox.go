@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -51,7 +50,7 @@ func sandbox(d *Deps) Step {
 			}
 			p.Sandbox, p.Unfinished = sb, ""
 			// A hosts file of an earlier sandbox names addresses that are gone.
-			err = os.Remove(filepath.Join(d.Volumes.PodDir(string(p.API.UID)), "etc-hosts"))
+			err = os.Remove(HostsFile(d.Volumes, p.API))
 			if err != nil && !os.IsNotExist(err) {
 				return err
 			}

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,13 @@ func TestReadBeneath(t *testing.T) {
 	must(os.Symlink("d/f", filepath.Join(root, "in")))
 	must(os.Symlink(filepath.Join(outside, "secret"), filepath.Join(root, "out")))
 	must(os.Symlink("/proc/self/environ", filepath.Join(root, "proc")))
+	l, err := net.Listen("unix", filepath.Join(root, "socket"))
+	must(err)
+	defer l.Close()
+	// An open would fail otherwise, as it would for a device, or have an effect.
+	if _, err := ReadBeneath(root, "socket", 5); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+		t.Errorf("a socket is opened: %v", err)
+	}
 	must(unix.Mkfifo(filepath.Join(root, "pipe"), 0o600))
 	for path, want := range map[string]string{"d/f": "12345", "in": "12345", "out": "", "proc": "", "pipe": "", "d": "", "none": "", "../x": ""} {
 		got, err := ReadBeneath(root, path, 5)
