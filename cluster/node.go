@@ -115,7 +115,7 @@ func (n *node) importImages(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	own := images.Own{PauseRef: PauseImage, HyperkubeRef: HyperkubeImage, Binary: "/proc/self/exe"}
+	own := images.Own{PauseRef: PauseImage, HyperkubeRef: HyperkubeImage, Binary: "/proc/self/exe", Scratch: n.c.p.Containerd}
 	if err := own.Ensure(ctx, s); err != nil {
 		return err
 	}
