@@ -81,7 +81,7 @@ func New(o Options) (*Runtime, error) {
 func (r *Runtime) Ready() <-chan struct{} { return r.ready }
 
 const (
-	stopTimeout  = 5 * time.Second
+	stopTimeout = 5 * time.Second
 	// startTimeout bounds a start: containerd gives each shim that hangs seconds of its own,
 	// and slow disks take their time.
 	startTimeout = 2 * time.Minute
