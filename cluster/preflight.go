@@ -16,7 +16,7 @@ import (
 )
 
 // Preflight finds what would keep a cluster from running here and reports all of
-// it at once, each with its next step. It changes nothing.
+// it at once, each with its next step. It changes nothing but limits of this process.
 func (o *Options) Preflight() error {
 	if err := needRoot(); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (o *Options) Preflight() error {
 		return err
 	}
 	var errs []error
-	errs = append(errs, checkKernel(), checkCgroups(), checkInotify())
+	errs = append(errs, checkKernel(), checkCgroups(), checkInotify(), checkLimits())
 	if o.NodeIP == "" {
 		ip, err := hostAddress()
 		if err != nil {
