@@ -61,6 +61,8 @@ func Daemon(ctx context.Context, o Options, out io.Writer) error {
 	}
 }
 
+var errInterrupted = errors.New("the start was interrupted, and what had begun was ended: `hyperkube up` begins anew, `hyperkube reset` removes what is there")
+
 var errSlow = errors.New("it takes too long")
 
 // take locks the data directory for a start, when nothing speaks against one.
@@ -120,6 +122,7 @@ func startDaemon(ctx context.Context, o Options, p Paths, l *os.File, out io.Wri
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
 	defer r.Close()
+	from := logEnd(p.Log)
 	cmd, err := o.keeper(p, l, w)
 	if err == nil && ctx.Err() != nil {
 		err = ctx.Err()
@@ -149,8 +152,7 @@ func startDaemon(ctx context.Context, o Options, p Paths, l *os.File, out io.Wri
 		case line, more := <-s.said:
 			switch {
 			case !more:
-				<-exited
-				return fmt.Errorf("the cluster did not start: %s (log: %s)", lastError(p.Log), p.Log)
+				return fmt.Errorf("the cluster did not start: %s (log: %s)", whyEnded(p.Log, from, <-exited), p.Log)
 			case line == servingLine:
 				serving = true
 			case line == readyLine:
@@ -202,7 +204,7 @@ func (s *starter) giveUp(ctx context.Context, cmd *exec.Cmd, exited <-chan error
 	err := cmd.Process.Signal(syscall.SIGTERM)
 	<-exited // the keeper ends what does not end by itself
 	if !slow {
-		return errors.Join(ctx.Err(), err)
+		return errors.Join(errInterrupted, err)
 	}
 	if s.waits != "" {
 		return fmt.Errorf("the cluster was not ready after %s: %s (log: %s)", upTimeout, s.waits, p.Log)
@@ -258,21 +260,6 @@ func (o Options) serves(p Paths) error {
 		return fmt.Errorf("telling the keeper: %w", err)
 	}
 	return nil
-}
-
-// lastError is what the daemon said last before it ended.
-func lastError(log string) string {
-	b, err := os.ReadFile(log)
-	if err != nil {
-		return "its log cannot be read"
-	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	for i := len(lines) - 1; i >= 0 && i > len(lines)-200; i-- {
-		if msg, ok := strings.CutPrefix(lines[i], "hyperkube: "); ok {
-			return msg
-		}
-	}
-	return lines[len(lines)-1]
 }
 
 // flags are the command line that gives another process the same options.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hyperkube/apiserver/request"
@@ -123,7 +124,7 @@ func (n *node) importImages(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	own := images.Own{PauseRef: PauseImage, HyperkubeRef: HyperkubeImage, Binary: "/proc/self/exe"}
+	own := images.Own{PauseRef: PauseImage, HyperkubeRef: HyperkubeImage, Binary: "/proc/self/exe", Scratch: n.c.p.Containerd}
 	if err := own.Ensure(ctx, s); err != nil {
 		return err
 	}
@@ -138,11 +139,12 @@ func (n *node) importImages(ctx context.Context) error {
 // start starts what needs both containerd and the API server, and deploys DNS.
 func (n *node) start(ctx context.Context) error {
 	c := n.c
+	before := n.heartbeat(ctx)
 	user := &request.User{Name: request.NodeUserPrefix + c.o.NodeName, Groups: []string{request.GroupNodes, request.GroupAuthenticated}}
 	c.roles.Start(ctx, supervise.Role{Name: "kubelet", Build: func() (func(context.Context) error, error) { return n.buildKubelet(user) }})
 	c.roles.Start(ctx, supervise.Role{Name: "network", Build: n.buildNetwork})
 	c.roles.Start(ctx, supervise.Role{Name: "proxy", Build: n.buildProxy})
-	if err := c.progress.timed("node ready", func() error { return n.awaitReady(ctx) }); err != nil {
+	if err := c.progress.timed("node ready", func() error { return n.awaitReady(ctx, before) }); err != nil {
 		return err
 	}
 	if err := c.either(ctx, n.images); err != nil {
@@ -273,17 +275,51 @@ func (n *node) buildProxy() (func(context.Context) error, error) {
 	})
 }
 
-// awaitReady waits for the node's Ready condition.
-func (n *node) awaitReady(ctx context.Context) error {
-	done := n.tellWaits(ctx, n.whyNotReady)
+// heartbeat is when the node reported last; zero when it never did, or that cannot be read.
+func (n *node) heartbeat(ctx context.Context) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, whyTimeout)
+	defer cancel()
+	kube, err := n.c.client(upUser())
+	if err != nil {
+		return time.Time{}
+	}
+	node, err := kube.CoreV1().Nodes().Get(ctx, n.c.o.NodeName, metav1.GetOptions{})
+	if err != nil {
+		return time.Time{}
+	}
+	return heartbeatOf(node)
+}
+
+// awaitReady waits for the node's Ready condition, from the kubelet of this start: what an
+// earlier one reported stands there still, also when this one cannot run. before is when
+// that was.
+func (n *node) awaitReady(ctx context.Context, before time.Time) error {
+	began := time.Now().Truncate(time.Second) // as fine as a heartbeat is
+	done := n.tellWaits(ctx, func(ctx context.Context) string { return n.whyNotReady(ctx, before, began) })
 	defer done()
 	mine := n.c.shared.Scope()
 	defer mine.Close()
 	nodes := kit.InformerFor[*corev1.Node](mine, corev1.SchemeGroupVersion.WithResource("nodes"))
 	return await(ctx, nodes, func(x *corev1.Node) bool {
 		ready, _ := conditionOf(x)
-		return x.Name == n.c.o.NodeName && ready
+		return x.Name == n.c.o.NodeName && ready && reported(x, before, began)
 	})
+}
+
+func heartbeatOf(x *corev1.Node) time.Time {
+	for _, c := range x.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.LastHeartbeatTime.Time
+		}
+	}
+	return time.Time{}
+}
+
+// reported says whether a node has reported since began. A clock that was set meanwhile
+// deceives only one of the two ways to know.
+func reported(x *corev1.Node, before, began time.Time) bool {
+	at := heartbeatOf(x)
+	return !at.IsZero() && (!at.Equal(before) || !at.Before(began))
 }
 
 // await returns when an object that ok accepts is there.

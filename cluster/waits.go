@@ -67,7 +67,16 @@ func eachChange(ctx context.Context, every time.Duration, why func(context.Conte
 	}
 }
 
-func (n *node) whyNotReady(ctx context.Context) string {
+func (n *node) whyNotReady(ctx context.Context, before, began time.Time) string {
+	why := n.notReady(ctx, before, began)
+	// A part that cannot run is the cause of what others lack.
+	if err := n.c.roles.Ended(); err != nil {
+		why += "; " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return why
+}
+
+func (n *node) notReady(ctx context.Context, before, began time.Time) string {
 	kube, err := n.c.client(upUser())
 	if err != nil {
 		return err.Error()
@@ -75,6 +84,9 @@ func (n *node) whyNotReady(ctx context.Context) string {
 	node, err := kube.CoreV1().Nodes().Get(ctx, n.c.o.NodeName, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Sprintf("node %s has not registered: %v", n.c.o.NodeName, err)
+	}
+	if !reported(node, before, began) {
+		return fmt.Sprintf("node %s has not reported since this start", node.Name)
 	}
 	_, why := conditionOf(node)
 	return fmt.Sprintf("node %s is not ready: %s", node.Name, why)

@@ -23,11 +23,14 @@ type Config struct {
 	LogLevel          string // trace, debug, info, warn, error
 }
 
-// runc's state sits below State, so that two clusters on a host never share it.
+// runc's state sits below State, so that two clusters on a host never share it. Without its
+// CRI containerd is of no use and must not run: it is not loaded again later. What was pulled
+// is on disk before it counts as pulled, which only the local way of pulling can do.
 var configTOML = template.Must(template.New("config.toml").Parse(`version = 4
 root = {{printf "%q" .Root}}
 state = {{printf "%q" .State}}
 oom_score = 0
+required_plugins = ["io.containerd.grpc.v1.cri"]
 
 [debug]
   level = {{printf "%q" .LogLevel}}
@@ -49,6 +52,8 @@ oom_score = 0
   snapshotter = "overlayfs"
   discard_unpacked_layers = false
   stats_collect_period = 60
+  use_local_image_pull = true
+  image_pull_with_sync_fs = true
   [plugins."io.containerd.cri.v1.images".pinned_images]
     sandbox = {{printf "%q" .PauseImage}}
   [plugins."io.containerd.cri.v1.images".registry]

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -51,6 +52,7 @@ type Options struct {
 type Runtime struct {
 	o     Options
 	ready chan struct{}
+	limit time.Duration // of a start
 }
 
 // New unpacks what containerd execs and writes its configuration.
@@ -74,15 +76,17 @@ func New(o Options) (*Runtime, error) {
 	if err := WriteConfig(o.Config, o.ConfigPath); err != nil {
 		return nil, err
 	}
-	return &Runtime{o: o, ready: make(chan struct{})}, nil
+	return &Runtime{o: o, ready: make(chan struct{}), limit: startTimeout}, nil
 }
 
 // Ready is closed when the socket first answers.
 func (r *Runtime) Ready() <-chan struct{} { return r.ready }
 
 const (
-	stopTimeout  = 5 * time.Second
-	startTimeout = 20 * time.Second
+	stopTimeout = 5 * time.Second
+	// startTimeout bounds a start: containerd gives each shim that hangs seconds of its own,
+	// and slow disks take their time.
+	startTimeout = 2 * time.Minute
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 10 * time.Second
 )
@@ -140,6 +144,10 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 		return fmt.Errorf("opening containerd's log: %w", err)
 	}
 	defer out.Close()
+	from, err := out.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("opening containerd's log: %w", err)
+	}
 	cmd := exec.CommandContext(ctx, r.o.Command[0], slices.Concat(r.o.Command[1:], []string{"--config", r.o.ConfigPath, "--log-file", r.o.LogFile})...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// containerd finds the shims of running containers again by PATH, not by the
@@ -158,8 +166,10 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	if err := r.awaitSocket(ctx, exited); err != nil {
-		cmd.Process.Kill()
+	if err := r.awaitSocket(ctx, cmd.Process, exited); err != nil {
+		if said := lastSaid(r.o.LogFile, from); said != "" {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
 		return err
 	}
 	if !r.answered() {
@@ -170,9 +180,10 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 	return err
 }
 
-// awaitSocket returns when the socket accepts, or when the child is gone.
-func (r *Runtime) awaitSocket(ctx context.Context, exited <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+// awaitSocket returns when the socket accepts, or with an error when the child is gone; one
+// that takes too long is ended.
+func (r *Runtime) awaitSocket(ctx context.Context, child *os.Process, exited <-chan error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -184,8 +195,9 @@ func (r *Runtime) awaitSocket(ctx context.Context, exited <-chan error) error {
 		case err := <-exited:
 			return fmt.Errorf("containerd ended while starting (see %s): %w", r.o.LogFile, err)
 		case <-ctx.Done():
-			<-exited // the context's end stops the child too
-			return fmt.Errorf("waiting for containerd's socket %s: %w", r.o.Config.Socket, ctx.Err())
+			child.Kill() // it has told nobody that it serves
+			<-exited
+			return fmt.Errorf("waiting for containerd's socket %s (see %s): %w", r.o.Config.Socket, r.o.LogFile, ctx.Err())
 		case <-tick.C:
 		}
 	}

@@ -19,6 +19,13 @@ func fakeChild(socket string) {
 	if socket == "none" {
 		os.Exit(3)
 	}
+	if socket == "deaf" {
+		time.Sleep(time.Hour)
+	}
+	if socket == "complains" {
+		os.Stderr.WriteString("first\n{\"level\":\"error\",\"msg\":\"no more of it\",\"error\":\"too many open files\"}\n")
+		os.Exit(1)
+	}
 	os.Remove(socket)
 	l, err := net.Listen("unix", socket)
 	for err == nil {
@@ -38,7 +45,7 @@ func fakeRuntime(t *testing.T, socket string) *Runtime {
 	if socket == "" {
 		socket = c.Socket
 	}
-	return &Runtime{ready: make(chan struct{}), o: Options{Config: c, ConfigPath: filepath.Join(dir, "c"), PIDFile: filepath.Join(dir, "pid"), LogFile: filepath.Join(dir, "log"),
+	return &Runtime{ready: make(chan struct{}), limit: startTimeout, o: Options{Config: c, ConfigPath: filepath.Join(dir, "c"), PIDFile: filepath.Join(dir, "pid"), LogFile: filepath.Join(dir, "log"),
 		Command: []string{self}, Env: []string{"TEST_CONTAINERD=" + socket}, Logger: slog.New(slog.DiscardHandler)}}
 }
 
@@ -49,6 +56,29 @@ func TestContainerdCannotStart(t *testing.T) {
 	err := fakeRuntime(t, "none").Run(ctx)
 	if err == nil || !strings.Contains(err.Error(), "cannot start") || ctx.Err() != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestContainerdIsDeaf: one that never answers is ended when its time is up, and not waited
+// for until somebody ends it by hand.
+func TestContainerdIsDeaf(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r := fakeRuntime(t, "deaf")
+	r.limit = 100 * time.Millisecond
+	err := r.Run(ctx)
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
+
+// TestContainerdComplains: its last words are the reason that is told.
+func TestContainerdComplains(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err := fakeRuntime(t, "complains").Run(ctx)
+	if err == nil || !strings.HasSuffix(err.Error(), "exit status 1: no more of it: too many open files") {
+		t.Error(err)
 	}
 }
 

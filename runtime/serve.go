@@ -6,6 +6,7 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
@@ -22,7 +23,7 @@ import (
 
 // Serve is the containerd role: it runs containerd with the configuration at
 // path in this process until ctx ends. containerd keeps state in its packages,
-// so a process serves once. With logPath, what it logs goes to that file, which is rotated.
+// so a process serves once; it gets the usual umask. With logPath, what it logs goes to that file, which is rotated.
 func Serve(ctx context.Context, path, logPath string) error {
 	if logPath != "" {
 		l, err := logfile.Open(logfile.Options{Path: logPath, MaxBytes: bounds.LogBytes, Keep: bounds.LogsKept, Streams: []int{1, 2}})
@@ -32,6 +33,8 @@ func Serve(ctx context.Context, path, logPath string) error {
 		defer l.Close()
 		log.L.Logger.SetOutput(l)
 	}
+	// Containers inherit it: it is not for the shell to choose that a cluster was started from.
+	syscall.Umask(0o022)
 	cfg := &srvconfig.Config{Version: version.ConfigVersion}
 	all := registry.Graph(func(*plugin.Registration) bool { return false })
 	err := srvconfig.LoadConfigWithPlugins(ctx, path, func() iter.Seq[plugin.Registration] { return slices.Values(all) }, cfg)

@@ -68,7 +68,7 @@ func imageOwn(address *string) *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			if err := (images.Own{PauseRef: cluster.PauseImage, HyperkubeRef: cluster.HyperkubeImage, Binary: "/proc/self/exe"}).Ensure(c.Context(), s); err != nil {
+			if err := (images.Own{PauseRef: cluster.PauseImage, HyperkubeRef: cluster.HyperkubeImage, Binary: "/proc/self/exe", Scratch: os.TempDir()}).Ensure(c.Context(), s); err != nil {
 				return err
 			}
 			fmt.Fprintln(c.OutOrStdout(), cluster.PauseImage+"\n"+cluster.HyperkubeImage)
@@ -146,7 +146,7 @@ func imageBuild(address *string) *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			return s.BuildAndImport(c.Context(), img, images.ImportOptions{})
+			return s.BuildAndImport(c.Context(), img, os.TempDir(), images.ImportOptions{})
 		},
 	}
 	f := c.Flags()
@@ -165,7 +165,7 @@ func buildToFile(path string, img images.Image) error {
 	if err != nil {
 		return err
 	}
-	if err := images.Build(f, img); err != nil {
+	if err := images.Build(f, img, os.TempDir()); err != nil {
 		f.Close()
 		os.Remove(path)
 		return err

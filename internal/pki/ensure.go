@@ -67,6 +67,10 @@ func usableCA(p *Pair, now time.Time) error {
 	if now.After(p.Cert.NotAfter) {
 		return fmt.Errorf("%w on %s", ErrExpired, p.Cert.NotAfter.Format(time.DateOnly))
 	}
+	if now.Before(p.Cert.NotBefore) {
+		return fmt.Errorf("%w: it is from %s on, and this machine's clock says %s, which is to be set right first; if it is right", ErrNotYet,
+			p.Cert.NotBefore.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ var (
 	ErrNotPEM   = errors.New("no PEM block of the expected type in it")
 	ErrNotCA    = errors.New("certificate is not a CA")
 	ErrExpired  = errors.New("certificate has expired")
+	ErrNotYet   = errors.New("certificate is not valid yet")
 	ErrMismatch = errors.New("certificate and key do not belong together")
 )
 

@@ -142,7 +142,7 @@ func TestBadFilesAreNamed(t *testing.T) {
 // TestKeysAreNeverMadeOverOthers: a key that others know is made anew only when told to,
 // whatever happened to it; then everything that hangs on it follows, and what is good stays.
 func TestKeysAreNeverMadeOverOthers(t *testing.T) {
-	late := now.Add(11 * 365 * 24 * time.Hour)
+	late, early := now.Add(11*365*24*time.Hour), now.Add(-365*24*time.Hour)
 	remove := func(files ...string) func(pki.Layout) {
 		return func(l pki.Layout) {
 			for _, f := range files {
@@ -160,6 +160,7 @@ func TestKeysAreNeverMadeOverOthers(t *testing.T) {
 		"CA gone":             {remove("ca.crt", "ca.key"), now, os.ErrNotExist, false, "apiserver.crt"},
 		"CA certificate gone": {remove("ca.crt"), now, os.ErrNotExist, false, "apiserver.crt"},
 		"CA expired":          {remove(), late, pki.ErrExpired, false, "apiserver.crt"},
+		"clock set back":      {remove(), early, pki.ErrNotYet, false, "apiserver.crt"},
 		"front proxy's gone":  {remove("front-proxy-ca.crt", "front-proxy-ca.key"), now, os.ErrNotExist, false, "front-proxy-client.crt"},
 		"etcd's gone":         {remove("etcd/ca.crt", "etcd/ca.key"), now, os.ErrNotExist, false, "etcd/server.crt"},
 		"signing key gone":    {remove("sa.key", "sa.pub"), now, os.ErrNotExist, true, ""},

@@ -16,7 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,13 +69,16 @@ type Group struct {
 	wg       sync.WaitGroup
 	running  *prometheus.GaugeVec
 	restarts *prometheus.CounterVec
+
+	mu    sync.Mutex
+	ended map[string]error // roles that wait to be started again, and why they ended
 }
 
 // New makes a Group with nothing in it. It counts hyperkube_role_running (0 or 1) and
 // hyperkube_role_restarts_total by role.
 func New(o Options) *Group {
 	g := &Group{
-		log: o.Log, backoff: o.Backoff,
+		log: o.Log, backoff: o.Backoff, ended: map[string]error{},
 		running:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hyperkube_role_running", Help: "Whether a role runs (1) or waits to be started again (0)."}, []string{"role"}),
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hyperkube_role_restarts_total", Help: "How often a role ended before its time and was started again."}, []string{"role"}),
 	}
@@ -110,6 +115,10 @@ func (g *Group) Start(ctx context.Context, r Role) {
 			if time.Since(began) >= g.backoff.Sound {
 				delay = g.backoff.First
 			}
+			if err == nil {
+				err = errors.New("ended without an error")
+			}
+			g.note(r.Name, err)
 			g.tell(r.Name, err, delay)
 			t := time.NewTimer(delay)
 			select {
@@ -117,6 +126,7 @@ func (g *Group) Start(ctx context.Context, r Role) {
 				t.Stop()
 			case <-t.C:
 			}
+			g.note(r.Name, nil)
 			delay = min(2*delay, g.backoff.Max)
 		}
 	})
@@ -124,15 +134,32 @@ func (g *Group) Start(ctx context.Context, r Role) {
 
 func (g *Group) tell(name string, err error, delay time.Duration) {
 	g.restarts.WithLabelValues(name).Inc()
-	if err == nil {
-		err = errors.New("ended without an error")
-	}
 	args := []any{"role", name, "err", err, "in", delay}
 	var p *Panic
 	if errors.As(err, &p) {
 		args = append(args, "stack", string(p.Stack))
 	}
 	g.log.Error("role ended, starting it again", args...)
+}
+
+func (g *Group) note(name string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended[name] = err; err == nil {
+		delete(g.ended, name)
+	}
+}
+
+// Ended says of the roles that wait to be started again why they ended, by name; nil while
+// there are none.
+func (g *Group) Ended() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(g.ended)) {
+		all = append(all, fmt.Errorf("%s ended: %w", name, g.ended[name]))
+	}
+	return errors.Join(all...)
 }
 
 // Go runs f beside the roles: once, contained, its panic told.

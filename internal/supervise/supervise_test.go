@@ -120,3 +120,35 @@ func value(t *testing.T, reg *prometheus.Registry, name, role string) float64 {
 	t.Fatalf("no %s of %s", name, role)
 	return 0
 }
+
+// TestEnded: while a role waits to be started again its reason can be asked for.
+func TestEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Backoff: Backoff{First: time.Second, Max: time.Minute, Sound: time.Minute}})
+		ctx, cancel := context.WithCancel(t.Context())
+		fails := true
+		for _, name := range []string{"b", "a"} {
+			g.Start(ctx, Role{name, func() (func(context.Context) error, error) {
+				return func(ctx context.Context) error {
+					if fails {
+						return errors.New("no room")
+					}
+					<-ctx.Done()
+					return nil
+				}, nil
+			}})
+		}
+		synctest.Wait()
+		if err := g.Ended(); err == nil || err.Error() != "a ended: no room\nb ended: no room" {
+			t.Errorf("ended: %v", err)
+		}
+		fails = false
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if err := g.Ended(); err != nil {
+			t.Errorf("they run: %v", err)
+		}
+		cancel()
+		g.Wait()
+	})
+}

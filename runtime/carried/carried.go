@@ -41,8 +41,9 @@ var all = [...]string{Runc, Shim, CNI, Pause, Keep}
 // ErrAbsent is returned by a binary that was built without its programs.
 var ErrAbsent = errors.New("this binary carries no container programs: build it with make, not with go build alone")
 
-// Unpack writes all programs below dir and returns the folder that holds them.
-// Programs that are there already are left alone.
+// Unpack writes all programs below dir and returns the folder that holds them. Programs that
+// are there whole are left alone; others are replaced: whose machine lost its power while
+// they were written, or whose disk lost them, gets them back.
 func Unpack(dir string) (string, error) {
 	return unpack(dir, all[:]...)
 }
@@ -101,21 +102,24 @@ func Program(name string) ([]byte, error) {
 }
 
 func unpackOne(path string, packed []byte) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	r, err := zstd.NewReader(bytes.NewReader(packed))
+	r, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return fmt.Errorf("unpacking %s: %w", path, err)
 	}
 	defer r.Close()
+	if whole(path, r) {
+		return nil
+	}
+	if err := r.Reset(bytes.NewReader(packed)); err != nil {
+		return fmt.Errorf("unpacking %s: %w", path, err)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path))
 	if err != nil {
 		return fmt.Errorf("unpacking %s: %w", path, err)
 	}
 	defer os.Remove(f.Name())
 	_, err = io.Copy(f, r)
-	err = errors.Join(err, f.Chmod(0o755), f.Close())
+	err = errors.Join(err, f.Chmod(0o755), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -124,3 +128,34 @@ func unpackOne(path string, packed []byte) error {
 	}
 	return nil
 }
+
+// whole reports whether the file at path is the program that want gives, and may be run.
+func whole(path string, want io.Reader) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != 0o755 {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return same(f, want)
+}
+
+// same compares two streams to their ends.
+func same(a, b io.Reader) bool {
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(a, x)
+		m, errB := io.ReadFull(b, y)
+		if n != m || !bytes.Equal(x[:n], y[:m]) {
+			return false
+		}
+		if errA != nil || errB != nil {
+			return ended(errA) && ended(errB)
+		}
+	}
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

@@ -16,12 +16,15 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
 // Image says what to build: one uncompressed layer of Tree, and its configuration.
@@ -32,13 +35,13 @@ type Image struct {
 }
 
 // Build writes the image as an OCI archive (a tar with oci-layout, index.json
-// and blobs). The layer goes to a temporary file first, as its digest leads it.
-func Build(w io.Writer, img Image) error {
-	layer, err := os.CreateTemp("", "hyperkube-layer-*")
+// and blobs). The layer goes first to a temporary file in dir, as its digest leads it; the
+// file has no name, so that nothing stays of it however this process ends.
+func Build(w io.Writer, img Image, dir string) error {
+	layer, err := nameless(dir)
 	if err != nil {
 		return fmt.Errorf("building %s: %w", img.Ref, err)
 	}
-	defer os.Remove(layer.Name())
 	defer layer.Close()
 	sum := &counting{h: sha256.New()}
 	if err := img.Tree.writeTar(io.MultiWriter(layer, sum)); err != nil {
@@ -74,6 +77,22 @@ func Build(w io.Writer, img Image) error {
 		return fmt.Errorf("building %s: %w", img.Ref, err)
 	}
 	return nil
+}
+
+// nameless makes a file in dir that is gone once it is closed.
+func nameless(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return f, err
+	}
+	// A file system that knows no files without a name.
+	if f, err = os.CreateTemp(dir, ".hyperkube-layer-*"); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // describe makes the config and manifest blobs and the index that names them.

@@ -21,6 +21,7 @@ type Own struct {
 	PauseRef     string
 	HyperkubeRef string
 	Binary       string // usually /proc/self/exe
+	Scratch      string // a folder with room for the largest layer while it is made
 }
 
 // Ensure imports those of the images that are not there from this very build.
@@ -41,7 +42,7 @@ func (o Own) Ensure(ctx context.Context, s *Store) error {
 		if have == build {
 			continue
 		}
-		if err := s.BuildAndImport(ctx, image, ImportOptions{Pinned: true, Build: build}); err != nil {
+		if err := s.BuildAndImport(ctx, image, o.Scratch, ImportOptions{Pinned: true, Build: build}); err != nil {
 			return err
 		}
 	}
@@ -99,11 +100,12 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// BuildAndImport streams the image from the builder into containerd.
-func (s *Store) BuildAndImport(ctx context.Context, img Image, o ImportOptions) error {
+// BuildAndImport streams the image from the builder into containerd; its layer takes room in
+// scratch meanwhile.
+func (s *Store) BuildAndImport(ctx context.Context, img Image, scratch string, o ImportOptions) error {
 	r, w := io.Pipe()
 	go func() {
-		w.CloseWithError(supervise.Contain("building an image", func() error { return Build(w, img) }))
+		w.CloseWithError(supervise.Contain("building an image", func() error { return Build(w, img, scratch) }))
 	}()
 	defer r.Close() // ends the builder when the import stops early
 	if _, err := s.Import(ctx, r, o); err != nil {

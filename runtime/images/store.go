@@ -8,6 +8,7 @@ import (
 	"io"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
@@ -64,11 +65,13 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) ([]str
 				return names, errors.Join(fmt.Errorf("measuring %s: %w", img.Name, err), s.forget(ctx, imported[len(names):]))
 			}
 		}
-		if img, err = s.label(ctx, img, o); err != nil {
-			return names, fmt.Errorf("labelling %s: %w", img.Name, err)
-		}
-		if err := containerd.NewImage(s.c, img).Unpack(ctx, snapshotter); err != nil {
+		// Its files are on disk before anything says that they are: after a power cut they
+		// would be empty, and nobody would unpack them again.
+		if err := containerd.NewImage(s.c, img).Unpack(ctx, snapshotter, containerd.WithUnpackApplyOpts(diff.WithSyncFs(true))); err != nil {
 			return names, fmt.Errorf("unpacking %s: %w", img.Name, err)
+		}
+		if _, err := s.label(ctx, img, o); err != nil {
+			return names, fmt.Errorf("labelling %s: %w", img.Name, err)
 		}
 		names = append(names, img.Name)
 	}
@@ -100,16 +103,23 @@ func (s *Store) label(ctx context.Context, img images.Image, o ImportOptions) (i
 	return s.c.ImageService().Update(ctx, img, "labels")
 }
 
-// Build returns the build label of ref, or "" when the image is absent.
+// Build returns the build label of ref, or "" when the image is absent or not unpacked.
 func (s *Store) Build(ctx context.Context, ref string) (string, error) {
-	img, err := s.c.ImageService().Get(namespaces.WithNamespace(ctx, namespace), ref)
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	img, err := s.c.GetImage(ctx, ref)
 	if errdefs.IsNotFound(err) {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("looking for %s: %w", ref, err)
 	}
-	return img.Labels[BuildLabel], nil
+	// What it is made of may be gone or have never been there, whatever its label says.
+	if whole, err := img.IsUnpacked(ctx, snapshotter); errdefs.IsNotFound(err) || err == nil && !whole {
+		return "", nil
+	} else if err != nil {
+		return "", fmt.Errorf("looking into %s: %w", ref, err)
+	}
+	return img.Labels()[BuildLabel], nil
 }
 
 // Listed is one image as `hyperkube image list` shows it.

@@ -23,7 +23,8 @@ import (
 // that ends before the database does), or by an empty cluster (a log that is gone).
 func checkData(dir string, sole bool) error {
 	db, logs := filepath.Join(dir, "member", "snap", "db"), filepath.Join(dir, "member", "wal")
-	var applied, first, last uint64
+	var applied uint64
+	var log extent
 	unusable := func(what string, err error) error {
 		return &UnusableError{Dir: dir, Cause: fmt.Errorf("%s: %w", what, err)}
 	}
@@ -44,20 +45,30 @@ func checkData(dir string, sole bool) error {
 	}
 	slices.Sort(files)
 	if len(files) > 0 {
-		err := guarded(func() (err error) { first, last, err = readLog(files); return err })
+		err := guarded(func() (err error) { log, err = readLog(files); return err })
 		if err != nil {
 			return unusable("its write-ahead log "+logs+" is damaged", err)
 		}
 	}
+	claimed, err := claimant(dir)
+	if err != nil {
+		return err
+	}
 	switch {
+	case sole && len(files) > 0 && log.committed == 0 && applied == 0 && claimed == "":
+		// Its first start was cut off before the member was one of its cluster: without
+		// voters nothing can have been agreed on since, and none will ever lead.
+		return discard(dir)
+	case sole && len(files) > 0 && log.committed == 0 && applied == 0:
+		return unusable("its write-ahead log is emptied", fmt.Errorf("%s holds nothing that was agreed on, but the member has served", logs))
 	case len(files) == 0 && applied > 0:
 		return unusable("its write-ahead log is gone", fmt.Errorf("%s has no *.wal file, the database holds entry %d", logs, applied))
 	case len(files) == 0 && !hasDB && exists(db):
 		return unusable("its data is lost", fmt.Errorf("%s is empty and %s has no *.wal file", db, logs))
-	case len(files) > 0 && !hasDB && first > 0:
-		return unusable("its database is gone", fmt.Errorf("%s is absent or empty, the write-ahead log begins after entry %d", db, first))
-	case sole && len(files) > 0 && last < applied:
-		return unusable("its write-ahead log is cut short", fmt.Errorf("%s ends with entry %d, the database holds entry %d", logs, last, applied))
+	case len(files) > 0 && !hasDB && log.first > 0:
+		return unusable("its database is gone", fmt.Errorf("%s is absent or empty, the write-ahead log begins after entry %d", db, log.first))
+	case sole && len(files) > 0 && log.last < applied:
+		return unusable("its write-ahead log is cut short", fmt.Errorf("%s ends with entry %d, the database holds entry %d", logs, log.last, applied))
 	}
 	return nil
 }
@@ -102,15 +113,29 @@ func readDatabase(path string) (applied uint64, err error) {
 	})
 }
 
-// readLog returns the index before the first entry of the log (that of its
-// oldest snapshot) and of the last. A last record that is torn was never
+// discard removes a member that never was one.
+func discard(dir string) error {
+	if err := os.RemoveAll(filepath.Join(dir, "member")); err != nil {
+		return fmt.Errorf("data directory: removing what an interrupted first start left: %w", err)
+	}
+	return nil
+}
+
+// extent is how far a log goes.
+type extent struct {
+	first     uint64 // the index before its first entry, that of its oldest snapshot
+	last      uint64 // that of its last entry
+	committed uint64 // that of the last entry known to be agreed on
+}
+
+// readLog finds how far the log goes. A last record that is torn was never
 // acknowledged and is passed over, as etcd does.
-func readLog(files []string) (first, last uint64, err error) {
+func readLog(files []string) (log extent, err error) {
 	readers := make([]fileutil.FileReader, 0, len(files))
 	for _, name := range files {
 		f, err := os.Open(name)
 		if err != nil {
-			return 0, 0, err
+			return log, err
 		}
 		defer f.Close()
 		readers = append(readers, fileutil.NewFileReader(f))
@@ -119,25 +144,28 @@ func readLog(files []string) (first, last uint64, err error) {
 	for err = decoder.Decode(rec); err == nil; err = decoder.Decode(rec) {
 		switch rec.GetType() {
 		case wal.EntryType:
-			last = wal.MustUnmarshalEntry(rec.Data).GetIndex()
+			log.last = wal.MustUnmarshalEntry(rec.Data).GetIndex()
 			if !some {
-				first, some = last-1, true
+				log.first, some = log.last-1, true
 			}
+		case wal.StateType:
+			log.committed = max(log.committed, wal.MustUnmarshalState(rec.Data).GetCommit())
 		case wal.SnapshotType: // a restored log may hold nothing else
 			var snap walpb.Snapshot
 			if err := proto.Unmarshal(rec.Data, &snap); err != nil {
-				return 0, 0, err
+				return log, err
 			}
-			last = max(last, snap.GetIndex())
+			log.last = max(log.last, snap.GetIndex())
+			log.committed = max(log.committed, snap.GetIndex())
 		case wal.CrcType:
 			if crc := decoder.LastCRC(); crc != 0 && rec.Validate(crc) != nil {
-				return 0, 0, wal.ErrCRCMismatch
+				return log, wal.ErrCRCMismatch
 			}
 			decoder.UpdateCRC(rec.GetCrc())
 		}
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, 0, err
+		return log, err
 	}
-	return first, last, nil
+	return log, nil
 }

@@ -23,14 +23,23 @@ func prepareDir(dir, cluster string, sole bool) error {
 	if err := checkLock(dir, filepath.Join(dir, "member", "snap", "db")); err != nil {
 		return err
 	}
-	owner, err := os.ReadFile(filepath.Join(dir, identity))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("data directory: %w", err)
+	got, err := claimant(dir)
+	if err != nil {
+		return err
 	}
-	if got := strings.TrimSpace(string(owner)); got != "" && cluster != "" && got != cluster {
+	if got != "" && cluster != "" && got != cluster {
 		return fmt.Errorf("data directory %s belongs to cluster %.64q, as its file %q says, not to %s: choose another directory, or restore what was exchanged from a backup", dir, got, identity, cluster)
 	}
 	return checkData(dir, sole)
+}
+
+// claimant is the cluster that dir belongs to, "" when none has claimed it.
+func claimant(dir string) (string, error) {
+	owner, err := os.ReadFile(filepath.Join(dir, identity))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	return strings.TrimSpace(string(owner)), nil
 }
 
 // claimDir writes the identity once the directory is known to work, also over an empty file:
@@ -41,10 +50,18 @@ func claimDir(dir, cluster string) error {
 		return nil
 	}
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, []byte(cluster+"\n"), 0o600); err != nil {
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(cluster + "\n")
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	return os.Rename(tmp, path)
+	return nil
 }
 
 // checkLock tries etcd's own lock on the database, because etcd itself would

@@ -18,7 +18,7 @@ func FuzzReadLog(f *testing.F) {
 			t.Fatal(err)
 		}
 		_ = guarded(func() error {
-			_, _, err := readLog([]string{path})
+			_, err := readLog([]string{path})
 			return err
 		})
 	})

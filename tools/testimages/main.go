@@ -79,7 +79,7 @@ func write(path string, img images.Image) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(images.Build(f, img), f.Close())
+	err = errors.Join(images.Build(f, img, filepath.Dir(path)), f.Close())
 	if err != nil {
 		os.Remove(f.Name())
 		return err
