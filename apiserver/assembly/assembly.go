@@ -57,6 +57,7 @@ type Options struct {
 	Etcd        *etcd.Server
 	EtcdServers []string
 	EtcdTLS     *tls.Config
+	EtcdWait    bool // wait for servers that do not answer, telling why
 	EtcdPrefix  string
 	// EtcdCompaction is how often etcd's history is compacted: 0 is every 5 minutes, less than 0 never.
 	EtcdCompaction time.Duration
@@ -102,7 +103,7 @@ type Options struct {
 	NodePorts allocate.PortRange
 
 	// KubeletClient is the certificate shown to kubelets, KubeletCAs what theirs are checked with.
-	KubeletClient *tls.Certificate
+	KubeletClient func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	KubeletCAs    *x509.CertPool
 
 	// AddressTypes is the order in which nodes' addresses are tried; empty: connect's.
@@ -135,7 +136,7 @@ func New(ctx context.Context, o Options) (*Assembly, error) {
 		o.Registry = prometheus.NewRegistry()
 	}
 	s, err := store.Open(ctx, store.Options{
-		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
+		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Wait: o.EtcdWait, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
 		Compaction: o.EtcdCompaction, DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
 	})
 	if err != nil {
