@@ -283,7 +283,13 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 func (a *Assembly) bootstrap(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootstrapTimeout)
 	defer cancel()
-	if err := a.ensureBasics(ctx); err != nil {
+	err := a.ensureBasics(ctx)
+	if errors.Is(err, store.ErrUnreadable) {
+		// Without a server nobody could delete them.
+		a.o.Log.Error("what every cluster has is not complete: delete the objects that cannot be read, or give back the key that opens them, and start this server again", "err", err)
+		err = nil
+	}
+	if err != nil {
 		if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return nil // told to stop meanwhile
 		}
