@@ -3,14 +3,9 @@ package apiserver
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -73,48 +68,6 @@ func TestCancelInside(t *testing.T) {
 	stop()
 	if _, err := pods.List(gone, metav1.ListOptions{}); err == nil {
 		t.Error("a cancelled request succeeded")
-	}
-}
-
-// TestReload: a new certificate is served once its files have changed; a broken
-// one is not.
-func TestReload(t *testing.T) {
-	dir := t.TempDir()
-	k := &keyPair{certFile: filepath.Join(dir, "c"), keyFile: filepath.Join(dir, "k"), log: slog.New(slog.DiscardHandler)}
-	if _, err := k.get(nil); err == nil {
-		t.Fatal("a missing certificate was served")
-	}
-	serve := func(age time.Duration) []byte {
-		k.looked = time.Time{}
-		pair := selfSigned(t)
-		key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for file, block := range map[string]*pem.Block{k.certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, k.keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
-			if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chtimes(file, time.Time{}, time.Now().Add(-age)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return pair.Certificate[0]
-	}
-	for _, age := range []time.Duration{time.Hour, time.Minute} {
-		want := serve(age)
-		got, err := k.get(nil)
-		if err != nil || string(got.Certificate[0]) != string(want) {
-			t.Fatalf("age %v: another certificate is served, %v", age, err)
-		}
-	}
-	before, _ := k.get(nil)
-	if err := os.WriteFile(k.keyFile, []byte("broken"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	k.looked = time.Time{}
-	if got, err := k.get(nil); err != nil || got != before {
-		t.Errorf("a broken key replaced the certificate: %v", err)
 	}
 }
 

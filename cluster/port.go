@@ -39,7 +39,7 @@ func (p Port) open(kube kubernetes.Interface, reg *registries, log *slog.Logger)
 	if p.Address == "" {
 		return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil
 	}
-	cert, err := p.Certificate()
+	cert, err := p.Certificate(log)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (p Port) open(kube kubernetes.Interface, reg *registries, log *slog.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("listening for health and metrics: %w (another port: --secure-port)", err)
 	}
-	conf := &tls.Config{MinVersion: max(tls.VersionTLS12, p.MinVersion), Certificates: []tls.Certificate{cert}, ClientCAs: p.ClientCAs}
+	conf := &tls.Config{MinVersion: max(tls.VersionTLS12, p.MinVersion), GetCertificate: cert, ClientCAs: p.ClientCAs}
 	if p.ClientCAs != nil {
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 	}
@@ -84,28 +84,33 @@ func health(address string) (func(context.Context) error, error) {
 	return untilDone(srv, func() error { return srv.Serve(l) }), nil
 }
 
-// Certificate is the port's: that of its files, or a new self-made one.
-func (p Port) Certificate() (tls.Certificate, error) {
+// Certificate is the port's: that of its files, as they are at each handshake, or a
+// new self-made one.
+func (p Port) Certificate(log *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
 	if p.CertFile != "" || p.KeyFile != "" {
-		c, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
+		pair, err := pki.NewFilePair("--tls-cert-file and --tls-private-key-file", p.CertFile, p.KeyFile, log)
 		if err != nil {
-			return c, fmt.Errorf("--tls-cert-file and --tls-private-key-file: %w", err)
+			return nil, err
 		}
-		return c, nil
+		return pair.Server, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("making a certificate: %w", err)
+		return nil, fmt.Errorf("making a certificate: %w", err)
 	}
 	ca, err := pki.NewCA(host+"-ca", time.Now())
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
 	pair, err := ca.Issue(pki.Leaf{CommonName: host, DNSNames: []string{host, "localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Server: true}, time.Now())
 	if err != nil {
-		return tls.Certificate{}, err
+		return nil, err
 	}
-	return tls.X509KeyPair(pair.CertPEM, pair.KeyPEM)
+	made, err := tls.X509KeyPair(pair.CertPEM, pair.KeyPEM)
+	if err != nil {
+		return nil, err
+	}
+	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &made, nil }, nil
 }
 
 // guard lets everybody see health and asks the API server about the rest.

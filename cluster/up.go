@@ -374,7 +374,7 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 			GroupHeaders: []string{"X-Remote-Group"}, ExtraPrefixes: []string{"X-Remote-Extra-"},
 		},
 		Issuer: "https://kubernetes.default.svc." + c.o.ClusterDomain, SigningKey: c.pki.ServiceAccount,
-		Services: services, NodePorts: ports, KubeletClient: &kubelet, KubeletCAs: c.pki.CA.Pool(),
+		Services: services, NodePorts: ports, KubeletClient: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &kubelet, nil }, KubeletCAs: c.pki.CA.Pool(),
 		AuditPath: c.p.Audit, AuditMaxBytes: bounds.AuditBytes, AuditKeep: bounds.AuditsKept, AuditCompress: true, Version: c.o.Version,
 	}, nil
 }

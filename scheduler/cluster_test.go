@@ -184,7 +184,7 @@ func server(t testing.TB, ctx context.Context, e *etcd.Server, log *slog.Logger)
 		Log: log, Etcd: e, Listener: l, TLS: apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: pool},
 		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pool, ClientCAPEM: f.CA.PEM,
 		Issuer: "https://kubernetes.default.svc.cluster.local", SigningKey: f.ServiceAccount,
-		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: cert(f.KubeletClient), KubeletCAs: pool, DetectMutation: !benchmark,
+		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert(f.KubeletClient), nil }, KubeletCAs: pool, DetectMutation: !benchmark,
 	})
 	if err != nil {
 		t.Fatal(err)

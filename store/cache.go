@@ -42,6 +42,11 @@ func (s *Store) run(ctx context.Context, first chan<- error) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, ErrRewound) {
+			s.forsake(err)
+			<-ctx.Done()
+			return
+		}
 		s.metrics.restarts.Inc()
 		trouble.Failed(err, "revision", s.applied.Load())
 		if wait(ctx, pause) != nil {
@@ -49,6 +54,17 @@ func (s *Store) run(ctx context.Context, first chan<- error) {
 		}
 		pause = min(2*pause, pauseMax)
 		w, err = s.resume(ctx, err)
+	}
+}
+
+// forsake ends all service: what the snapshots hold is no longer what etcd holds,
+// and nobody may act on either before somebody has decided. The process goes on
+// saying so until it is told to stop.
+func (s *Store) forsake(cause error) {
+	s.log.Error("nothing is served any more", "err", cause)
+	close(s.rewound)
+	for _, c := range s.collections() {
+		c.endWatchers(ErrRewound)
 	}
 }
 

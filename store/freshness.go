@@ -34,6 +34,8 @@ func (s *Store) fresh(ctx context.Context, f Freshness) error {
 	select {
 	case <-s.closed:
 		return ErrClosed
+	case <-s.rewound:
+		return ErrRewound
 	default:
 	}
 	if !s.isReady.Load() {
@@ -72,12 +74,9 @@ func (s *Store) latest(ctx context.Context) error {
 	if s.exclusive { // whoever wrote has waited for the snapshots
 		return nil
 	}
-	rev, ok := s.backend.Current()
-	if !ok {
-		var err error
-		if rev, err = s.flight.revision(ctx, s.closed, s.backend.Revision); err != nil {
-			return fmt.Errorf("store: reading etcd's revision: %w", err)
-		}
+	rev, err := s.newest(ctx)
+	if err != nil {
+		return err
 	}
 	if s.applied.Load() >= rev {
 		return nil
@@ -112,8 +111,36 @@ func (s *Store) await(ctx context.Context, rev int64, limit time.Duration) error
 			return ctx.Err()
 		case <-s.closed:
 			return ErrClosed
+		case <-s.rewound:
+			return ErrRewound
 		}
 	}
+}
+
+// Reachable says whether etcd answers now. Callers share one question.
+func (s *Store) Reachable(ctx context.Context) error {
+	if err := s.Ready(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-s.rewound:
+		return ErrRewound
+	default:
+	}
+	_, err := s.newest(ctx)
+	return err
+}
+
+// newest is etcd's revision.
+func (s *Store) newest(ctx context.Context) (int64, error) {
+	if rev, ok := s.backend.Current(); ok {
+		return max(rev, s.applied.Load()), nil
+	}
+	rev, err := s.flight.revision(ctx, s.closed, s.backend.Revision)
+	if err != nil {
+		return 0, fmt.Errorf("store: reading etcd's revision: %w", err)
+	}
+	return rev, nil
 }
 
 // progress asks the watch how far it is; the answer comes through the loop.

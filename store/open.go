@@ -26,6 +26,8 @@ type Options struct {
 	// Servers are the URLs of an etcd elsewhere, TLS what to reach it with.
 	Servers []string
 	TLS     *tls.Config
+	// Wait makes Open wait for servers that do not answer, and tell why.
+	Wait bool
 	// Prefix is what all keys begin with, "/registry" when empty.
 	Prefix string
 
@@ -81,6 +83,7 @@ type Store struct {
 	interrupt atomic.Pointer[context.CancelFunc] // of the loop's wait for events
 	stop      context.CancelFunc
 	closed    chan struct{}
+	rewound   chan struct{} // closed when etcd went back: the snapshots are no longer true
 	done      chan struct{}
 	touched   []*collection // the loop's scratch
 }
@@ -104,7 +107,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		prefix: o.keyPrefix(),
 		seed:   maphash.MakeSeed(), began: time.Now(),
 		byName: map[name]*collection{}, byPrefix: map[string]*collection{},
-		ready: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan struct{}), closed: make(chan struct{}), rewound: make(chan struct{}), done: make(chan struct{}),
 		requests: make(chan func(context.Context), 16),
 	}
 	rev, local := b.Current()
@@ -133,7 +136,7 @@ func connect(ctx context.Context, o Options) (backend.Backend, error) {
 	case o.Etcd != nil:
 		return backend.NewEmbedded(o.Etcd, o.Etcd.Exclusive(), o.Etcd.Sole()), nil
 	case len(o.Servers) > 0:
-		return backend.Dial(ctx, backend.DialOptions{Servers: o.Servers, TLS: o.TLS, Log: o.Log})
+		return backend.Dial(ctx, backend.DialOptions{Servers: o.Servers, TLS: o.TLS, Log: o.Log, Wait: o.Wait})
 	}
 	return nil, errors.New("neither an embedded etcd nor etcd servers given")
 }

@@ -184,6 +184,8 @@ func (s *Store) freeLocked(c *collection) error {
 // over is why the collection answers no more, nil while it does.
 func (c *collection) over() error {
 	select {
+	case <-c.store.rewound:
+		return ErrRewound
 	case <-c.ended:
 	default:
 		return nil

@@ -206,8 +206,13 @@ var (
 	ErrFull = backend.ErrFull
 	// ErrTooLarge refuses an object that etcd does not take (413).
 	ErrTooLarge = backend.ErrTooLarge
-	// ErrDown: etcd is being started again; try again soon (503).
+	// ErrDown: etcd does not answer; try again soon (503).
 	ErrDown = backend.ErrDown
+	// ErrUnsure: etcd did not say whether it wrote (504).
+	ErrUnsure = backend.ErrUnsure
+	// ErrRewound: etcd holds less than it did, or is another one; nothing is served
+	// until the process is started again (503).
+	ErrRewound = backend.ErrRewound
 )
 
 // Collection is the store's face towards verbs, kinds, authorizers and admission.

@@ -59,6 +59,9 @@ func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error)
 	if err := c.fresh(ctx, Freshness{Any: !o.Latest || o.From > 0}); err != nil {
 		return nil, err
 	}
+	if err := c.store.known(ctx, o.From); err != nil {
+		return nil, err
+	}
 	w := &watcher{c: c, filter: o.Filter, value: value, wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,6 +92,19 @@ func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error)
 		w.schedule(ctx)
 	}
 	return w, nil
+}
+
+// known fails with ErrExpired when from is a revision that etcd never had: one
+// that a client knows from before etcd was restored. Nothing would ever come.
+func (s *Store) known(ctx context.Context, from int64) error {
+	if from <= s.applied.Load() {
+		return nil
+	}
+	rev, err := s.newest(ctx)
+	if err == nil && from > rev {
+		err = ErrExpired
+	}
+	return err
 }
 
 // Next implements Watcher.

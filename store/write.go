@@ -138,6 +138,9 @@ func (c *collection) settle(ctx context.Context, p *pending, rev int64) (*Entry,
 		case <-c.ended:
 			c.store.pendings.drop(p)
 			return nil, c.over()
+		case <-c.store.rewound:
+			c.store.pendings.drop(p)
+			return nil, ErrRewound
 		}
 	}
 	return c.settleLate(ctx, p, rev)
@@ -172,6 +175,8 @@ func (c *collection) settleLate(ctx context.Context, p *pending, rev int64) (*En
 			return nil, ctx.Err()
 		case <-c.ended:
 			return nil, c.over()
+		case <-c.store.rewound:
+			return nil, ErrRewound
 		}
 	}
 }

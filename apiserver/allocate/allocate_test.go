@@ -243,6 +243,33 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestRepairBesideUnreadable: a service that cannot be read may hold anything.
+func TestRepairBesideUnreadable(t *testing.T) {
+	s, now := newStore(), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	a := newAllocator(t, s, Options{Now: func() time.Time { return now }})
+	if _, err := a.AllocateIP(t.Context(), web, "10.96.0.77"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.AllocatePort(t.Context(), web, 30500); err != nil {
+		t.Fatal(err)
+	}
+	s.Spoil("services", web)
+	var suspects *big.Int
+	for range 3 {
+		var err error
+		if suspects, err = a.Repair(t.Context(), suspects); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(2 * time.Minute)
+	}
+	if err := a.CheckIP(t.Context(), "10.96.0.77"); !errors.Is(err, ErrAllocated) {
+		t.Errorf("its address was freed: %v", err)
+	}
+	if err := a.CheckPort(t.Context(), 30500); !errors.Is(err, ErrPortTaken) {
+		t.Errorf("its port was freed: %v", err)
+	}
+}
+
 // The bits lie as every other Kubernetes keeps them: bit i is the port first+i.
 func TestPortsAsStored(t *testing.T) {
 	s := newStore()

@@ -65,6 +65,9 @@ func (a *Allocator) Repair(ctx context.Context, suspects *big.Int) (*big.Int, er
 type holdings struct {
 	ips   map[netip.Addr]store.Key
 	ports *big.Int
+	// hidden: services are stored that cannot be read. What they hold is not known, so
+	// nothing counts as leaked.
+	hidden bool
 }
 
 func (a *Allocator) held(ctx context.Context) (holdings, error) {
@@ -76,6 +79,9 @@ func (a *Allocator) held(ctx context.Context) (holdings, error) {
 	list, err := c.List(ctx, store.ListOptions{})
 	if err != nil {
 		return h, fmt.Errorf("listing services: %w", err)
+	}
+	if h.hidden = list.Unreadable > 0; h.hidden {
+		a.o.Log.Warn("services are stored that cannot be read: no address or node port is freed before they are deleted or mended", "count", list.Unreadable)
 	}
 	for e := range list.Entries {
 		s, ok := e.Object.(*corev1.Service)
@@ -130,7 +136,7 @@ func (a *Allocator) repairAddresses(ctx context.Context, held holdings) error {
 			}
 			continue
 		}
-		if ours(e) && a.o.Now().Sub(e.Object.GetCreationTimestamp().Time) > repairGrace {
+		if !held.hidden && ours(e) && a.o.Now().Sub(e.Object.GetCreationTimestamp().Time) > repairGrace {
 			a.o.Log.Info("freeing a leaked service address", "ip", ip)
 			if err := a.free(ctx, c, e); err != nil {
 				return err
@@ -177,7 +183,7 @@ func (a *Allocator) repairPorts(ctx context.Context, held holdings, suspects *bi
 	}
 	idle := new(big.Int).AndNot(taken, held.ports)
 	leaked := new(big.Int)
-	if suspects != nil {
+	if suspects != nil && !held.hidden {
 		leaked.And(idle, suspects)
 	}
 	missing := new(big.Int).AndNot(held.ports, taken)

@@ -58,6 +58,7 @@ type Options struct {
 	Etcd        *etcd.Server
 	EtcdServers []string
 	EtcdTLS     *tls.Config
+	EtcdWait    bool // wait for servers that do not answer, telling why
 	EtcdPrefix  string
 	// EtcdCompaction is how often etcd's history is compacted: 0 is every 5 minutes, less than 0 never.
 	EtcdCompaction time.Duration
@@ -106,7 +107,7 @@ type Options struct {
 	NodePorts allocate.PortRange
 
 	// KubeletClient is the certificate shown to kubelets, KubeletCAs what theirs are checked with.
-	KubeletClient *tls.Certificate
+	KubeletClient func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	KubeletCAs    *x509.CertPool
 
 	// AddressTypes is the order in which nodes' addresses are tried; empty: connect's.
@@ -139,7 +140,7 @@ func New(ctx context.Context, o Options) (*Assembly, error) {
 		o.Registry = prometheus.NewRegistry()
 	}
 	s, err := store.Open(ctx, store.Options{
-		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
+		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Wait: o.EtcdWait, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,
 		Compaction: o.EtcdCompaction, DetectMutation: o.DetectMutation, Log: o.Log, Registerer: o.Registry,
 	})
 	if err != nil {
@@ -178,7 +179,7 @@ func (a *Assembly) build() error {
 		Listener: o.Listener, Address: o.Address, TLS: o.TLS, Network: a.allocator, Handlers: map[string]http.Handler{},
 	}
 	if o.AuditPath != "" {
-		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Compress: o.AuditCompress, Log: o.Log}
+		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Compress: o.AuditCompress, Log: o.Log, Failures: trouble.Metric(o.Registry)}
 	}
 	if o.Version != "" {
 		so.Version = apiserver.DefaultVersion()
@@ -286,7 +287,13 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 func (a *Assembly) bootstrap(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootstrapTimeout)
 	defer cancel()
-	if err := a.ensureBasics(ctx); err != nil {
+	err := a.ensureBasics(ctx)
+	if errors.Is(err, store.ErrUnreadable) {
+		// Without a server nobody could delete them.
+		a.o.Log.Error("what every cluster has is not complete: delete the objects that cannot be read, or give back the key that opens them, and start this server again", "err", err)
+		err = nil
+	}
+	if err != nil {
 		if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return nil // told to stop meanwhile
 		}

@@ -92,7 +92,7 @@ func (c *cluster) options(l net.Listener, e *etcd.Server, log *slog.Logger) asse
 		TLS:       apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: pool},
 		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pool, ClientCAPEM: f.CA.PEM, Anonymous: true,
 		Issuer: "https://kubernetes.default.svc.cluster.local", SigningKey: f.ServiceAccount,
-		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: cert(f.KubeletClient), KubeletCAs: pool, DetectMutation: true,
+		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert(f.KubeletClient), nil }, KubeletCAs: pool, DetectMutation: true,
 	}
 }
 

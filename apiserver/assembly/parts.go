@@ -37,10 +37,17 @@ func (a *Assembly) addConnect(so *apiserver.Options) error {
 	return nil
 }
 
-// addReadiness makes /readyz wait for etcd and for the bootstrap.
+// etcdLimit is how long a probe waits for etcd.
+const etcdLimit = 3 * time.Second
+
+// addReadiness makes /readyz wait for etcd, also when it goes later, and for the bootstrap.
 func (a *Assembly) addReadiness(so *apiserver.Options) error {
 	so.ReadyChecks = []health.Check{
-		{Name: "etcd", Run: func(ctx context.Context) error { return a.Store.Ready(ctx) }},
+		{Name: "etcd", Run: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, etcdLimit)
+			defer cancel()
+			return a.Store.Reachable(ctx)
+		}},
 		{Name: "poststarthook/rbac/bootstrap-roles", Run: func(context.Context) error {
 			select {
 			case <-a.bootDone:

@@ -44,11 +44,12 @@ type Config struct {
 	Now                       time.Time
 }
 
-// Ensure writes what is missing.
+// Ensure writes what is missing. What is stored and cannot be read is left as it
+// is: when nothing else failed, the error is an ErrUnreadable that names it all.
 func Ensure(ctx context.Context, c Config) error {
 	g, ctx := errgroup.WithContext(ctx)
-	w := &writer{Config: c, ctx: ctx, g: g, now: metav1.NewTime(c.Now.Truncate(time.Second))}
-	g.Go(func() error { return bootstrap.Ensure(ctx, c.Reader, c.Now) })
+	w := &writer{Config: c, ctx: ctx, g: g, left: &bootstrap.Left{}, now: metav1.NewTime(c.Now.Truncate(time.Second))}
+	g.Go(func() error { return w.left.Pass(bootstrap.Ensure(ctx, c.Reader, c.Now)) })
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
 		write(w, "", "namespaces", namespace(name), keep)
 	}
@@ -59,9 +60,9 @@ func Ensure(ctx context.Context, c Config) error {
 		write(w, networkingv1.GroupName, "servicecidrs", w.serviceCIDR(), keep)
 	}
 	if c.ServiceIP.IsValid() && c.Advertise.IsValid() {
-		g.Go(w.kubernetesService)
+		g.Go(func() error { return w.left.Pass(w.kubernetesService()) })
 		first := Endpoints{Reader: c.Reader, ServiceIP: c.ServiceIP, Advertise: c.Advertise}
-		g.Go(func() error { return first.reconcile(ctx) })
+		g.Go(func() error { return w.left.Pass(first.reconcile(ctx)) })
 	}
 	if len(c.ClientCA) > 0 {
 		write(w, "", "configmaps", w.authentication(), func(have, want *corev1.ConfigMap) bool {
@@ -70,14 +71,18 @@ func Ensure(ctx context.Context, c Config) error {
 			return !same
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return w.left.Err()
 }
 
 type writer struct {
 	Config
-	ctx context.Context
-	g   *errgroup.Group
-	now metav1.Time
+	left *bootstrap.Left
+	ctx  context.Context
+	g    *errgroup.Group
+	now  metav1.Time
 }
 
 // object is a pointer to a published type.
@@ -94,7 +99,7 @@ func keep[T any](_, _ T) bool { return false }
 func write[T any, P object[T]](w *writer, group, resource string, want P, update func(have, want P) bool) {
 	w.g.Go(func() error {
 		if err := ensure(w, group, resource, want, update); err != nil {
-			return fmt.Errorf("bootstrapping %s %s: %w", resource, want.GetName(), err)
+			return w.left.Pass(fmt.Errorf("bootstrapping %s %s: %w", resource, want.GetName(), err))
 		}
 		return nil
 	})

@@ -1,7 +1,9 @@
 package bootstrapdata_test
 
 import (
+	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,5 +59,39 @@ func TestEnsure(t *testing.T) {
 	slice := get[*discoveryv1.EndpointSlice](t, s, "discovery.k8s.io", "endpointslices", key)
 	if len(slice.Endpoints) != 1 || slice.Endpoints[0].Addresses[0] != "192.0.2.1" || *slice.Ports[0].Port != 6443 {
 		t.Errorf("endpoint slice %+v", slice)
+	}
+}
+
+// TestEnsureBesideUnreadable: what cannot be read is left alone and named, and keeps
+// nothing else from being written: a server that gave up would leave nobody to mend it.
+func TestEnsureBesideUnreadable(t *testing.T) {
+	s := newStore()
+	spoiled := map[string]store.Key{
+		"namespaces": {Name: "kube-system"}, "services": {Namespace: "default", Name: "kubernetes"},
+		"configmaps":                       {Namespace: "kube-system", Name: "extension-apiserver-authentication"},
+		"clusterroles." + rbacv1.GroupName: {Name: "cluster-admin"}, "priorityclasses.scheduling.k8s.io": {Name: "system-node-critical"},
+		"servicecidrs.networking.k8s.io": {Name: "kubernetes"}, "endpoints": {Namespace: "default", Name: "kubernetes"},
+	}
+	for resource, key := range spoiled {
+		s.Spoil(resource, key)
+	}
+	err := bootstrapdata.Ensure(t.Context(), config(s))
+	if !errors.Is(err, store.ErrUnreadable) {
+		t.Fatal(err)
+	}
+	for resource, key := range spoiled {
+		if !strings.Contains(err.Error(), key.Name) {
+			t.Errorf("%s %s is not named: %v", resource, key.Name, err)
+		}
+	}
+	get[*corev1.Namespace](t, s, "", "namespaces", store.Key{Name: "default"})
+	get[*rbacv1.ClusterRole](t, s, rbacv1.GroupName, "clusterroles", store.Key{Name: "system:node"})
+	get[*rbacv1.ClusterRoleBinding](t, s, rbacv1.GroupName, "clusterrolebindings", store.Key{Name: "cluster-admin"})
+	for resource, key := range spoiled {
+		name, group, _ := strings.Cut(resource, ".")
+		c, _ := s.Collection(group, name)
+		if _, err := c.Get(t.Context(), key, store.Freshness{}); !errors.Is(err, store.ErrUnreadable) {
+			t.Errorf("%s %s was replaced: %v", resource, key.Name, err)
+		}
 	}
 }

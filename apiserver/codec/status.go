@@ -37,6 +37,10 @@ func StatusOf(err error) *metav1.Status {
 		err = failure(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
 	case errors.Is(err, store.ErrClosed):
 		err = apierrors.NewServiceUnavailable("the store is not open")
+	case errors.Is(err, store.ErrRewound): // no Retry-After: trying again does not help
+		err = apierrors.NewServiceUnavailable(err.Error())
+	case errors.Is(err, store.ErrUnsure):
+		err = apierrors.NewTimeoutError(err.Error(), 0)
 	case errors.Is(err, store.ErrTooLarge):
 		err = apierrors.NewRequestEntityTooLargeError(err.Error())
 	case errors.Is(err, store.ErrFull): // no Retry-After: clients would wait silently for somebody to make room

@@ -41,8 +41,8 @@ import (
 type Deps struct {
 	Reader store.Reader
 	Log    *slog.Logger
-	// KubeletClient identifies this server to kubelets.
-	KubeletClient *tls.Certificate
+	// KubeletClient identifies this server to kubelets, at each handshake anew; nil: nothing does.
+	KubeletClient func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	// KubeletCAs verify kubelets; nil trusts any, as --kubelet-certificate-authority
 	// left empty does.
 	KubeletCAs *x509.CertPool
@@ -80,9 +80,7 @@ func New(d Deps) (*Handler, error) {
 		d.AddressTypes = []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeHostName, corev1.NodeInternalDNS, corev1.NodeExternalDNS, corev1.NodeExternalIP}
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: d.KubeletCAs, NextProtos: []string{"http/1.1"}, InsecureSkipVerify: d.KubeletCAs == nil}
-	if d.KubeletClient != nil {
-		c.Certificates = []tls.Certificate{*d.KubeletClient}
-	}
+	c.GetClientCertificate = d.KubeletClient
 	skip := c.Clone()
 	skip.InsecureSkipVerify = true
 	all, err := newKubelets(d, c)

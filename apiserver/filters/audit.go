@@ -15,7 +15,9 @@ import (
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/logfile"
+	"hyperkube/internal/trouble"
 
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -28,10 +30,12 @@ type AuditLog struct {
 	Keep     int   // files set aside; 0 means 10
 	Compress bool  // them
 	Log      *slog.Logger
+	Failures *prometheus.CounterVec // trouble.Metric; may be nil
 
 	mu   sync.Mutex
 	file *os.File
 	size int64
+	told *trouble.Teller
 
 	rotation logfile.Rotation
 }
@@ -76,6 +80,9 @@ type auditEvent struct {
 func (l *AuditLog) Open() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.told == nil && l.Log != nil {
+		l.told = trouble.New(l.Log, l.Failures, "writing the audit log")
+	}
 	return l.openLocked()
 }
 
@@ -215,14 +222,18 @@ func (l *AuditLog) write(e *auditEvent) {
 		return
 	}
 	if max := l.limit(); l.size+int64(len(line)) > max && l.size > 0 {
-		if err := l.rotateLocked(); err != nil && l.Log != nil {
-			l.Log.Error("rotating the audit log failed", "err", err)
+		if err := l.rotateLocked(); err != nil && l.told != nil {
+			l.told.Failed(fmt.Errorf("rotating: %w", err))
 		}
 	}
 	n, err := l.file.Write(line)
 	l.size += int64(n)
-	if err != nil && l.Log != nil {
-		l.Log.Error("writing the audit log failed", "err", err)
+	switch {
+	case l.told == nil:
+	case err != nil:
+		l.told.Failed(err)
+	default:
+		l.told.Well()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -156,5 +157,21 @@ func TestAuditNotes(t *testing.T) {
 	a := trailOf(ctx).annotations()
 	if len(a) != bounds.AuditNotes+2 || a["authorization.k8s.io/decision"] != "allow" || len(a["example.com/0"]) > bounds.AuditText+len("…") {
 		t.Errorf("%d annotations, one of %d bytes", len(a), len(a["example.com/0"]))
+	}
+}
+
+// TestAuditLogOnAFullDisk: requests go on, and one line tells of it, not one a request.
+func TestAuditLogOnAFullDisk(t *testing.T) {
+	var said bytes.Buffer
+	l := &AuditLog{Path: "/dev/full", Log: slog.New(slog.NewTextHandler(&said, nil))}
+	if err := l.Open(); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 20 {
+		l.write(&auditEvent{Verb: "create"})
+	}
+	if n := strings.Count(said.String(), "\n"); n != 1 || !strings.Contains(said.String(), "no space left on device") {
+		t.Errorf("%d lines:\n%s", n, said.String())
 	}
 }

@@ -6,6 +6,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -90,12 +91,35 @@ func (s *Store) Put(resource string, objs ...store.Object) {
 	}
 }
 
+// Spoil makes what is stored at key unreadable, as bytes of nobody knows what are.
+func (s *Store) Spoil(resource string, key store.Key) {
+	name, group, _ := strings.Cut(resource, ".")
+	c := s.cols[group+"/"+name]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.spoiled == nil {
+		c.spoiled = map[store.Key]error{}
+	}
+	delete(c.now, key)
+	c.spoiled[key] = &store.UnreadableError{Path: name + "/" + key.Namespace + "/" + key.Name, Cause: errors.New("spoiled")}
+}
+
+// missing is why there is no entry at key.
+func (c *Collection) missing(key store.Key) error {
+	if err := c.spoiled[key]; err != nil {
+		return err
+	}
+	return store.ErrNotFound
+}
+
 // Collection is one resource.
 type Collection struct {
 	s   *Store
 	res store.Resource
 	now map[store.Key]*store.Entry
 	log []change
+
+	spoiled map[store.Key]error
 }
 
 type change struct {
@@ -131,7 +155,7 @@ func (c *Collection) Get(_ context.Context, key store.Key, _ store.Freshness) (*
 	if e, ok := c.now[key]; ok {
 		return e, nil
 	}
-	return nil, store.ErrNotFound
+	return nil, c.missing(key)
 }
 
 // List in the order of keys; paging is not supported.
@@ -147,7 +171,7 @@ func (c *Collection) List(_ context.Context, o store.ListOptions) (*store.List, 
 	slices.SortFunc(out, func(a, b *store.Entry) int {
 		return strings.Compare(a.Key.Namespace+"/"+a.Key.Name, b.Key.Namespace+"/"+b.Key.Name)
 	})
-	return &store.List{Revision: c.s.rev, Entries: slices.Values(out)}, nil
+	return &store.List{Revision: c.s.rev, Entries: slices.Values(out), Unreadable: len(c.spoiled)}, nil
 }
 
 // Index declares an index, for filters that name it.
@@ -173,8 +197,12 @@ func (c *Collection) matches(f store.Filter, e *store.Entry) bool {
 func (c *Collection) Create(_ context.Context, obj store.Object) (*store.Entry, error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	if _, ok := c.now[store.Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}]; ok {
+	key := store.Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}
+	if _, ok := c.now[key]; ok {
 		return nil, store.ErrExists
+	}
+	if err := c.spoiled[key]; err != nil {
+		return nil, err
 	}
 	return c.putLocked(obj), nil
 }
@@ -195,7 +223,7 @@ func (c *Collection) Update(ctx context.Context, key store.Key, f func(*store.En
 		}
 		e := c.present(key)
 		if e == nil {
-			return nil, store.ErrNotFound
+			return nil, c.missing(key)
 		}
 		o, err := f(e)
 		if err != nil {
@@ -228,7 +256,7 @@ func (c *Collection) Delete(ctx context.Context, key store.Key, allow func(*stor
 		}
 		e := c.present(key)
 		if e == nil {
-			return nil, store.ErrNotFound
+			return nil, c.missing(key)
 		}
 		if allow != nil {
 			if err := allow(e); err != nil {

@@ -64,6 +64,7 @@ func apiserverCommand() *cobra.Command {
 	c, f := roleCommand("apiserver", "Run the API server (kube-apiserver)", func(c *cobra.Command) error {
 		o.Log = roleLog("apiserver", v.verbosity)
 		o.Version = version + "+" + buildMeta
+		o.EtcdWait = true
 		if err := v.fill(c.Flags(), &o); err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (v *apiserverFlags) connections(f standardFlags, o *assembly.Options) {
 	f.StringVar(&o.EtcdPrefix, "etcd-prefix", "/registry", "where in etcd the objects lie")
 	f.DurationVar(&v.compaction, "etcd-compaction-interval", 5*time.Minute, "how often etcd's history is compacted, by one of its API servers; 0: never by this one")
 	f.StringVar(&v.etcdCA, "etcd-cafile", "", "CA that signed etcd's certificate")
-	f.StringVar(&v.etcdCert, "etcd-certfile", "", "certificate shown to etcd")
+	f.StringVar(&v.etcdCert, "etcd-certfile", "", "certificate shown to etcd; it is read again when it changes")
 	f.StringVar(&v.etcdKey, "etcd-keyfile", "", "key of that certificate")
 	f.StringVar(&v.encryption, "encryption-provider-config", "", "file with an EncryptionConfiguration: what is encrypted in etcd, and how")
 	f.StringVar(&v.bind, "bind-address", "0.0.0.0", "address on which the API is served")
@@ -95,7 +96,7 @@ func (v *apiserverFlags) connections(f standardFlags, o *assembly.Options) {
 	f.StringVar(&v.advertise, "advertise-address", "", "address under which pods reach this server (default: --bind-address, or that of the default route)")
 	f.StringVar(&o.TLS.CertFile, "tls-cert-file", "", "certificate of this server, e.g. apiserver.crt; it is read again when it changes")
 	f.StringVar(&o.TLS.KeyFile, "tls-private-key-file", "", "key of that certificate, e.g. apiserver.key")
-	f.StringVar(&v.kubeletCert, "kubelet-client-certificate", "", "certificate shown to kubelets")
+	f.StringVar(&v.kubeletCert, "kubelet-client-certificate", "", "certificate shown to kubelets; it is read again when it changes")
 	f.StringVar(&v.kubeletKey, "kubelet-client-key", "", "key of that certificate")
 	f.StringVar(&v.kubeletCA, "kubelet-certificate-authority", "", "CA of the kubelets' certificates; without it they are not checked")
 	f.StringSliceVar(&v.addressTypes, "kubelet-preferred-address-types", []string{"Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"},
@@ -219,11 +220,11 @@ func (v *apiserverFlags) fillEtcd(o *assembly.Options) (err error) {
 	if v.etcdCert == "" {
 		return nil
 	}
-	cert, err := tls.LoadX509KeyPair(v.etcdCert, v.etcdKey)
+	pair, err := pki.NewFilePair("--etcd-certfile and --etcd-keyfile", v.etcdCert, v.etcdKey, o.Log)
 	if err != nil {
-		return fmt.Errorf("--etcd-certfile and --etcd-keyfile: %w", err)
+		return err
 	}
-	o.EtcdTLS.Certificates = []tls.Certificate{cert}
+	o.EtcdTLS.GetClientCertificate = pair.Client
 	return nil
 }
 
@@ -305,11 +306,11 @@ func (v *apiserverFlags) fillKubelets(o *assembly.Options) (err error) {
 		return err
 	}
 	if v.kubeletCert != "" {
-		cert, err := tls.LoadX509KeyPair(v.kubeletCert, v.kubeletKey)
+		pair, err := pki.NewFilePair("--kubelet-client-certificate and --kubelet-client-key", v.kubeletCert, v.kubeletKey, o.Log)
 		if err != nil {
-			return fmt.Errorf("--kubelet-client-certificate and --kubelet-client-key: %w", err)
+			return err
 		}
-		o.KubeletClient = &cert
+		o.KubeletClient = pair.Client
 	}
 	if v.kubeletCA != "" {
 		o.KubeletCAs, _, err = readPool("kubelet-certificate-authority", v.kubeletCA)

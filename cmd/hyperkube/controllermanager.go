@@ -8,6 +8,7 @@ import (
 
 	"hyperkube/cluster"
 	"hyperkube/controllers"
+	"hyperkube/controllers/env"
 )
 
 // controllerManagerFlags are those that need more than being stored.
@@ -112,6 +113,9 @@ func (v *controllerManagerFlags) fill(o *cluster.ControllerManager) (err error) 
 	if v.maskSize != 0 && e.NodeMaskSizeIPv4 == 0 {
 		e.NodeMaskSizeIPv4 = v.maskSize
 	}
+	if err := masksFit(e.WithDefaults()); err != nil {
+		return err
+	}
 	if e.TerminatedPodGCThreshold == 0 {
 		e.TerminatedPodGCThreshold = -1 // ours for off
 	}
@@ -124,6 +128,24 @@ func (v *controllerManagerFlags) fill(o *cluster.ControllerManager) (err error) 
 		o.TokenKey, err = readKey("service-account-private-key-file", v.tokenKey)
 	}
 	return err
+}
+
+// masksFit finds a node mask that its cluster CIDR has no room for, before the role takes
+// a lease that another could work under.
+func masksFit(e env.Config) error {
+	if !e.AllocateNodeCIDRs {
+		return nil
+	}
+	for _, cidr := range e.ClusterCIDRs {
+		flag, size := "node-cidr-mask-size-ipv6", e.NodeMaskSizeIPv6
+		if cidr.Addr().Is4() {
+			flag, size = "node-cidr-mask-size", e.NodeMaskSizeIPv4
+		}
+		if size < cidr.Bits() || size > cidr.Addr().BitLen() {
+			return fmt.Errorf("--%s %d does not fit into --cluster-cidr %s: want %d to %d", flag, size, cidr, cidr.Bits(), cidr.Addr().BitLen())
+		}
+	}
+	return nil
 }
 
 // known makes a wrong name in --controllers an error that lists the right ones.

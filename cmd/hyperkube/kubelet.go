@@ -272,11 +272,11 @@ func (v *kubeletFlags) fillTLS(o *kubelet.Options) (err error) {
 			return err
 		}
 	}
-	cert, err := p.Certificate()
+	cert, err := p.Certificate(o.Log)
 	if err != nil {
 		return err
 	}
-	o.TLS = &tls.Config{MinVersion: max(tls.VersionTLS12, uint16(v.tls)), Certificates: []tls.Certificate{cert}, ClientCAs: p.ClientCAs}
+	o.TLS = &tls.Config{MinVersion: max(tls.VersionTLS12, uint16(v.tls)), GetCertificate: cert, ClientCAs: p.ClientCAs}
 	if p.ClientCAs != nil {
 		o.TLS.ClientAuth = tls.VerifyClientCertIfGiven
 	}

@@ -74,6 +74,8 @@ func TestRefusals(t *testing.T) {
 		{"kube-controller-manager --kubeconfig=/no --controllers=*,-deploy", `--controllers: "-deploy" is none of *`},
 		{"kube-controller-manager --kubeconfig=/no", "--kubeconfig /no"},
 		{"kube-controller-manager --allocate-node-cidrs", "--cluster-cidr is missing"},
+		{"kube-controller-manager --allocate-node-cidrs --cluster-cidr=10.0.0.0/16 --node-cidr-mask-size=12", "--node-cidr-mask-size 12 does not fit into --cluster-cidr 10.0.0.0/16"},
+		{"kube-controller-manager --allocate-node-cidrs --cluster-cidr=fd00::/72", "--node-cidr-mask-size-ipv6 64 does not fit"},
 		{"kube-controller-manager --cluster-cidr=10.0.0.0", `--cluster-cidr "10.0.0.0"`},
 		{"kube-controller-manager --cluster-signing-cert-file=/a", "--cluster-signing-cert-file"},
 		{"kube-controller-manager --concurrent-job-syncs=none", "--concurrent-job-syncs"},

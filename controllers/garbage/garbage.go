@@ -9,8 +9,9 @@
 // A reference is satisfied only by the object with that kind, name and UID; a namespaced owner
 // in another namespace counts as absent, which a warning tells.
 //
-// Nothing is deleted on the graph's word alone: an owner counts as gone only when it was seen
-// to go or the API server says so, and every deletion names the UID and the
+// Nothing is deleted on the graph's word alone: a watch also tells of objects that can no longer
+// be read as if they were deleted. An owner counts as gone only when the API server says so, which
+// is asked once for all its dependents, and every deletion names the UID and the
 // resourceVersion that the decision was made for.
 package garbage
 
@@ -92,6 +93,7 @@ func (c *collector) reconcile(ctx context.Context, key kit.Key) (kit.Result, err
 			f.owners[i].state, again = solid, lookAgain
 		} else {
 			f.owners[i].state = absent
+			c.graph.missed(placeOf(f.namespace, f.owners[i].ref))
 		}
 	}
 	if err := c.apply(ctx, f, planFor(f)); err != nil {

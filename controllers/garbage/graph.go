@@ -39,7 +39,7 @@ type node struct {
 type graph struct {
 	mu    sync.Mutex
 	nodes map[types.UID]*node
-	gone  *recent // owners seen to go: their dependents need no look at the API server
+	gone  *recent // owners that the API server did not have: their other dependents need no look there
 	freed int     // how many objects were seen to be orphaning so far
 }
 
@@ -162,9 +162,6 @@ func (g *graph) lose(uid types.UID) []types.UID {
 	if n == nil {
 		return nil
 	}
-	if len(n.dependents) > 0 {
-		g.gone.add(uid)
-	}
 	todo := g.relink(n, nil)
 	for d := range n.dependents {
 		todo = append(todo, d)
@@ -232,7 +229,7 @@ func (g *graph) factsOf(uid types.UID) (facts, bool) {
 func (g *graph) stateOf(n *node, ref metav1.OwnerReference) ownerState {
 	o := g.nodes[ref.UID]
 	if o == nil || !o.observed {
-		if g.gone.has(ref.UID) {
+		if g.gone.has(placeOf(n.namespace, ref)) {
 			return absent
 		}
 		return unknown
@@ -273,18 +270,36 @@ func sameOwners(a, b []metav1.OwnerReference) bool {
 	})
 }
 
-// recent remembers the last so many UIDs.
+// place is where a reference says that its owner is. One who names it wrongly learns nothing
+// about the one who is there.
+type place struct {
+	uid                               types.UID
+	apiVersion, kind, namespace, name string
+}
+
+func placeOf(namespace string, ref metav1.OwnerReference) place {
+	return place{ref.UID, ref.APIVersion, ref.Kind, namespace, ref.Name}
+}
+
+// missed takes in that the API server has no such owner.
+func (g *graph) missed(p place) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gone.add(p)
+}
+
+// recent remembers the last so many places.
 type recent struct {
-	set  map[types.UID]struct{}
-	ring []types.UID
+	set  map[place]struct{}
+	ring []place
 	next int
 }
 
 func newRecent(n int) *recent {
-	return &recent{set: make(map[types.UID]struct{}, n), ring: make([]types.UID, n)}
+	return &recent{set: make(map[place]struct{}, n), ring: make([]place, n)}
 }
 
-func (r *recent) add(u types.UID) {
+func (r *recent) add(u place) {
 	if _, ok := r.set[u]; ok {
 		return
 	}
@@ -294,7 +309,7 @@ func (r *recent) add(u types.UID) {
 	r.next = (r.next + 1) % len(r.ring)
 }
 
-func (r *recent) has(u types.UID) bool {
+func (r *recent) has(u place) bool {
 	_, ok := r.set[u]
 	return ok
 }

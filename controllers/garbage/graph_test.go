@@ -70,6 +70,7 @@ func TestScenarios(t *testing.T) {
 						f.owners[i].state = solid
 						if slices.Contains(vals("absent"), string(f.owners[i].ref.UID)) {
 							f.owners[i].state = absent
+							g.missed(placeOf(f.namespace, f.owners[i].ref))
 						}
 					}
 				}

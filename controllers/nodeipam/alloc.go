@@ -13,14 +13,18 @@ var errFull = errors.New("no free block left in the cluster CIDR")
 // maxBlocks bounds a range's bitmap: 2^16 nodes are more than a cluster holds.
 const maxBlocks = 1 << 16
 
-// blocks divides a range into equal blocks and knows which are taken. It is a plain value:
-// the caller locks.
+// blocks divides a range into equal blocks and knows which are taken, and who had each last: a
+// node that is deleted and registers again, with its pods still running, finds its block as long
+// as nobody else needed it. It is a plain value: the caller locks.
 type blocks struct {
 	base  netip.Prefix
 	size  int // prefix length of a block
 	count int
 	used  []uint64
 	next  int // where to look first, so that a freed block rests a while
+
+	last map[int]string // the node that had a block last, by index
+	had  map[string]int // the same by node
 }
 
 func newBlocks(base netip.Prefix, size int) (*blocks, error) {
@@ -32,7 +36,7 @@ func newBlocks(base netip.Prefix, size int) (*blocks, error) {
 	if n := size - base.Bits(); n < 16 {
 		count = 1 << n
 	}
-	return &blocks{base: base, size: size, count: count, used: make([]uint64, (count+63)/64)}, nil
+	return &blocks{base: base, size: size, count: count, used: make([]uint64, (count+63)/64), last: map[int]string{}, had: map[string]int{}}, nil
 }
 
 // block is the prefix of index i.
@@ -111,8 +115,29 @@ func (b *blocks) release(p netip.Prefix) {
 	}
 }
 
-// take finds and occupies a free block.
-func (b *blocks) take() (netip.Prefix, error) {
+// belongs notes that the block p is, or was last, that of a node.
+func (b *blocks) belongs(p netip.Prefix, node string) {
+	if first, last, ok := b.span(p); ok && first == last && p.Bits() == b.size {
+		b.remember(first, node)
+	}
+}
+
+func (b *blocks) remember(i int, node string) {
+	if before, ok := b.last[i]; ok && b.had[before] == i {
+		delete(b.had, before)
+	}
+	if other, ok := b.had[node]; ok {
+		delete(b.last, other)
+	}
+	b.last[i], b.had[node] = node, i
+}
+
+// take finds and occupies a free block for a node: the one it had last, if it is free.
+func (b *blocks) take(node string) (netip.Prefix, error) {
+	if i, ok := b.had[node]; ok && !b.taken(i) {
+		b.used[i/64] |= 1 << (i % 64)
+		return b.block(i), nil
+	}
 	for n := 0; n < b.count; {
 		i := (b.next + n) % b.count
 		word := ^b.used[i/64] >> (i % 64)
@@ -128,6 +153,7 @@ func (b *blocks) take() (netip.Prefix, error) {
 		i += skip
 		b.used[i/64] |= 1 << (i % 64)
 		b.next = (i + 1) % b.count
+		b.remember(i, node)
 		return b.block(i), nil
 	}
 	return netip.Prefix{}, fmt.Errorf("%s: %w", b.base, errFull)

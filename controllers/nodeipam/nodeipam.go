@@ -63,7 +63,10 @@ func New(e *env.Env) (env.Runner, error) {
 			c.note(n)
 			loop.Add(kit.KeyOf(n))
 		},
-		Update: func(_, n *corev1.Node) {
+		Update: func(before, n *corev1.Node) {
+			if before.UID != n.UID {
+				c.forget(before) // its deletion was not seen
+			}
 			c.note(n)
 			if len(n.Spec.PodCIDRs) == 0 {
 				loop.Add(kit.KeyOf(n))
@@ -105,6 +108,7 @@ func (c *controller) note(n *corev1.Node) {
 		for _, r := range c.ranges {
 			free, in := r.occupy(p)
 			inside = inside || in
+			r.belongs(p, n.Name)
 			if in && !free {
 				c.env.Log.Error("two nodes hold overlapping podCIDRs", "node", n.Name, "podCIDR", s)
 			}
@@ -138,7 +142,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if !ok || len(n.Spec.PodCIDRs) > 0 || n.DeletionTimestamp != nil {
 		return kit.Result{}, nil
 	}
-	held, err := c.reserve(n.UID)
+	held, err := c.reserve(n.UID, n.Name)
 	if err != nil {
 		c.events.Eventf(n, corev1.EventTypeNormal, "CIDRNotAvailable", "Node %s status is now: CIDRNotAvailable", n.Name)
 		return kit.Result{}, err
@@ -162,7 +166,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 
 // reserve returns the blocks of a node, taking them the first time. A node that went meanwhile
 // frees them through forget; one whose deletion was seen before frees them in reconcile.
-func (c *controller) reserve(uid types.UID) ([]netip.Prefix, error) {
+func (c *controller) reserve(uid types.UID, node string) ([]netip.Prefix, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if held := c.given[uid]; held != nil {
@@ -170,7 +174,7 @@ func (c *controller) reserve(uid types.UID) ([]netip.Prefix, error) {
 	}
 	held := make([]netip.Prefix, 0, len(c.ranges))
 	for _, r := range c.ranges {
-		p, err := r.take()
+		p, err := r.take(node)
 		if err != nil {
 			for i, h := range held {
 				c.ranges[i].release(h)

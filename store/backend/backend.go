@@ -57,8 +57,11 @@ var ErrQuota = fmt.Errorf("%w: the quota of etcd's database is used up", ErrFull
 // ErrTooLarge: etcd takes no request of that size. Nothing was written.
 var ErrTooLarge = errors.New("larger than etcd takes")
 
-// ErrDown: no etcd member runs now; one is being started.
-var ErrDown = errors.New("etcd is being started again")
+// ErrDown: no etcd member answers now. Nothing was written.
+var ErrDown = errors.New("etcd does not answer now, it is tried again")
+
+// ErrUnsure: etcd was asked to write and did not say whether it did.
+var ErrUnsure = errors.New("it is not known whether etcd wrote this: read it again")
 
 // Backend is the part of etcd that the store needs.
 type Backend interface {

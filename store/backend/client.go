@@ -11,18 +11,30 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"hyperkube/internal/trouble"
 )
 
 // Client reaches any etcd over gRPC.
-type Client struct{ c *clientv3.Client }
+type Client struct {
+	c    *clientv3.Client
+	line *timeline
+}
 
 // DialOptions say where etcd is.
 type DialOptions struct {
 	Servers []string
 	TLS     *tls.Config
 	Log     *slog.Logger
+	// Wait: an etcd that does not answer is told and waited for, until ctx ends.
+	Wait bool
 }
 
 const (
@@ -30,26 +42,76 @@ const (
 	// callTimeout bounds calls whose context has no end of its own: an etcd
 	// without a leader would keep them for ever.
 	callTimeout = 30 * time.Second
+	// askTimeout is one member's time for what any of them can answer; then
+	// another is asked.
+	askTimeout = 2 * time.Second
+	// pingAfter and pingTimeout find a member that is frozen or cut off while
+	// calls and watches hang on it: gRPC pings no earlier.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 4 * time.Second
+	// redialMax is the longest pause before a member that was gone is tried again.
+	redialMax = 2 * time.Second
 )
 
 // Dial connects and makes sure that somebody answers.
 func Dial(ctx context.Context, o DialOptions) (*Client, error) {
+	redial := backoff.DefaultConfig
+	redial.BaseDelay, redial.MaxDelay = redialMax/8, redialMax
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: o.Servers, TLS: o.TLS, Logger: zap.NewNop(),
-		DialTimeout: dialTimeout, DialKeepAliveTime: 30 * time.Second, DialKeepAliveTimeout: 10 * time.Second,
+		DialTimeout: dialTimeout, DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingTimeout,
 		MaxCallSendMsgSize: 16 << 20, MaxCallRecvMsgSize: 1 << 30,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: redial, MinConnectTimeout: dialTimeout / 2})},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd %v: %w", o.Servers, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	b := &Client{c: c}
-	if _, err := b.Revision(ctx); err != nil {
+	b := &Client{c: c, line: newTimeline()}
+	if err := b.greet(ctx, o); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("etcd %v does not answer: %w", o.Servers, err)
 	}
 	return b, nil
+}
+
+// greet waits for the first answer and tells why there is none.
+func (b *Client) greet(ctx context.Context, o DialOptions) error {
+	if !o.Wait {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	told := trouble.New(log, nil, "reaching etcd")
+	for {
+		try, cancel := context.WithTimeout(ctx, askTimeout)
+		_, err := b.ask(try)
+		cancel()
+		if err == nil {
+			told.Well()
+			return nil
+		}
+		if ctx.Err() != nil && o.Wait {
+			return ctx.Err()
+		}
+		// The client's own words are those of a clock.
+		if cause := o.diagnose(context.WithoutCancel(ctx)); cause != nil {
+			err = cause
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		told.Failed(err, "servers", o.Servers)
+		pause := time.NewTimer(redialMax / 4)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+	}
 }
 
 // Write implements Backend.
@@ -69,11 +131,40 @@ func (b *Client) Remove(ctx context.Context, key string, expect int64) (int64, b
 func (b *Client) txn(ctx context.Context, key string, expect int64, op clientv3.Op) (int64, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	least, err := b.line.begin()
+	if err != nil {
+		return 0, false, err
+	}
 	resp, err := b.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", expect)).Then(op).Commit()
 	if err != nil {
-		return 0, false, known(err)
+		return 0, false, unsure(err)
 	}
-	return resp.Header.Revision, resp.Succeeded, nil
+	return resp.Header.Revision, resp.Succeeded, b.line.check(least, resp.Header)
+}
+
+// unavailable are the errors of members without a leader, or that are gone.
+func unavailable(err error) bool {
+	var e rpctypes.EtcdError
+	if errors.As(err, &e) {
+		return e.Code() == codes.Unavailable
+	}
+	return status.Code(err) == codes.Unavailable
+}
+
+// away names the error of a call that changes nothing.
+func away(err error) error {
+	if unavailable(err) {
+		return fmt.Errorf("%w: %w", ErrDown, err)
+	}
+	return known(err)
+}
+
+// unsure names the error of a write: what got no answer may have happened.
+func unsure(err error) error {
+	if unavailable(err) {
+		return fmt.Errorf("%w: %w", ErrUnsure, err)
+	}
+	return known(err)
 }
 
 // Range implements Backend.
@@ -84,23 +175,48 @@ func (b *Client) Range(ctx context.Context, r Range) (Page, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	least, err := b.line.begin()
+	if err != nil {
+		return Page{}, err
+	}
 	resp, err := b.c.Get(ctx, r.Start, opts...)
 	if err != nil {
-		return Page{}, known(err)
+		return Page{}, away(err)
+	}
+	if err := b.line.check(least, resp.Header); err != nil {
+		return Page{}, err
 	}
 	return page(resp.Kvs, resp.More, resp.Header.Revision), nil
 }
 
-// Revision implements Backend. The key read does not matter, so it is one that
-// cannot exist.
+// Revision implements Backend. A member that is silent is not waited for while
+// others may answer.
 func (b *Client) Revision(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	resp, err := b.c.Get(ctx, "\x00", clientv3.WithKeysOnly(), clientv3.WithLimit(1))
+	for {
+		try, stop := context.WithTimeout(ctx, askTimeout)
+		rev, err := b.ask(try)
+		silent := try.Err() != nil && ctx.Err() == nil
+		stop()
+		if err == nil || !silent {
+			return rev, err
+		}
+	}
+}
+
+// ask is one try of Revision. The key read does not matter, so it is one that
+// cannot exist.
+func (b *Client) ask(ctx context.Context) (int64, error) {
+	least, err := b.line.begin()
 	if err != nil {
 		return 0, err
 	}
-	return resp.Header.Revision, nil
+	resp, err := b.c.Get(ctx, "\x00", clientv3.WithKeysOnly(), clientv3.WithLimit(1))
+	if err != nil {
+		return 0, away(err)
+	}
+	return resp.Header.Revision, b.line.check(least, resp.Header)
 }
 
 // Current implements Backend: others may have written.
@@ -112,7 +228,7 @@ func (b *Client) Grant(ctx context.Context, ttl int64) (int64, error) {
 	defer cancel()
 	resp, err := b.c.Grant(ctx, ttl)
 	if err != nil {
-		return 0, known(err)
+		return 0, away(err)
 	}
 	return int64(resp.ID), nil
 }
@@ -148,13 +264,17 @@ func (b *Client) Close() error { return b.c.Close() }
 // Watch implements Backend. It needs a leader: a member cut off from the
 // others ends it instead of falling silent.
 func (b *Client) Watch(ctx context.Context, start, end string, from int64) (Watch, error) {
+	if _, err := b.line.begin(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	ch := b.c.Watch(ctx, start, clientv3.WithRange(end), clientv3.WithRev(from))
-	return &clientWatch{c: b.c, ctx: ctx, cancel: cancel, ch: ch}, nil
+	return &clientWatch{c: b.c, line: b.line, ctx: ctx, cancel: cancel, ch: ch}, nil
 }
 
 type clientWatch struct {
 	c      *clientv3.Client
+	line   *timeline
 	ctx    context.Context // the watch's own: it names the stream in Progress
 	cancel context.CancelFunc
 	ch     clientv3.WatchChan
@@ -172,6 +292,8 @@ func (w *clientWatch) Next(ctx context.Context) (Events, error) {
 			return Events{}, known(err)
 		}
 		return w.events(r), nil
+	case <-w.line.ended: // etcd keeps a watch of a revision to come for ever
+		return Events{}, w.line.err
 	case <-ctx.Done():
 		return Events{}, ctx.Err()
 	}
@@ -190,6 +312,7 @@ func (w *clientWatch) events(r clientv3.WatchResponse) Events {
 		out.Revision = r.Header.Revision
 	}
 	w.buf = out.Events
+	w.line.seen(out.Revision)
 	return out
 }
 

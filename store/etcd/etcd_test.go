@@ -1,7 +1,9 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
 )
 
 func begin(t *testing.T, c Config) (*Server, error) {
@@ -129,5 +133,21 @@ func TestRole(t *testing.T) {
 	}
 	if err := Role(t.Context(), []string{"--no-such-flag"}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Fatal("bad flag accepted")
+	}
+}
+
+// TestHelp: every flag is shown, also the one whose zero value etcd cannot print.
+func TestHelp(t *testing.T) {
+	fs := flag.NewFlagSet("etcd", flag.ContinueOnError)
+	embed.NewConfig().AddFlags(fs)
+	var out bytes.Buffer
+	printFlags(&out, fs)
+	fs.VisitAll(func(f *flag.Flag) {
+		if !strings.Contains(out.String(), "--"+f.Name+" ") {
+			t.Errorf("--%s is not shown", f.Name)
+		}
+	})
+	if strings.Contains(out.String(), "panic calling") {
+		t.Error(out.String())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"go.etcd.io/etcd/pkg/v3/flags"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -47,6 +48,19 @@ func Role(ctx context.Context, args []string, log *slog.Logger) error {
 	}
 }
 
+// printFlags is flag.PrintDefaults for flags whose zero values cannot be printed, as one
+// of etcd's is.
+func printFlags(w io.Writer, fs *flag.FlagSet) {
+	fs.VisitAll(func(f *flag.Flag) {
+		name, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  --%s %s\n    \t%s", f.Name, name, strings.ReplaceAll(usage, "\n", "\n    \t"))
+		if f.DefValue != "" {
+			fmt.Fprintf(w, " (default %s)", f.DefValue)
+		}
+		fmt.Fprintln(w)
+	})
+}
+
 // parseFlags makes the configuration that the standard daemon would make.
 func parseFlags(args []string, log *slog.Logger, m *member) (*embed.Config, error) {
 	cfg := embed.NewConfig()
@@ -60,8 +74,7 @@ func parseFlags(args []string, log *slog.Logger, m *member) (*embed.Config, erro
 	fs.Usage = func() {}
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fs.SetOutput(os.Stdout)
-			fs.PrintDefaults()
+			printFlags(os.Stdout, fs)
 		}
 		return nil, err
 	}

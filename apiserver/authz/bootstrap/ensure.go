@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -27,11 +28,13 @@ func Ensure(ctx context.Context, r store.Reader, now time.Time) error {
 	return Default().Ensure(ctx, r, now)
 }
 
-// Ensure writes this policy.
+// Ensure writes this policy. Objects that are stored and cannot be read are left
+// as they are; when nothing else failed, the error is an ErrUnreadable that names
+// them all, and everything else is written.
 func (p *Policy) Ensure(ctx context.Context, r store.Reader, now time.Time) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	e := ensurer{ctx: ctx, g: g, r: r, now: metav1.NewTime(now.Truncate(time.Second))}
+	e := ensurer{ctx: ctx, g: g, r: r, left: &Left{}, now: metav1.NewTime(now.Truncate(time.Second))}
 	for _, o := range p.ClusterRoles {
 		e.ensure("clusterroles", o, func(present store.Object) store.Object { return mergeClusterRole(present.(*rbacv1.ClusterRole), o) })
 	}
@@ -46,14 +49,43 @@ func (p *Policy) Ensure(ctx context.Context, r store.Reader, now time.Time) erro
 	for _, o := range p.RoleBindings {
 		e.ensure("rolebindings", o, func(present store.Object) store.Object { return mergeBinding(present.(*rbacv1.RoleBinding), o) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return e.left.Err()
+}
+
+// Left gathers what could not be written because what is there cannot be read. It
+// is safe for several goroutines.
+type Left struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+// Pass keeps an ErrUnreadable and returns every other error.
+func (l *Left) Pass(err error) error {
+	if !errors.Is(err, store.ErrUnreadable) {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs = append(l.errs, err)
+	return nil
+}
+
+// Err is all that was kept, nil for nothing.
+func (l *Left) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.errs...)
 }
 
 type ensurer struct {
-	ctx context.Context
-	g   *errgroup.Group
-	r   store.Reader
-	now metav1.Time
+	left *Left
+	ctx  context.Context
+	g    *errgroup.Group
+	r    store.Reader
+	now  metav1.Time
 }
 
 // ensure creates want, or stores what merge makes of the present object when it
@@ -61,7 +93,7 @@ type ensurer struct {
 func (e ensurer) ensure(resource string, want store.Object, merge func(present store.Object) store.Object) {
 	e.g.Go(func() error {
 		if err := e.one(resource, want, merge); err != nil {
-			return fmt.Errorf("bootstrapping %s %s: %w", resource, want.GetName(), err)
+			return e.left.Pass(fmt.Errorf("bootstrapping %s %s: %w", resource, want.GetName(), err))
 		}
 		return nil
 	})
