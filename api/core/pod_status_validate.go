@@ -10,6 +10,7 @@ import (
 // ValidatePodStatusUpdate judges what a kubelet or controller reports.
 func ValidatePodStatusUpdate(p, old *corev1.Pod) (errs field.ErrorList) {
 	path := field.NewPath("status")
+	errs = validateMirrorKept(p, old)
 	if n := p.Status.NominatedNodeName; n != "" && n != old.Status.NominatedNodeName {
 		errs = checkSubdomain(errs, n, path.Child("nominatedNodeName"))
 	}

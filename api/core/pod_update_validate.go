@@ -18,8 +18,8 @@ const podUpdates = "pod updates may not change fields other than `spec.container
 // deadline, further tolerations; of a gated pod also its gates and a narrower
 // choice of nodes. An unchanged spec is not judged again.
 func ValidatePodUpdate(p, old *corev1.Pod) (errs field.ErrorList) {
-	if !PodSpecChanged(p, old) {
-		return nil
+	if errs := validateMirrorKept(p, old); len(errs) > 0 || !PodSpecChanged(p, old) {
+		return errs
 	}
 	spec := field.NewPath("spec")
 	if len(p.Spec.Containers) != len(old.Spec.Containers) {
