@@ -13,7 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"hyperkube/api/scheme"
+	"hyperkube/apiserver/apply"
+	"hyperkube/apiserver/discovery"
 	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/openapi"
 	"hyperkube/apiserver/request"
 	"hyperkube/kit"
 	"hyperkube/store"
@@ -45,15 +49,7 @@ func newCluster(t testing.TB) (s *Server, remote *rest.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := kinds.All()
-	for _, k := range all {
-		if k.IsVirtual {
-			continue
-		}
-		if err := st.Register(k.Resource); err != nil {
-			t.Fatal(err)
-		}
-	}
+	all := served(t, st, kinds.All())
 	if err := st.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +58,8 @@ func newCluster(t testing.TB) (s *Server, remote *rest.Config) {
 		t.Fatal(err)
 	}
 	pair := selfSigned(t)
-	s, err = New(Options{Store: st, Kinds: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: who{}})
+	s, err = New(Options{Store: st, Served: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: who{},
+		Discovery: discovery.New(all), OpenAPI: openapi.New(all), Applier: apply.New(all, scheme.New())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,18 +36,13 @@ var upgrades = []struct{ name, upgrade string }{{"plain", ""}, {"websocket", "we
 // connect which verbs let a user through.
 func TestConnectionRights(t *testing.T) {
 	all := kinds.All()
-	var names []string
-	for _, k := range all {
-		if !k.IsVirtual {
-			names = append(names, strings.TrimSuffix(k.Plural+"."+k.Group, "."))
-		}
-	}
-	st := storetest.New(names...)
+	st := storetest.New()
+	registered := served(t, st, all)
 	meta := metav1.ObjectMeta{Namespace: "d", Name: "x"}
 	st.Put("pods", &corev1.Pod{ObjectMeta: meta})
 	st.Put("services", &corev1.Service{ObjectMeta: meta})
 	st.Put("nodes", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "x"}})
-	s, err := New(Options{Store: st, Kinds: all, Authenticator: who{}, Authorizer: verbsOf{},
+	s, err := New(Options{Store: st, Served: registered, Authenticator: who{}, Authorizer: verbsOf{},
 		Connect: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusOK) })})
 	if err != nil {
 		t.Fatal(err)

@@ -47,18 +47,9 @@ func (w *whole) Issue(context.Context, kind.TokenClaims) (string, time.Time, err
 func newWhole(t *testing.T) *whole {
 	t.Helper()
 	w := &whole{t: t, kinds: kinds.All()}
-	names := []string{"rangeallocations"}
-	for _, k := range w.kinds {
-		if !k.IsVirtual {
-			names = append(names, strings.TrimSuffix(k.Plural+"."+k.Group, "."))
-		}
-	}
-	w.st = storetest.New(names...)
+	w.st = storetest.New("rangeallocations")
+	all := served(t, w.st, w.kinds)
 	network, err := allocate.New(allocate.Options{Store: w.st, Services: netip.MustParsePrefix("10.96.0.0/24")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	applier, err := apply.New(w.kinds, scheme.New())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +58,7 @@ func newWhole(t *testing.T) *whole {
 		hard[n] = resource.MustParse("100")
 	}
 	w.st.Put("resourcequotas", &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: "q"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}})
-	w.s, err = New(Options{Store: w.st, Kinds: w.kinds, Authenticator: who{}, Authorizer: who{}, Applier: applier, Tokens: w, Network: network,
+	w.s, err = New(Options{Store: w.st, Served: all, Authenticator: who{}, Authorizer: who{}, Applier: apply.New(all, scheme.New()), Tokens: w, Network: network,
 		Authenticate: func(context.Context, string, []string) (*request.User, []string, error) { return nil, nil, nil },
 		Admission:    []admission.Plugin{resourcequota.New(w.st)},
 		Now:          func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }})

@@ -10,6 +10,7 @@ import (
 
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/health"
+	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -57,7 +58,11 @@ func (s *Server) mux() http.Handler {
 	slices.Sort(paths)
 	rest.Handle("/{$}", index(paths))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if request.InfoFrom(r.Context()).IsResource {
+		if i := request.InfoFrom(r.Context()); i.IsResource {
+			if where, h := s.o.Served.Table().Who(i.GVR().GroupVersion()); where == registry.Elsewhere {
+				h.ServeHTTP(w, r)
+				return
+			}
 			s.verbs.ServeHTTP(w, r)
 			return
 		}

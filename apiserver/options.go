@@ -13,6 +13,7 @@ import (
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/health"
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/verbs"
 	"hyperkube/store"
@@ -23,15 +24,15 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 )
 
-// Options of a Server. Store and Kinds are required, and TLS for Run. What is
+// Options of a Server. Store and Served are required, and TLS for Run. What is
 // left nil is absent: no Applier means that server-side apply is a 415, no
 // Authorizer that only system:masters may do anything, and so on.
 type Options struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry // served at /metrics; nil makes one, with Go's and the process' metrics
-	Store    store.Reader         // holds a collection for every stored kind
-	Kinds    []*kind.Kind
-	Scheme   *runtime.Scheme // nil: api/scheme.New()
+	Store    store.Reader         // that of Served
+	Served   *registry.Registry   // the kinds
+	Scheme   *runtime.Scheme      // nil: api/scheme.New()
 
 	Listener net.Listener // or
 	Address  string       // host:port
@@ -63,8 +64,8 @@ type Options struct {
 }
 
 func (o *Options) complete() error {
-	if o.Store == nil || len(o.Kinds) == 0 {
-		return errors.New("api server: Store and Kinds are required")
+	if o.Store == nil || o.Served == nil {
+		return errors.New("api server: Store and Served are required")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -47,17 +47,13 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, env: &env{Reader: o.Store, o: &o}, ready: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	var err error
-	s.verbs, err = verbs.New(verbs.Options{
-		Kinds: o.Kinds, Scheme: o.Scheme, Env: s.env, Admission: o.Admission, Applier: o.Applier,
+	s.verbs = verbs.New(verbs.Options{
+		Registry: o.Served, Scheme: o.Scheme, Env: s.env, Admission: o.Admission, Applier: o.Applier,
 		Connect: o.Connect, Stopping: s.stopping, Log: o.Log,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("api server: %w", err)
-	}
 	s.network, s.inside = filters.Chain(filters.Config{
 		Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Authorizer: o.Authorizer,
-		MaxReads: o.MaxReads, MaxWrites: o.MaxWrites, Timeout: o.RequestTimeout, Audit: o.Audit, Known: s.verbs.Knows,
+		MaxReads: o.MaxReads, MaxWrites: o.MaxWrites, Timeout: o.RequestTimeout, Audit: o.Audit, Known: o.Served.Knows,
 	}, s.mux())
 	return s, nil
 }

@@ -18,6 +18,7 @@ import (
 	"hyperkube/api/scheme"
 	"hyperkube/apiserver/apply"
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/storetest"
 	"hyperkube/apiserver/verbs"
@@ -152,30 +153,29 @@ func newTestServer(t testing.TB) (*Server, *storetest.Store) {
 func newTestServerFor(t testing.TB, may request.Authorizer, applies bool) (*Server, *storetest.Store) {
 	t.Helper()
 	kinds := testKinds()
-	var names []string
-	for _, k := range kinds {
-		name := k.Plural
-		if k.Group != "" {
-			name += "." + k.Group
-		}
-		names = append(names, name)
-	}
-	st := storetest.New(names...)
+	st := storetest.New()
+	all := served(t, st, kinds)
 	st.Index("pods", kinds[2].Resource.Indexes[0])
 	var applier verbs.Applier
 	if applies {
-		m, err := apply.New(kinds, scheme.New())
-		if err != nil {
-			t.Fatal(err)
-		}
-		applier = m
+		applier = apply.New(all, scheme.New())
 	}
-	s, err := New(Options{Store: st, Kinds: kinds, Authenticator: who{}, Authorizer: may, Applier: applier,
+	s, err := New(Options{Store: st, Served: all, Authenticator: who{}, Authorizer: may, Applier: applier,
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s, st
+}
+
+// served is a registry of kinds, kept in st.
+func served(t testing.TB, st registry.Store, kinds []*kind.Kind) *registry.Registry {
+	t.Helper()
+	r, err := registry.Of(registry.Options{Store: st, Scheme: scheme.New()}, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // TestScenarios runs requests from files. "do" takes a request as on the wire

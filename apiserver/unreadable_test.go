@@ -66,14 +66,7 @@ func TestUnreadableObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := kinds.All()
-	for _, k := range all {
-		if !k.IsVirtual {
-			if err := st.Register(k.Resource); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	all := served(t, st, kinds.All())
 	if err := st.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +75,7 @@ func TestUnreadableObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	pair := selfSigned(t)
-	s, err := New(Options{Store: st, Kinds: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: noDiscard{}})
+	s, err := New(Options{Store: st, Served: all, Listener: ln, TLS: TLS{Certificate: &pair}, Authenticator: who{}, Authorizer: noDiscard{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,8 @@ type collection struct {
 	m      resourceMetrics
 
 	snap     atomic.Pointer[snapshot]
+	ended    chan struct{} // closed when the collection is removed or the store closed
+	closing  sync.Once
 	unsealed atomic.Int64 // values that opened
 
 	mu       sync.Mutex // guards ring and watchers; held while a batch is published
@@ -57,7 +59,7 @@ func (s *Store) newCollection(r Resource) (*collection, error) {
 	}
 	c := &collection{
 		store: s, res: r, prefix: s.prefix + r.Prefix + "/",
-		codec: envelope.NewCodec(r.GVK), tree: newTree(),
+		codec: envelope.NewCodec(r.GVK), tree: newTree(), ended: make(chan struct{}),
 		keys: s.opts.Keys.For(r.Group, r.Name),
 	}
 	if r.Encrypted && c.keys == nil && !s.opts.AllowPlain {
@@ -112,7 +114,7 @@ func (c *collection) present(k Key) *Entry { return c.snap.Load().get(&c.store.p
 
 // Get implements Collection.
 func (c *collection) Get(ctx context.Context, k Key, f Freshness) (*Entry, error) {
-	if err := c.store.fresh(ctx, f); err != nil {
+	if err := c.fresh(ctx, f); err != nil {
 		return nil, err
 	}
 	s := c.snap.Load()

@@ -186,13 +186,16 @@ func (c *collection) endWatchers(err error) {
 	}
 }
 
-// close ends the watchers and the timer.
+// close ends writers that wait, the watchers and the timer. Closing again does nothing.
 func (c *collection) close() {
-	c.endWatchers(ErrClosed)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.trimmer != nil {
-		c.trimmer.Stop()
-		c.trimmer = nil
-	}
+	c.closing.Do(func() {
+		close(c.ended)
+		c.endWatchers(c.over())
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.trimmer != nil {
+			c.trimmer.Stop()
+			c.trimmer = nil
+		}
+	})
 }

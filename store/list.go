@@ -32,7 +32,7 @@ func (c *collection) List(ctx context.Context, o ListOptions) (*List, error) {
 			exact, o.Freshness = 0, Freshness{}
 		}
 	}
-	if err := c.store.fresh(ctx, o.Freshness); err != nil {
+	if err := c.fresh(ctx, o.Freshness); err != nil {
 		return nil, err
 	}
 	if exact > 0 {

@@ -110,6 +110,18 @@ func (m *metrics) of(r *Resource) resourceMetrics {
 	return out
 }
 
+// forget drops what is counted of a resource that is gone.
+func (m *metrics) forget(r *Resource) {
+	for o := range operations {
+		m.duration.DeleteLabelValues(o.String(), r.Group, r.Name)
+		m.requests.DeleteLabelValues(o.String(), r.Group, r.Name)
+		m.errors.DeleteLabelValues(o.String(), r.Group, r.Name)
+	}
+	for _, c := range []*prometheus.MetricVec{m.received.MetricVec, m.dispatched.MetricVec, m.terminated.MetricVec, m.watchers.MetricVec} {
+		c.DeleteLabelValues(r.Group, r.Name)
+	}
+}
+
 func (m *resourceMetrics) request(o operation, began time.Time, err error) {
 	m.duration[o].Observe(time.Since(began).Seconds())
 	m.requests[o].Inc()

@@ -154,7 +154,7 @@ func (c *collection) sealable() error {
 // Discard implements Discarder.
 func (c *collection) Discard(ctx context.Context, key Key) (int64, error) {
 	for range tries {
-		if err := c.store.latest(ctx); err != nil {
+		if err := c.fresh(ctx, Freshness{}); err != nil {
 			return 0, err
 		}
 		s := c.snap.Load()

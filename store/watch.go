@@ -56,16 +56,14 @@ func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.store.fresh(ctx, Freshness{Any: !o.Latest || o.From > 0}); err != nil {
+	if err := c.fresh(ctx, Freshness{Any: !o.Latest || o.From > 0}); err != nil {
 		return nil, err
 	}
 	w := &watcher{c: c, filter: o.Filter, value: value, wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-c.store.closed:
-		return nil, ErrClosed
-	default:
+	if err := c.over(); err != nil {
+		return nil, err
 	}
 	now := max(c.store.applied.Load(), c.snap.Load().rev)
 	switch {

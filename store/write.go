@@ -20,7 +20,7 @@ func (c *collection) Create(ctx context.Context, obj Object) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.store.fresh(ctx, Freshness{Any: true}); err != nil {
+	if err := c.fresh(ctx, Freshness{Any: true}); err != nil {
 		return nil, err
 	}
 	if c.store.exclusive {
@@ -135,9 +135,9 @@ func (c *collection) settle(ctx context.Context, p *pending, rev int64) (*Entry,
 		case <-ctx.Done():
 			c.store.pendings.drop(p)
 			return nil, ctx.Err()
-		case <-c.store.closed:
+		case <-c.ended:
 			c.store.pendings.drop(p)
-			return nil, ErrClosed
+			return nil, c.over()
 		}
 	}
 	return c.settleLate(ctx, p, rev)
@@ -170,8 +170,8 @@ func (c *collection) settleLate(ctx context.Context, p *pending, rev int64) (*En
 		case <-p.wake:
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-c.store.closed:
-			return nil, ErrClosed
+		case <-c.ended:
+			return nil, c.over()
 		}
 	}
 }
@@ -228,7 +228,7 @@ type outcome struct {
 // without etcd counts only once the snapshot is as new as etcd was after the
 // call began.
 func (c *collection) attempt(ctx context.Context, key Key, try func(*Entry) (outcome, error)) (*Entry, error) {
-	if err := c.store.fresh(ctx, Freshness{Any: true}); err != nil {
+	if err := c.fresh(ctx, Freshness{Any: true}); err != nil {
 		return nil, err
 	}
 	sure := c.store.exclusive
@@ -252,7 +252,7 @@ func (c *collection) attempt(ctx context.Context, key Key, try func(*Entry) (out
 		case sure:
 			return out.entry, err
 		default:
-			if err := c.store.latest(ctx); err != nil {
+			if err := c.fresh(ctx, Freshness{}); err != nil {
 				return nil, err
 			}
 			sure = true

@@ -36,15 +36,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 	"hyperkube/store"
 )
 
 // Manager keeps managed fields for a set of kinds.
 type Manager struct {
-	plans map[*kind.Kind]compiled
+	plans *registry.Derived[map[*kind.Kind]*compiled]
 	types func() managedfields.TypeConverter
-	mu    sync.Mutex
-	ready map[target]*managedfields.FieldManager
 }
 
 // target is a kind as it is written: by main resource or subresource, in one version.
@@ -53,18 +52,12 @@ type target struct {
 	sub string
 }
 
-// New prepares a manager for kinds whose types scheme knows.
-func New(kinds []*kind.Kind, scheme *runtime.Scheme) (*Manager, error) {
-	for _, k := range kinds {
-		if !scheme.Recognizes(k.GVK()) {
-			return nil, fmt.Errorf("preparing managed fields: %v is not in the scheme", k.GVK())
-		}
-	}
+// New prepares a manager for the kinds of r, whose types scheme knows.
+func New(r *registry.Registry, scheme *runtime.Scheme) *Manager {
 	return &Manager{
-		plans: compileKinds(kinds),
+		plans: registry.Derive(r, compileKinds),
 		types: sync.OnceValue(func() managedfields.TypeConverter { return applyconfigurations.NewTypeConverter(scheme) }),
-		ready: map[target]*managedfields.FieldManager{},
-	}, nil
+	}
 }
 
 // Apply merges the configuration in patch (JSON or YAML) into live on behalf of
@@ -116,7 +109,7 @@ func (m *Manager) Record(k *kind.Kind, sub string, live, obj store.Object, manag
 // plan gives the compiled form of what a write through sub may own, and the
 // object it starts from.
 func (m *Manager) plan(k *kind.Kind, sub string, live store.Object) (*plan, reflect.Value) {
-	c := m.plans[k]
+	c := m.of(k)
 	p := c.plans[resetField(k, sub)]
 	if live == nil {
 		return p, c.blank
@@ -124,23 +117,44 @@ func (m *Manager) plan(k *kind.Kind, sub string, live store.Object) (*plan, refl
 	return p, reflect.ValueOf(live).Elem()
 }
 
-// compiled is a kind's plans by the top-level field they leave out, and its zero object.
+// of is what was prepared for k.
+func (m *Manager) of(k *kind.Kind) *compiled {
+	plans, _ := m.plans.Get() // compiling cannot fail
+	if c, ok := plans[k]; ok {
+		return c
+	}
+	return newCompiler().kind(k) // removed meanwhile
+}
+
+// compiled is a kind's plans by the top-level field they leave out, its zero object
+// and the library's managers for it, made when they are needed.
 type compiled struct {
 	plans map[string]*plan
 	blank reflect.Value
+	mu    sync.Mutex
+	ready map[target]*managedfields.FieldManager
 }
 
-func compileKinds(kinds []*kind.Kind) map[*kind.Kind]compiled {
-	c, out := newCompiler(), map[*kind.Kind]compiled{}
-	for _, k := range kinds {
-		blank := reflect.ValueOf(k.New()).Elem()
-		one := compiled{plans: map[string]*plan{}, blank: blank}
-		for _, without := range []string{"", "spec", "status"} {
-			one.plans[without] = c.root(blank.Type(), without)
+// compileKinds compiles the kinds that are new in the table.
+func compileKinds(t *registry.Table, before map[*kind.Kind]*compiled) (map[*kind.Kind]*compiled, error) {
+	c, out := newCompiler(), map[*kind.Kind]*compiled{}
+	for _, k := range t.Kinds() {
+		one, ok := before[k]
+		if !ok {
+			one = c.kind(k)
 		}
 		out[k] = one
 	}
-	return out
+	return out, nil
+}
+
+func (c *compiler) kind(k *kind.Kind) *compiled {
+	blank := reflect.ValueOf(k.New()).Elem()
+	one := &compiled{plans: map[string]*plan{}, blank: blank, ready: map[target]*managedfields.FieldManager{}}
+	for _, without := range []string{"", "spec", "status"} {
+		one.plans[without] = c.root(blank.Type(), without)
+	}
+	return one
 }
 
 // record is the library's way.
@@ -163,10 +177,11 @@ func (m *Manager) record(k *kind.Kind, sub string, live, obj store.Object, manag
 
 // manager finds or builds the library's manager of a target.
 func (m *Manager) manager(k *kind.Kind, gvk schema.GroupVersionKind, sub string) (*managedfields.FieldManager, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	own := m.of(k)
+	own.mu.Lock()
+	defer own.mu.Unlock()
 	at := target{gvk, sub}
-	if fm, ok := m.ready[at]; ok {
+	if fm, ok := own.ready[at]; ok {
 		return fm, nil
 	}
 	c := converter{k}
@@ -174,7 +189,7 @@ func (m *Manager) manager(k *kind.Kind, gvk schema.GroupVersionKind, sub string)
 	if err != nil {
 		return nil, fmt.Errorf("preparing managed fields of %v: %w", gvk, err)
 	}
-	m.ready[at] = fm
+	own.ready[at] = fm
 	return fm, nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"hyperkube/api/scheme"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/registry"
+	"hyperkube/apiserver/storetest"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -19,10 +21,11 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func newManager(t testing.TB) (*Manager, map[string]*kind.Kind) {
 	t.Helper()
 	all := kinds.All()
-	m, err := New(all, scheme.New())
+	r, err := registry.Of(registry.Options{Store: storetest.New(), Scheme: scheme.New()}, all)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := New(r, scheme.New())
 	byName := map[string]*kind.Kind{}
 	for _, k := range all {
 		byName[k.Kind] = k

@@ -39,6 +39,7 @@ import (
 	"hyperkube/apiserver/bootstrapdata"
 	"hyperkube/apiserver/filters"
 	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/tokens"
 	"hyperkube/internal/supervise"
@@ -86,6 +87,9 @@ type Options struct {
 	JWKSURI      string
 	// NoTokenExtension keeps the kubelet's hour an hour.
 	NoTokenExtension bool
+
+	// RuntimeConfig says which kinds are served: the words of registry.Choose.
+	RuntimeConfig []string
 
 	// AdmissionOff names admission plugins to leave out.
 	AdmissionOff []string
@@ -150,27 +154,27 @@ func New(ctx context.Context, o Options) (*Assembly, error) {
 
 func (a *Assembly) build() error {
 	o := a.o
+	types := scheme.New()
 	all := kinds.All()
-	for _, k := range all {
-		if k.IsVirtual {
-			continue
-		}
-		if err := a.Store.Register(k.Resource); err != nil {
-			return err
-		}
+	hidden, err := registry.Choose(o.RuntimeConfig, all)
+	if err != nil {
+		return fmt.Errorf("--runtime-config: %w", err)
+	}
+	served, err := registry.Of(registry.Options{Store: a.Store, Scheme: types, Hidden: hidden}, all)
+	if err != nil {
+		return err
 	}
 	for _, r := range []store.Resource{allocate.Resource(), bootstrapdata.MasterLeases()} {
 		if err := a.Store.Register(r); err != nil {
 			return err
 		}
 	}
-	var err error
 	a.allocator, err = allocate.New(allocate.Options{Log: o.Log, Store: a.Store, Services: o.Services, Ports: o.NodePorts})
 	if err != nil {
 		return err
 	}
 	so := apiserver.Options{
-		Log: o.Log, Registry: o.Registry, Store: a.Store, Kinds: all, Scheme: scheme.New(),
+		Log: o.Log, Registry: o.Registry, Store: a.Store, Served: served, Scheme: types,
 		Listener: o.Listener, Address: o.Address, TLS: o.TLS, Network: a.allocator, Handlers: map[string]http.Handler{},
 	}
 	if o.AuditPath != "" {

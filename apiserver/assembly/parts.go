@@ -22,15 +22,10 @@ func (a *Assembly) addAdmission(so *apiserver.Options) error {
 }
 
 // addDocuments adds what describes the API: discovery, OpenAPI and field ownership.
-func (a *Assembly) addDocuments(so *apiserver.Options) (err error) {
-	if so.Discovery, err = discovery.New(so.Kinds); err != nil {
-		return err
-	}
-	if so.OpenAPI, err = openapi.New(so.Kinds); err != nil {
-		return err
-	}
-	so.Applier, err = apply.New(so.Kinds, so.Scheme)
-	return err
+func (a *Assembly) addDocuments(so *apiserver.Options) error {
+	so.Discovery, so.OpenAPI = discovery.New(so.Served), openapi.New(so.Served)
+	so.Applier = apply.New(so.Served, so.Scheme)
+	return nil
 }
 
 func (a *Assembly) addConnect(so *apiserver.Options) error {

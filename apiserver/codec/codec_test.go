@@ -215,6 +215,7 @@ func TestStoreStatus(t *testing.T) {
 		{fmt.Errorf("writing: %w", store.ErrTooLarge), 413, metav1.StatusReasonRequestEntityTooLarge, 0},
 		{fmt.Errorf("writing: %w", store.ErrFull), 507, "InsufficientStorage", 0},
 		{fmt.Errorf("writing: %w", store.ErrDown), 503, metav1.StatusReasonServiceUnavailable, 1},
+		{fmt.Errorf("x: %w", store.ErrRemoved), 404, metav1.StatusReasonNotFound, 0},
 		{store.ErrClosed, 503, metav1.StatusReasonServiceUnavailable, 0},
 		{fmt.Errorf("x: %w", &store.UnreadableError{Path: "/registry/pods/a/b", Cause: io.ErrUnexpectedEOF}), 500, metav1.StatusReasonStoreReadError, 0},
 	} {

@@ -33,6 +33,8 @@ func StatusOf(err error) *metav1.Status {
 		err = apierrors.NewTimeoutError("request did not complete within the allotted timeout", 0)
 	case errors.Is(err, context.Canceled):
 		err = failure(499, metav1.StatusReasonUnknown, "the client closed the request")
+	case errors.Is(err, store.ErrRemoved): // between the look at the registry and the store
+		err = failure(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
 	case errors.Is(err, store.ErrClosed):
 		err = apierrors.NewServiceUnavailable("the store is not open")
 	case errors.Is(err, store.ErrTooLarge):

@@ -6,8 +6,9 @@
 //	/api/v1, /apis/<g>          resources of core, versions of a group
 //	/apis/<g>/<v>               resources of a group-version
 //
-// All of it is derived from the descriptors, encoded once in every format when
-// the handler is made, and served as bytes.
+// All of it is derived from the registry, encoded once in every format when it is
+// first asked for after a change, and served as bytes. A change encodes anew the
+// groups that it touches and the documents that list all.
 package discovery
 
 import (
@@ -16,6 +17,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -26,7 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
-	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 )
 
 const (
@@ -46,60 +48,78 @@ type variant struct {
 // version ("" for the plain form).
 type document map[[2]string]variant
 
-type handler struct{ documents map[string]document }
+type handler struct{ documents *registry.Derived[*documents] }
 
 var _ http.Handler = (*handler)(nil)
 
-// New prepares the documents of kinds.
-func New(kinds []*kind.Kind) (http.Handler, error) {
-	h := &handler{documents: map[string]document{}}
-	groups := collect(kinds)
+// New serves the documents of what r serves.
+func New(r *registry.Registry) http.Handler { return &handler{registry.Derive(r, build)} }
+
+// documents are all of a table, by path.
+type documents struct {
+	byPath map[string]document
+	groups map[*registry.Group]map[string]document // those of each group
+}
+
+// build makes the documents of t; those of groups that did not change are taken over.
+func build(t *registry.Table, before *documents) (*documents, error) {
+	d := &documents{byPath: map[string]document{}, groups: map[*registry.Group]map[string]document{}}
 	var core, named []*group
-	for _, g := range groups {
+	for _, rg := range t.Groups() {
+		g := describe(rg)
 		if g.name == "" {
 			core = append(core, g)
 		} else {
 			named = append(named, g)
 		}
-	}
-	if err := h.addRoots(core, named); err != nil {
-		return nil, err
-	}
-	for _, g := range groups {
-		if err := h.addGroup(g); err != nil {
-			return nil, err
+		var own map[string]document
+		if before != nil {
+			own = before.groups[rg]
 		}
+		if own == nil {
+			own = map[string]document{}
+			if err := addGroup(own, g); err != nil {
+				return nil, err
+			}
+		}
+		d.groups[rg] = own
+		maps.Copy(d.byPath, own)
 	}
-	return h, nil
+	return d, addRoots(d.byPath, core, named)
 }
 
-func (h *handler) addRoots(core, named []*group) error {
+func addRoots(to map[string]document, core, named []*group) error {
 	versions := &metav1.APIVersions{
-		TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"},
+		TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{},
 		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{},
+	}
+	for _, g := range core {
+		for _, v := range g.versions {
+			versions.Versions = append(versions.Versions, v.name)
+		}
 	}
 	list := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{}}
 	for _, g := range named {
 		list.Groups = append(list.Groups, g.plain())
 	}
-	if err := h.add("/api", versions, core); err != nil {
+	if err := add(to, "/api", versions, core); err != nil {
 		return err
 	}
-	return h.add("/apis", list, named)
+	return add(to, "/apis", list, named)
 }
 
-func (h *handler) addGroup(g *group) error {
+func addGroup(to map[string]document, g *group) error {
 	prefix := "/api"
 	if g.name != "" {
 		prefix = "/apis/" + g.name
 		one := g.plain()
 		one.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
-		if err := h.add(prefix, &one, nil); err != nil {
+		if err := add(to, prefix, &one, nil); err != nil {
 			return err
 		}
 	}
 	for _, v := range g.versions {
-		if err := h.add(prefix+"/"+v.name, v.plain(g.name), nil); err != nil {
+		if err := add(to, prefix+"/"+v.name, v.plain(g.name), nil); err != nil {
 			return err
 		}
 	}
@@ -107,9 +127,9 @@ func (h *handler) addGroup(g *group) error {
 }
 
 // add encodes the plain document of a path and, when groups are given, the aggregated ones.
-func (h *handler) add(path string, plain runtime.Object, groups []*group) error {
+func add(to map[string]document, path string, plain runtime.Object, groups []*group) error {
 	doc := document{}
-	h.documents[path] = doc
+	to[path] = doc
 	if err := doc.add("", plain); err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
@@ -162,7 +182,12 @@ func (d document) add(version string, obj runtime.Object) error {
 
 // ServeHTTP answers GET and HEAD of the discovery paths.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	doc, ok := h.documents[strings.TrimRight(r.URL.Path, "/")]
+	documents, err := h.documents.Get()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	doc, ok := documents.byPath[strings.TrimRight(r.URL.Path, "/")]
 	if !ok {
 		http.NotFound(w, r)
 		return

@@ -17,17 +17,21 @@ import (
 	clientdiscovery "k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
+	"hyperkube/api/scheme"
 	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/registry"
+	"hyperkube/apiserver/storetest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
 func serve(t *testing.T) *httptest.Server {
 	t.Helper()
-	h, err := New(kinds.All())
+	r, err := registry.Of(registry.Options{Store: storetest.New(), Scheme: scheme.New()}, kinds.All())
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := New(r)
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s

@@ -11,9 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 )
 
-// group and version are what the descriptors say, sorted for printing: groups
+// group and version are what the registry says, sorted for printing: groups
 // in the order of the list, the first declared version preferred, resources by name.
 type group struct {
 	name     string
@@ -38,42 +39,24 @@ type subresource struct {
 	verbs []string
 }
 
-// collect arranges kinds, each in all the versions it is served in.
-func collect(kinds []*kind.Kind) []*group {
-	var groups []*group
-	find := func(name, v string) *version {
-		at := slices.IndexFunc(groups, func(g *group) bool { return g.name == name })
-		if at < 0 {
-			at = len(groups)
-			groups = append(groups, &group{name: name})
+// describe says of a group what clients are told.
+func describe(rg *registry.Group) *group {
+	g := &group{name: rg.Name}
+	for _, rv := range rg.Versions {
+		v := &version{name: rv.Version}
+		for _, s := range rv.Resources {
+			v.add(s)
 		}
-		g := groups[at]
-		for _, x := range g.versions {
-			if x.name == v {
-				return x
-			}
-		}
-		g.versions = append(g.versions, &version{name: v})
-		return g.versions[len(g.versions)-1]
+		slices.SortFunc(v.resources, func(a, b resource) int { return strings.Compare(a.names.Plural, b.names.Plural) })
+		g.versions = append(g.versions, v)
 	}
-	for _, k := range kinds {
-		find(k.Group, k.Version).add(k, k.Names)
-		for _, v := range k.Versions {
-			find(v.Group, v.Version).add(k, v.Names)
-		}
-	}
-	for _, g := range groups {
-		for _, v := range g.versions {
-			slices.SortFunc(v.resources, func(a, b resource) int { return strings.Compare(a.names.Plural, b.names.Plural) })
-		}
-	}
-	return groups
+	return g
 }
 
-func (v *version) add(k *kind.Kind, n kind.Names) {
-	r := resource{names: n, verbs: slices.Sorted(slices.Values(k.Verbs)), subs: subresources(k, n)}
-	if !k.IsVirtual {
-		r.stored = k.GVK()
+func (v *version) add(s *registry.Served) {
+	r := resource{names: s.Names, verbs: slices.Sorted(slices.Values(s.Kind.Verbs)), subs: subresources(s.Kind, s.Names)}
+	if !s.Kind.IsVirtual {
+		r.stored = s.Kind.GVK()
 	}
 	v.resources = append(v.resources, r)
 }

@@ -7,8 +7,9 @@
 //	/openapi/v3/apis/<g>/<v>       types.go (schemas) + paths.go (operations)
 //	/openapi/v2                    the same under the older shape
 //
-// Nothing is built before somebody asks. What is built is kept compressed; the
-// object trees are garbage at once.
+// Nothing is built before somebody asks, and a change of what is served builds
+// anew only the group-versions that it touches. What is built is kept compressed;
+// the object trees are garbage at once.
 package openapi
 
 import (
@@ -19,13 +20,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 )
 
 const (
@@ -41,61 +44,73 @@ type file struct {
 	zipped []byte
 	size   int
 	hash   string // of the plain bytes
+
+	mu     sync.Mutex
+	binary *file // the protobuf form, once somebody asked for it
 }
 
 type handler struct {
-	kinds []*kind.Kind
-	v3    func() (map[string]*file, error) // by "api/v1", "apis/apps/v1"; "" is the index
-	v2    func() (*file, error)
-	mu    sync.Mutex
-	proto map[string]*file // protobuf forms, by hash of the JSON
+	v3 *registry.Derived[*versions]
+	v2 *registry.Derived[*file]
+}
+
+// versions are the documents of a table.
+type versions struct {
+	byName map[string]*file // by "api/v1", "apis/apps/v1"; "" is the index
+	of     map[*registry.Version]*file
 }
 
 var _ http.Handler = (*handler)(nil)
 
-// New prepares a handler for the OpenAPI paths of kinds.
-func New(kinds []*kind.Kind) (http.Handler, error) {
-	h := &handler{kinds: kinds, proto: map[string]*file{}}
-	h.v3 = sync.OnceValues(h.buildV3)
-	h.v2 = sync.OnceValues(h.buildV2)
-	return h, nil
+// New serves the OpenAPI paths of what r serves.
+func New(r *registry.Registry) http.Handler {
+	return &handler{v3: registry.Derive(r, buildV3), v2: registry.Derive(r, buildV2)}
 }
 
 func info() object { return object{"title": "Kubernetes", "version": "v1.37.0"} }
 
 // buildV3 makes one document for each group-version, and the index of them.
-func (h *handler) buildV3() (map[string]*file, error) {
-	files := map[string]*file{}
+func buildV3(t *registry.Table, before *versions) (*versions, error) {
+	out := &versions{byName: map[string]*file{}, of: map[*registry.Version]*file{}}
 	index := object{}
-	for _, gv := range groupVersions(h.kinds) {
-		b := newTypes(three)
-		paths := b.paths(h.kinds, gv)
-		f, err := pack(object{
-			"openapi": "3.0.0", "info": info(), "paths": paths,
-			"components": object{"schemas": b.done(), "securitySchemes": object{"BearerToken": bearer()}},
-		})
-		if err != nil {
-			return nil, fmt.Errorf("building OpenAPI of %v: %w", gv, err)
+	for v := range each(t) {
+		var f *file
+		if before != nil {
+			f = before.of[v]
 		}
-		at := relative(gv)
-		files[at] = f
+		if f == nil {
+			var err error
+			if f, err = build(v); err != nil {
+				return nil, fmt.Errorf("building OpenAPI of %v: %w", v.GroupVersion, err)
+			}
+		}
+		at := relative(v.GroupVersion)
+		out.byName[at], out.of[v] = f, f
 		index[at] = object{"serverRelativeURL": "/openapi/v3/" + at + "?hash=" + f.hash}
 	}
 	f, err := pack(object{"paths": index})
 	if err != nil {
 		return nil, fmt.Errorf("building the OpenAPI index: %w", err)
 	}
-	files[""] = f
-	return files, nil
+	out.byName[""] = f
+	return out, nil
 }
 
-func (h *handler) buildV2() (*file, error) {
+// build makes the document of a group-version.
+func build(v *registry.Version) (*file, error) {
+	b := newTypes(three)
+	paths := b.paths(v)
+	return pack(object{
+		"openapi": "3.0.0", "info": info(), "paths": paths,
+		"components": object{"schemas": b.done(), "securitySchemes": object{"BearerToken": bearer()}},
+	})
+}
+
+func buildV2(t *registry.Table, _ *file) (*file, error) {
 	b := newTypes(two)
 	paths := object{}
-	for _, gv := range groupVersions(h.kinds) {
-		for path, item := range b.paths(h.kinds, gv) {
-			paths[path] = item
-		}
+	for v := range each(t) {
+		maps.Copy(paths, b.paths(v))
 	}
 	f, err := pack(object{
 		"swagger": "2.0", "info": info(), "paths": paths, "definitions": b.done(),
@@ -105,6 +120,19 @@ func (h *handler) buildV2() (*file, error) {
 		return nil, fmt.Errorf("building OpenAPI v2: %w", err)
 	}
 	return f, nil
+}
+
+// each goes through the group-versions of t.
+func each(t *registry.Table) iter.Seq[*registry.Version] {
+	return func(yield func(*registry.Version) bool) {
+		for _, g := range t.Groups() {
+			for _, v := range g.Versions {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func bearer() object {

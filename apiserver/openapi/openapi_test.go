@@ -18,15 +18,19 @@ import (
 	"k8s.io/kubectl/pkg/util/openapi"
 	"k8s.io/kubectl/pkg/validation"
 
+	"hyperkube/api/scheme"
 	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/registry"
+	"hyperkube/apiserver/storetest"
 )
 
 func serve(t testing.TB) (*handler, *discovery.DiscoveryClient) {
 	t.Helper()
-	h, err := New(kinds.All())
+	r, err := registry.Of(registry.Options{Store: storetest.New(), Scheme: scheme.New()}, kinds.All())
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := New(r)
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return h.(*handler), discovery.NewDiscoveryClientForConfigOrDie(&rest.Config{Host: s.URL})
@@ -149,9 +153,12 @@ func TestServing(t *testing.T) {
 	if w := get("/openapi/v3/apis/none/v1"); w.Code != 404 {
 		t.Errorf("unknown group: %d", w.Code)
 	}
-	files, _ := h.v3()
+	docs, err := h.v3.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
 	kept := 0
-	for _, f := range files {
+	for _, f := range docs.byName {
 		kept += len(f.zipped)
 	}
 	t.Logf("kept for v3: %d bytes", kept)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 )
 
 // served is a kind in one of its versions.
@@ -18,47 +19,24 @@ type served struct {
 	one, list any // pointers to the Go types; list is nil for what is not listed
 }
 
-func groupVersions(kinds []*kind.Kind) []schema.GroupVersion {
-	var out []schema.GroupVersion
-	add := func(n kind.Names) {
-		if gv := n.GVK().GroupVersion(); !slices.Contains(out, gv) {
-			out = append(out, gv)
-		}
-	}
-	for _, k := range kinds {
-		add(k.Names)
-		for _, v := range k.Versions {
-			add(v.Names)
-		}
-	}
-	return out
-}
-
-func servedIn(kinds []*kind.Kind, gv schema.GroupVersion) []served {
+func servedIn(v *registry.Version) []served {
 	var out []served
-	for _, k := range kinds {
-		if k.GVK().GroupVersion() == gv {
-			s := served{Names: k.Names, k: k, one: k.New()}
-			if k.NewList != nil && !k.IsVirtual {
-				s.list = k.NewList()
-			}
-			out = append(out, s)
+	for _, r := range v.Resources {
+		s := served{Names: r.Names, k: r.Kind, one: r.New()}
+		if list := r.NewList(); list != nil {
+			s.list = list
 		}
-		for _, v := range k.Versions {
-			if v.GVK().GroupVersion() == gv {
-				out = append(out, served{Names: v.Names, k: k, one: v.New(), list: v.NewList()})
-			}
-		}
+		out = append(out, s)
 	}
 	return out
 }
 
 // paths describes the operations of a group-version and collects their types.
-func (b *types) paths(kinds []*kind.Kind, gv schema.GroupVersion) object {
-	out := object{}
+func (b *types) paths(v *registry.Version) object {
+	out, gv := object{}, v.GroupVersion
 	b.served(&metav1.DeleteOptions{}, gv.WithKind("DeleteOptions"))
 	b.served(&metav1.WatchEvent{}, gv.WithKind("WatchEvent"))
-	for _, s := range servedIn(kinds, gv) {
+	for _, s := range servedIn(v) {
 		b.resource(out, gv, s)
 	}
 	return out

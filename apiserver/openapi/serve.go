@@ -24,7 +24,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.Trim(strings.TrimPrefix(r.URL.Path, "/openapi/"), "/")
 	switch {
 	case path == "v2":
-		f, err := h.v2()
+		f, err := h.v2.Get()
 		h.send(w, r, f, mediaV2, err)
 	case path == "v3" || strings.HasPrefix(path, "v3/"):
 		h.serveV3(w, r, strings.Trim(strings.TrimPrefix(path, "v3"), "/"))
@@ -34,12 +34,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) serveV3(w http.ResponseWriter, r *http.Request, name string) {
-	files, err := h.v3()
+	docs, err := h.v3.Get()
 	if err != nil {
 		h.send(w, r, nil, "", err)
 		return
 	}
-	f, ok := files[name]
+	f, ok := docs.byName[name]
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -66,7 +66,7 @@ func (h *handler) send(w http.ResponseWriter, r *http.Request, f *file, binary s
 	if err == nil {
 		media = negotiate(r.Header.Values("Accept"), binary)
 		if media != mediaJSON && media != "" {
-			f, err = h.protobuf(f, media)
+			f, err = f.protobuf(media)
 		}
 	}
 	if err != nil {
@@ -124,12 +124,12 @@ func negotiate(accept []string, binary string) string {
 	return ""
 }
 
-// protobuf converts a document once and keeps it.
-func (h *handler) protobuf(f *file, media string) (*file, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if p, ok := h.proto[f.hash]; ok {
-		return p, nil
+// protobuf is the document's other form, converted once and kept with it.
+func (f *file) protobuf(media string) (*file, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.binary != nil {
+		return f.binary, nil
 	}
 	text, err := f.bytes()
 	if err != nil {
@@ -148,10 +148,6 @@ func (h *handler) protobuf(f *file, media string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding OpenAPI as protobuf: %w", err)
 	}
-	p, err := packBytes(binary)
-	if err != nil {
-		return nil, err
-	}
-	h.proto[f.hash] = p
-	return p, nil
+	f.binary, err = packBytes(binary)
+	return f.binary, err
 }

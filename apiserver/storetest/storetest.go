@@ -37,8 +37,41 @@ func New(resources ...string) *Store {
 	return s
 }
 
-// Collection finds one of the resources given to New.
+// Register adds a resource, or says more of one that New was given.
+func (s *Store) Register(res store.Resource) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := res.Group + "/" + res.Name
+	if c := s.cols[at]; c != nil {
+		return nil
+	}
+	s.cols[at] = &Collection{s: s, res: res, now: map[store.Key]*store.Entry{}}
+	return nil
+}
+
+// Remove takes a resource out, with its objects.
+func (s *Store) Remove(group, resource string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cols[group+"/"+resource] == nil {
+		return store.ErrNotFound
+	}
+	delete(s.cols, group+"/"+resource)
+	return nil
+}
+
+// Replace empties the resource.
+func (s *Store) Replace(res store.Resource) error {
+	if err := s.Remove(res.Group, res.Name); err != nil {
+		return err
+	}
+	return s.Register(res)
+}
+
+// Collection finds one of the resources given to New or Register.
 func (s *Store) Collection(group, resource string) (store.Collection, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c, ok := s.cols[group+"/"+resource]
 	if !ok {
 		return nil, false
@@ -49,9 +82,9 @@ func (s *Store) Collection(group, resource string) (store.Collection, bool) {
 // Put creates or replaces objects of the named resource. For tests' setup.
 func (s *Store) Put(resource string, objs ...store.Object) {
 	name, group, _ := strings.Cut(resource, ".")
-	c := s.cols[group+"/"+name]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c := s.cols[group+"/"+name]
 	for _, o := range objs {
 		c.putLocked(o)
 	}

@@ -1,14 +1,13 @@
 package tokens
 
 import (
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // Paths of OIDC discovery for service accounts; RBAC guards them (the role
@@ -26,18 +25,6 @@ type discovery struct {
 	Algorithms    []string `json:"id_token_signing_alg_values_supported"`
 }
 
-type jwk struct {
-	Use       string `json:"use"`
-	Type      string `json:"kty"`
-	ID        string `json:"kid"`
-	Curve     string `json:"crv,omitempty"`
-	Algorithm string `json:"alg"`
-	X         string `json:"x,omitempty"`
-	Y         string `json:"y,omitempty"`
-	N         string `json:"n,omitempty"`
-	E         string `json:"e,omitempty"`
-}
-
 // Handler serves the two discovery documents, both made once.
 func (s *Service) Handler() (http.Handler, error) {
 	d := discovery{
@@ -47,17 +34,11 @@ func (s *Service) Handler() (http.Handler, error) {
 	if d.JWKS == "" {
 		d.JWKS = strings.TrimSuffix(s.cfg.Issuer, "/") + JWKSPath
 	}
-	set := struct {
-		Keys []jwk `json:"keys"`
-	}{}
+	var set jose.JSONWebKeySet
 	for _, v := range s.keys {
-		k, err := v.jwk()
-		if err != nil {
-			return nil, err
-		}
-		set.Keys = append(set.Keys, k)
-		if !slices.Contains(d.Algorithms, v.alg) {
-			d.Algorithms = append(d.Algorithms, v.alg)
+		set.Keys = append(set.Keys, v.JSONWebKey)
+		if !slices.Contains(d.Algorithms, v.Algorithm) {
+			d.Algorithms = append(d.Algorithms, v.Algorithm)
 		}
 	}
 	mux := http.NewServeMux()
@@ -78,22 +59,4 @@ func serveJSON(mux *http.ServeMux, path, contentType string, doc any) error {
 		w.Write(data)
 	})
 	return nil
-}
-
-func (v verifier) jwk() (jwk, error) {
-	k := jwk{Use: "sig", ID: v.id, Algorithm: v.alg}
-	switch pub := v.pub.(type) {
-	case *rsa.PublicKey:
-		k.Type = "RSA"
-		k.N = b64.EncodeToString(pub.N.Bytes())
-		k.E = b64.EncodeToString(big.NewInt(int64(pub.E)).Bytes())
-	case *ecdsa.PublicKey:
-		point, err := pub.Bytes() // 4, X, Y
-		if err != nil {
-			return k, fmt.Errorf("encoding public key: %w", err)
-		}
-		k.Type, k.Curve = "EC", pub.Curve.Params().Name
-		k.X, k.Y = b64.EncodeToString(point[1:1+v.size]), b64.EncodeToString(point[1+v.size:])
-	}
-	return k, nil
 }

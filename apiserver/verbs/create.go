@@ -22,22 +22,22 @@ import (
 )
 
 func (c *call) create() error {
-	if c.key.Name != "" || c.ep.names.Namespaced && c.key.Namespace == "" {
+	if c.key.Name != "" || c.ep.Names.Namespaced && c.key.Namespace == "" {
 		return c.unsupported() // only a collection takes new objects
 	}
 	o, err := c.writeOptions("")
 	if err != nil {
 		return err
 	}
-	served := c.ep.newServed()
-	if err := c.decode(served, c.ep.names.GVK(), o.validation); err != nil {
+	served := c.ep.New()
+	if err := c.decode(served, c.ep.Names.GVK(), o.validation); err != nil {
 		return err
 	}
-	obj, err := c.ep.stored(served)
+	obj, err := c.ep.Stored(served)
 	if err != nil {
 		return err
 	}
-	if c.ep.kind.IsVirtual {
+	if c.ep.Kind.IsVirtual {
 		return c.review(obj, o)
 	}
 	e, err := c.insert(obj, o)
@@ -52,7 +52,7 @@ func (c *call) review(obj store.Object, o writeOptions) error {
 	if err := c.checkNames(obj); err != nil {
 		return err
 	}
-	k := c.ep.kind
+	k := c.ep.Kind
 	k.Default(obj)
 	if errs := k.Validate(obj); len(errs) > 0 {
 		return invalid.New(k.GVK().GroupKind(), obj.GetName(), errs)
@@ -107,7 +107,7 @@ func (c *call) insert(obj store.Object, o writeOptions) (*store.Entry, error) {
 
 // insertNamed is the write pipeline of a new object.
 func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, err error) {
-	k := c.ep.kind
+	k := c.ep.Kind
 	c.freshMeta(obj)
 	k.Default(obj)
 	c.record("", nil, obj, o)
@@ -131,7 +131,7 @@ func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, er
 	}
 	errs := validation.ValidateObjectMetaAccessor(obj, k.Namespaced, k.ValidateName, field.NewPath("metadata"))
 	if errs = append(errs, k.Validate(obj)...); len(errs) > 0 {
-		return nil, invalid.New(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
+		return nil, invalid.New(c.ep.Names.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	for _, warning := range k.Warnings(obj, nil) {
 		request.Warn(c.ctx, warning)
@@ -161,7 +161,7 @@ func (c *call) mayHold(err error, key store.Key, uid types.UID) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), heldTimeout)
 	defer cancel()
-	e, err := c.ep.coll.Get(ctx, key, store.Freshness{})
+	e, err := c.ep.Collection.Get(ctx, key, store.Freshness{})
 	if err != nil {
 		return !errors.Is(err, store.ErrNotFound)
 	}
@@ -171,12 +171,12 @@ func (c *call) mayHold(err error, key store.Key, uid types.UID) bool {
 func (c *call) store(obj store.Object, o writeOptions) (*store.Entry, error) {
 	name := obj.GetName()
 	if !o.dryRun {
-		e, err := c.ep.coll.Create(c.ctx, obj)
+		e, err := c.ep.Collection.Create(c.ctx, obj)
 		return e, c.explain(err, name)
 	}
-	_, err := c.ep.coll.Get(c.ctx, store.Key{Namespace: obj.GetNamespace(), Name: name}, store.Freshness{})
+	_, err := c.ep.Collection.Get(c.ctx, store.Key{Namespace: obj.GetNamespace(), Name: name}, store.Freshness{})
 	if err == nil {
-		return nil, apierrors.NewAlreadyExists(c.ep.gr, name)
+		return nil, apierrors.NewAlreadyExists(c.ep.GroupResource(), name)
 	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return nil, err
@@ -196,7 +196,7 @@ func (c *call) freshMeta(obj store.Object) {
 
 // attributes describe this write to admission.
 func (c *call) attributes(op admission.Operation, dryRun bool) *admission.Attributes {
-	return &admission.Attributes{Kind: c.ep.kind, Info: c.info, User: c.user, Operation: op,
+	return &admission.Attributes{Kind: c.ep.Kind, Info: c.info, User: c.user, Operation: op,
 		Subresource: c.info.Subresource, DryRun: dryRun}
 }
 
@@ -209,7 +209,7 @@ func (c *call) mutators(a *admission.Attributes) error {
 	if err := admission.Admit(c.ctx, c.Admission, a); err != nil {
 		return err
 	}
-	c.ep.kind.Default(a.Object)
+	c.ep.Kind.Default(a.Object)
 	return nil
 }
 

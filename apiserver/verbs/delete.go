@@ -31,7 +31,7 @@ func (c *call) delete() error {
 	if err != nil {
 		return err
 	}
-	if removed && !c.ep.kind.ReturnDeleted {
+	if removed && !c.ep.Kind.ReturnDeleted {
 		return c.sendSuccess(e.Object)
 	}
 	code := http.StatusOK
@@ -116,13 +116,13 @@ func (c *call) removeNow(key store.Key, o *metav1.DeleteOptions, v *verdict) (*s
 		return err
 	}
 	if len(o.DryRun) == 0 {
-		e, err := c.ep.coll.Delete(c.ctx, key, allow)
+		e, err := c.ep.Collection.Delete(c.ctx, key, allow)
 		if err == nil {
-			c.ep.kind.AfterDelete(c.ctx, c.Env, e.Object)
+			c.ep.Kind.AfterDelete(c.ctx, c.Env, e.Object)
 		}
 		return e, err
 	}
-	live, err := c.ep.coll.Get(c.ctx, key, store.Freshness{})
+	live, err := c.ep.Collection.Get(c.ctx, key, store.Freshness{})
 	if err != nil {
 		return nil, err
 	}
@@ -138,9 +138,9 @@ func (c *call) mark(key store.Key, o *metav1.DeleteOptions, v *verdict) (*store.
 		return next, err
 	}
 	if len(o.DryRun) == 0 {
-		return c.ep.coll.Update(c.ctx, key, change)
+		return c.ep.Collection.Update(c.ctx, key, change)
 	}
-	live, err := c.ep.coll.Get(c.ctx, key, store.Freshness{})
+	live, err := c.ep.Collection.Get(c.ctx, key, store.Freshness{})
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +166,9 @@ func (c *call) planned(e *store.Entry, o *metav1.DeleteOptions, v *verdict) (sto
 		*v = seen
 	}
 	plan := deletion{
-		held: c.ep.kind.Held, now: c.Env.Now(), o: o.DeepCopy(),
+		held: c.ep.Kind.Held, now: c.Env.Now(), o: o.DeepCopy(),
 		graceful: func(obj store.Object, opts *metav1.DeleteOptions) bool {
-			return c.ep.kind.GracefulDelete(c.ctx, obj, opts)
+			return c.ep.Kind.GracefulDelete(c.ctx, obj, opts)
 		},
 	}
 	return plan.of(live), nil
@@ -179,11 +179,11 @@ func (c *call) preconditions(live store.Object, p *metav1.Preconditions) error {
 		return nil
 	}
 	if p.UID != nil && *p.UID != live.GetUID() {
-		return apierrors.NewConflict(c.ep.gr, live.GetName(),
+		return apierrors.NewConflict(c.ep.GroupResource(), live.GetName(),
 			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, live.GetUID()))
 	}
 	if p.ResourceVersion != nil && *p.ResourceVersion != live.GetResourceVersion() {
-		return apierrors.NewConflict(c.ep.gr, live.GetName(),
+		return apierrors.NewConflict(c.ep.GroupResource(), live.GetName(),
 			fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v",
 				*p.ResourceVersion, live.GetResourceVersion()))
 	}

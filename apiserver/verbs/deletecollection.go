@@ -21,7 +21,7 @@ func (c *call) deleteCollection() error {
 	if err != nil {
 		return err
 	}
-	l, err := c.ep.coll.List(c.ctx, lo)
+	l, err := c.ep.Collection.List(c.ctx, lo)
 	if err != nil {
 		return c.explainList(err, lo)
 	}

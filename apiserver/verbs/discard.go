@@ -30,9 +30,9 @@ func (c *call) discard(o *metav1.DeleteOptions) error {
 	if err := mayDiscard(c.ctx, c.Env.Authorizer(), c.info, c.key.Name); err != nil {
 		return err
 	}
-	coll, ok := c.ep.coll.(store.Discarder)
+	coll, ok := c.ep.Collection.(store.Discarder)
 	if !ok {
-		return apierrors.NewMethodNotSupported(c.ep.gr, "delete unreadable")
+		return apierrors.NewMethodNotSupported(c.ep.GroupResource(), "delete unreadable")
 	}
 	if len(o.DryRun) == 0 {
 		if _, err := coll.Discard(c.ctx, c.key); err != nil {
@@ -41,7 +41,7 @@ func (c *call) discard(o *metav1.DeleteOptions) error {
 	}
 	return c.sendObject(http.StatusOK, &metav1.Status{
 		Status:  metav1.StatusSuccess,
-		Details: &metav1.StatusDetails{Name: c.key.Name, Group: c.ep.gr.Group, Kind: c.ep.gr.Resource},
+		Details: &metav1.StatusDetails{Name: c.key.Name, Group: c.ep.GroupResource().Group, Kind: c.ep.GroupResource().Resource},
 	}, codec.StatusKind)
 }
 

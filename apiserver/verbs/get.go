@@ -15,7 +15,7 @@ func (c *call) get() error {
 	if err != nil {
 		return err
 	}
-	e, err := c.ep.coll.Get(c.ctx, c.key, fresh)
+	e, err := c.ep.Collection.Get(c.ctx, c.key, fresh)
 	if err != nil {
 		return c.explain(err, c.key.Name)
 	}

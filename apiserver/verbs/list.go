@@ -30,12 +30,12 @@ func (c *call) list() error {
 	if err != nil {
 		return err
 	}
-	l, err := c.ep.coll.List(c.ctx, lo)
+	l, err := c.ep.Collection.List(c.ctx, lo)
 	if err != nil {
 		return c.explainList(err, lo)
 	}
 	if l.Unreadable > 0 {
-		request.Warn(c.ctx, fmt.Sprintf("%d stored %s cannot be read and are not listed; the server's log names them", l.Unreadable, c.ep.gr))
+		request.Warn(c.ctx, fmt.Sprintf("%d stored %s cannot be read and are not listed; the server's log names them", l.Unreadable, c.ep.GroupResource()))
 	}
 	return c.sendList(l)
 }
@@ -105,7 +105,7 @@ func (c *call) onlyNamed(f *store.Filter) error {
 }
 
 // listRequest gives resourceVersion and resourceVersionMatch their meaning.
-func (e *endpoint) listRequest(namespace string, o *metav1.ListOptions) (store.ListOptions, error) {
+func (e endpoint) listRequest(namespace string, o *metav1.ListOptions) (store.ListOptions, error) {
 	lo := store.ListOptions{Limit: o.Limit, Continue: o.Continue}
 	var err error
 	if lo.Filter, err = e.filter(namespace, o); err != nil {
@@ -142,7 +142,7 @@ func (c *call) sendList(l *store.List) error {
 		h.Add("Vary", "Accept-Encoding")
 		w.pack = true
 	}
-	out, err := c.ep.view.WriteList(w, c.media, l, *p)
+	out, err := c.ep.View.WriteList(w, c.media, l, *p)
 	*p = out
 	if err == nil {
 		err = w.close()

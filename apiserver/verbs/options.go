@@ -111,7 +111,7 @@ func (c *call) complain(complaints []error, want schema.GroupVersionKind, valida
 
 // checkNames makes the object's name and namespace agree with the URL.
 func (c *call) checkNames(obj metav1.Object) error {
-	if c.ep.names.Namespaced {
+	if c.ep.Names.Namespaced {
 		if ns := obj.GetNamespace(); ns == "" {
 			obj.SetNamespace(c.key.Namespace)
 		} else if ns != c.key.Namespace {

@@ -41,20 +41,20 @@ func (c *call) patchType() (types.PatchType, error) {
 }
 
 func (c *call) patch(r rules) error {
-	t, body, o, err := c.readPatch(c.ep.newServed())
+	t, body, o, err := c.readPatch(c.ep.New())
 	if err != nil {
 		return err
 	}
 	if t == types.ApplyYAMLPatchType {
 		return c.apply(body, o, r)
 	}
-	p := patcher{kind: t, body: body, want: c.ep.names.GVK(), blank: c.ep.newServed}
+	p := patcher{kind: t, body: body, want: c.ep.Names.GVK(), blank: c.ep.New}
 	e, err := c.write(o, r, func(live *store.Entry) (store.Object, error) {
-		served, err := c.ep.view.Served(live.Object)
+		served, err := c.ep.View.Served(live.Object)
 		if err != nil {
 			return nil, err
 		}
-		compact := func() ([]byte, error) { return c.ep.view.WholeJSON(live) }
+		compact := func() ([]byte, error) { return c.ep.View.WholeJSON(live) }
 		out, complaints, err := p.patched(served, compact)
 		if err != nil {
 			return nil, err
@@ -62,7 +62,7 @@ func (c *call) patch(r rules) error {
 		if err := c.complain(complaints, p.want, o.validation); err != nil {
 			return nil, err
 		}
-		return c.ep.stored(out)
+		return c.ep.Stored(out)
 	})
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (c *call) apply(body []byte, o writeOptions, r rules) error {
 const applyTries = 5
 
 func (c *call) applyOnce(body []byte, o writeOptions, r rules) (int, *store.Entry, error) {
-	k, force := c.ep.kind, o.force != nil && *o.force
+	k, force := c.ep.Kind, o.force != nil && *o.force
 	e, err := c.write(o, r, func(live *store.Entry) (store.Object, error) {
 		return c.Applier.Apply(k, r.sub, live.Object, body, o.manager, force)
 	})
@@ -145,7 +145,7 @@ func (c *call) applyOnce(body []byte, o writeOptions, r rules) (int, *store.Entr
 // mayAppear: who names a uid or a revision means an object that exists.
 func (c *call) mayAppear(obj store.Object) error {
 	if uid := obj.GetUID(); uid != "" {
-		return apierrors.NewConflict(c.ep.gr, c.key.Name,
+		return apierrors.NewConflict(c.ep.GroupResource(), c.key.Name,
 			fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 	}
 	if rv := obj.GetResourceVersion(); rv != "" && rv != "0" {

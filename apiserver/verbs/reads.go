@@ -14,22 +14,22 @@ import (
 
 // Reads lists and watches one resource for callers in the same process: the
 // options mean what they mean over HTTP, the entries are the store's own.
-type Reads struct{ ep *endpoint }
+type Reads struct{ ep endpoint }
 
 // Reads finds a stored resource.
 func (h *Handler) Reads(gvr schema.GroupVersionResource) (*Reads, bool) {
-	ep := h.endpoints[gvr]
-	if ep == nil || ep.coll == nil {
+	s := h.Registry.Table().Find(gvr)
+	if s == nil || s.Collection == nil {
 		return nil, false
 	}
-	return &Reads{ep}, true
+	return &Reads{endpoint{s}}, true
 }
 
 // New makes an empty object.
-func (r *Reads) New() runtime.Object { return r.ep.newServed() }
+func (r *Reads) New() runtime.Object { return r.ep.New() }
 
 // Object is an entry's object in the resource's version; read-only.
-func (r *Reads) Object(e *store.Entry) (runtime.Object, error) { return r.ep.view.Served(e.Object) }
+func (r *Reads) Object(e *store.Entry) (runtime.Object, error) { return r.ep.View.Served(e.Object) }
 
 // List answers as a list request would.
 func (r *Reads) List(ctx context.Context, namespace string, o *metav1.ListOptions) (*store.List, error) {
@@ -40,7 +40,7 @@ func (r *Reads) List(ctx context.Context, namespace string, o *metav1.ListOption
 	if err != nil {
 		return nil, err
 	}
-	l, err := r.ep.coll.List(ctx, lo)
+	l, err := r.ep.Collection.List(ctx, lo)
 	return l, r.Explain(err)
 }
 
@@ -56,7 +56,7 @@ func (r *Reads) Watch(ctx context.Context, namespace string, o *metav1.ListOptio
 	if err := r.ep.startNow(ctx, o, &wo); err != nil {
 		return nil, r.Explain(err)
 	}
-	w, err := r.ep.coll.Watch(ctx, wo)
+	w, err := r.ep.Collection.Watch(ctx, wo)
 	if errors.Is(err, store.ErrExpired) {
 		return nil, apierrors.NewResourceExpired("too old resource version")
 	}

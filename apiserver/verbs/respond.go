@@ -33,7 +33,7 @@ func (h *Handler) recycle(p *[]byte) {
 
 // sendEntry answers a read with one object of the store.
 func (c *call) sendEntry(code int, e *store.Entry) error {
-	return c.send(code, e, c.ep.view.AppendEntry)
+	return c.send(code, e, c.ep.View.AppendEntry)
 }
 
 // sendWritten answers a write with what it left. What a role of this process
@@ -42,7 +42,7 @@ func (c *call) sendWritten(code int, e *store.Entry) error {
 	if c.r.TLS != nil {
 		return c.sendEntry(code, e)
 	}
-	return c.send(code, e, c.ep.view.AppendWritten)
+	return c.send(code, e, c.ep.View.AppendWritten)
 }
 
 func (c *call) send(code int, e *store.Entry, encode func([]byte, codec.Media, *store.Entry) ([]byte, error)) error {
@@ -77,7 +77,7 @@ func (c *call) sendSuccess(gone store.Object) error {
 	return c.sendObject(http.StatusOK, &metav1.Status{
 		Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{
-			Name: gone.GetName(), Group: c.ep.gr.Group, Kind: c.ep.gr.Resource, UID: gone.GetUID(),
+			Name: gone.GetName(), Group: c.ep.GroupResource().Group, Kind: c.ep.GroupResource().Resource, UID: gone.GetUID(),
 		},
 	}, codec.StatusKind)
 }
@@ -88,9 +88,9 @@ func (c *call) explain(err error, name string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrNotFound):
-		return apierrors.NewNotFound(c.ep.gr, name)
+		return apierrors.NewNotFound(c.ep.GroupResource(), name)
 	case errors.Is(err, store.ErrExists):
-		return apierrors.NewAlreadyExists(c.ep.gr, name)
+		return apierrors.NewAlreadyExists(c.ep.GroupResource(), name)
 	case errors.Is(err, store.ErrConflict):
 		return c.stale(name)
 	case errors.Is(err, store.ErrExpired):
@@ -117,6 +117,6 @@ func tooLarge(cause error) error {
 
 // stale is the answer to a writer that worked on an old revision.
 func (c *call) stale(name string) error {
-	return apierrors.NewConflict(c.ep.gr, name,
+	return apierrors.NewConflict(c.ep.GroupResource(), name,
 		errors.New("the object has been modified; please apply your changes to the latest version and try again"))
 }

@@ -33,11 +33,11 @@ func scaleOf(k *kind.Kind, o store.Object) *autoscalingv1.Scale {
 func (c *call) scale() error {
 	switch c.info.Verb {
 	case "get":
-		e, err := c.ep.coll.Get(c.ctx, c.key, store.Freshness{})
+		e, err := c.ep.Collection.Get(c.ctx, c.key, store.Freshness{})
 		if err != nil {
 			return c.explain(err, c.key.Name)
 		}
-		return c.sendObject(http.StatusOK, scaleOf(c.ep.kind, e.Object), scaleKind)
+		return c.sendObject(http.StatusOK, scaleOf(c.ep.Kind, e.Object), scaleKind)
 	case "update":
 		return c.updateScale()
 	case "patch":
@@ -72,7 +72,7 @@ func (c *call) patchScale() error {
 	}
 	p := patcher{kind: t, body: body, want: scaleKind, blank: func() runtime.Object { return &autoscalingv1.Scale{} }}
 	return c.rescale(o, func(live store.Object) (*autoscalingv1.Scale, error) {
-		now := scaleOf(c.ep.kind, live)
+		now := scaleOf(c.ep.Kind, live)
 		out, complaints, err := p.patched(now, func() ([]byte, error) {
 			now.SetGroupVersionKind(scaleKind)
 			return json.Marshal(now)
@@ -100,7 +100,7 @@ func (c *call) rescale(o writeOptions, wanted func(live store.Object) (*autoscal
 			return nil, invalid.New(scaleKind.GroupKind(), s.Name, errs)
 		}
 		next := live.Object.DeepCopyObject().(store.Object)
-		c.ep.kind.ScaleSet(next, s.Spec.Replicas)
+		c.ep.Kind.ScaleSet(next, s.Spec.Replicas)
 		next.SetResourceVersion(s.ResourceVersion)
 		if s.UID != "" {
 			next.SetUID(s.UID)
@@ -110,7 +110,7 @@ func (c *call) rescale(o writeOptions, wanted func(live store.Object) (*autoscal
 	if err != nil {
 		return err
 	}
-	return c.sendObject(http.StatusOK, scaleOf(c.ep.kind, e.Object), scaleKind)
+	return c.sendObject(http.StatusOK, scaleOf(c.ep.Kind, e.Object), scaleKind)
 }
 
 // kindOf names an answer that does not name itself.

@@ -17,7 +17,7 @@ import (
 
 // filter turns selectors into what the store understands: names, namespaces and
 // indexed fields narrow the search, the rest is asked of every object.
-func (e *endpoint) filter(namespace string, o *metav1.ListOptions) (store.Filter, error) {
+func (e endpoint) filter(namespace string, o *metav1.ListOptions) (store.Filter, error) {
 	f := store.Filter{Namespace: namespace}
 	label, field, err := selectors(o)
 	if err != nil {
@@ -25,7 +25,7 @@ func (e *endpoint) filter(namespace string, o *metav1.ListOptions) (store.Filter
 	}
 	var rest []fields.Requirement
 	for _, r := range field.Requirements() {
-		if !slices.Contains(e.kind.FieldPaths, r.Field) {
+		if !slices.Contains(e.Kind.FieldPaths, r.Field) {
 			return f, apierrors.NewBadRequest(e.unknownField(r.Field))
 		}
 		if !e.narrow(&f, r) {
@@ -61,15 +61,15 @@ func selectors(o *metav1.ListOptions) (labels.Selector, fields.Selector, error) 
 	return label, field, nil
 }
 
-func (e *endpoint) unknownField(path string) string {
-	if len(e.kind.FieldPaths) <= 2 {
+func (e endpoint) unknownField(path string) string {
+	if len(e.Kind.FieldPaths) <= 2 {
 		return fmt.Sprintf(`%q is not a known field selector: only "metadata.name", "metadata.namespace"`, path)
 	}
 	return "field label not supported: " + path
 }
 
 // narrow puts one requirement into the filter's own fields when it fits.
-func (e *endpoint) narrow(f *store.Filter, r fields.Requirement) bool {
+func (e endpoint) narrow(f *store.Filter, r fields.Requirement) bool {
 	if r.Operator != selection.Equals && r.Operator != selection.DoubleEquals || r.Value == "" {
 		return false
 	}
@@ -83,7 +83,7 @@ func (e *endpoint) narrow(f *store.Filter, r fields.Requirement) bool {
 	case f.IndexName != "":
 		return false
 	}
-	for _, ix := range e.kind.Resource.Indexes {
+	for _, ix := range e.Kind.Resource.Indexes {
 		if ix.Name == r.Field {
 			f.IndexName, f.IndexValue = r.Field, r.Value
 			return true
@@ -92,7 +92,7 @@ func (e *endpoint) narrow(f *store.Filter, r fields.Requirement) bool {
 	return false
 }
 
-func (e *endpoint) matcher(label labels.Selector, rest []fields.Requirement) func(store.Object) bool {
+func (e endpoint) matcher(label labels.Selector, rest []fields.Requirement) func(store.Object) bool {
 	if label.Empty() && len(rest) == 0 {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (e *endpoint) matcher(label labels.Selector, rest []fields.Requirement) fun
 			return false
 		}
 		for _, r := range rest {
-			v, _ := e.kind.Field(o, r.Field)
+			v, _ := e.Kind.Field(o, r.Field)
 			if (v == r.Value) == (r.Operator == selection.NotEquals) {
 				return false
 			}

@@ -19,11 +19,11 @@ import (
 
 // subresource finds who serves <resource>/<name>/<sub>.
 func (c *call) subresource() error {
-	k, name := c.ep.kind, c.info.Subresource
+	k, name := c.ep.Kind, c.info.Subresource
 	if c.key.Name == "" {
-		return apierrors.NewNotFound(c.ep.gr, "")
+		return apierrors.NewNotFound(c.ep.GroupResource(), "")
 	}
-	sub := c.ep.subs[name]
+	sub := c.ep.Subresource(name)
 	// OPTIONS is no verb of ours, but one that a proxied server may know.
 	asked := c.info.Verb == "" && c.r.Method == http.MethodOptions && name == "proxy"
 	if sub != nil && (asked || slices.Contains(sub.Connect, c.info.Verb)) {
@@ -112,7 +112,7 @@ func (c *call) readParent(a *admission.Attributes, key store.Key) error {
 	if len(c.Admission) == 0 {
 		return nil
 	}
-	e, err := c.ep.coll.Get(c.ctx, key, store.Freshness{})
+	e, err := c.ep.Collection.Get(c.ctx, key, store.Freshness{})
 	if err != nil {
 		return c.explain(err, key.Name)
 	}

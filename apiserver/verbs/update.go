@@ -14,11 +14,11 @@ func (c *call) update(r rules) error {
 	if err != nil {
 		return err
 	}
-	served := c.ep.newServed()
-	if err := c.decode(served, c.ep.names.GVK(), o.validation); err != nil {
+	served := c.ep.New()
+	if err := c.decode(served, c.ep.Names.GVK(), o.validation); err != nil {
 		return err
 	}
-	obj, err := c.ep.stored(served)
+	obj, err := c.ep.Stored(served)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (c *call) update(r rules) error {
 	e, err := c.write(o, r, func(*store.Entry) (store.Object, error) {
 		return obj.DeepCopyObject().(store.Object), nil // the pipeline changes it, and may run again
 	})
-	if r.sub == "" && c.ep.kind.AllowCreateOnUpdate && apierrors.IsNotFound(err) && obj.GetResourceVersion() == "" && obj.GetUID() == "" {
+	if r.sub == "" && c.ep.Kind.AllowCreateOnUpdate && apierrors.IsNotFound(err) && obj.GetResourceVersion() == "" && obj.GetUID() == "" {
 		if err := c.alsoMay("create"); err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (c *call) update(r rules) error {
 		}
 	}
 	if uid := obj.GetUID(); uid != "" && apierrors.IsNotFound(err) { // the one that is meant is not this name's any more
-		return apierrors.NewConflict(c.ep.gr, c.key.Name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: ", uid))
+		return apierrors.NewConflict(c.ep.GroupResource(), c.key.Name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: ", uid))
 	}
 	if err != nil {
 		return err

@@ -15,7 +15,6 @@ package verbs
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -26,12 +25,12 @@ import (
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/kind"
+	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Applier is server-side apply: *apply.Manager.
@@ -45,7 +44,7 @@ type Applier interface {
 // Options of a Handler. Applier, Connect and Admission may be left out: apply is
 // then refused with 415 and connections with 503.
 type Options struct {
-	Kinds     []*kind.Kind
+	Registry  *registry.Registry
 	Scheme    *runtime.Scheme
 	Env       kind.Env
 	Admission []admission.Plugin
@@ -58,95 +57,25 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// Handler serves every resource of its kinds.
+// Handler serves every resource of the registry.
 type Handler struct {
 	Options
-	endpoints map[schema.GroupVersionResource]*endpoint
-	bodies    codec.Bodies
-	buffers   sync.Pool // *[]byte: scratch for answers
+	bodies  codec.Bodies
+	buffers sync.Pool // *[]byte: scratch for answers
 }
 
-// endpoint is a resource in one of its group-versions.
-type endpoint struct {
-	kind    *kind.Kind
-	version *kind.Version // nil for the stored one
-	names   kind.Names    // of this group-version
-	view    *codec.View
-	coll    store.Collection // nil for virtual kinds
-	gr      schema.GroupResource
-	subs    map[string]*kind.Subresource
-}
+// endpoint is a resource in one of its group-versions, as it is when a request finds it.
+type endpoint struct{ *registry.Served }
 
-// New prepares the endpoints. Every stored kind must be known to the Env's store.
-func New(o Options) (*Handler, error) {
-	h := &Handler{Options: o, endpoints: map[schema.GroupVersionResource]*endpoint{}}
-	if h.Stopping == nil {
-		h.Stopping = context.Background()
+// New prepares a handler.
+func New(o Options) *Handler {
+	if o.Stopping == nil {
+		o.Stopping = context.Background()
 	}
-	if h.WatchStall == 0 {
-		h.WatchStall = watchStall
+	if o.WatchStall == 0 {
+		o.WatchStall = watchStall
 	}
-	for _, k := range o.Kinds {
-		if err := h.add(k); err != nil {
-			return nil, err
-		}
-	}
-	return h, nil
-}
-
-func (h *Handler) add(k *kind.Kind) error {
-	stored := &endpoint{kind: k, names: k.Names, gr: k.GVR().GroupResource(), subs: map[string]*kind.Subresource{}}
-	for i := range k.Subresources {
-		stored.subs[k.Subresources[i].Name] = &k.Subresources[i]
-	}
-	if !k.IsVirtual {
-		coll, ok := h.Env.Collection(k.Group, k.Plural)
-		if !ok {
-			return fmt.Errorf("%s is not registered with the store", k.GVR())
-		}
-		stored.coll = coll
-	}
-	var err error
-	if stored.view, err = codec.StoredView(k, h.Scheme); err != nil {
-		return err
-	}
-	h.endpoints[k.GVR()] = stored
-	for i := range k.Versions {
-		e := *stored
-		e.version = &k.Versions[i]
-		e.names = e.version.Names
-		e.gr = e.names.GVR().GroupResource()
-		if e.view, err = codec.VersionView(k, i, h.Scheme); err != nil {
-			return err
-		}
-		h.endpoints[e.names.GVR()] = &e
-	}
-	return nil
-}
-
-// Knows reports whether the resource and the subresource named exist here.
-func (h *Handler) Knows(i *request.Info) bool {
-	ep := h.endpoints[i.GVR()]
-	if ep == nil || i.Subresource == "" {
-		return ep != nil
-	}
-	return ep.subs[i.Subresource] != nil || i.Subresource == "status" && ep.kind.HasStatus || i.Subresource == "scale" && ep.kind.HasScale
-}
-
-// newServed makes an empty object of the endpoint's version.
-func (e *endpoint) newServed() runtime.Object {
-	if e.version != nil {
-		return e.version.New()
-	}
-	return e.kind.New()
-}
-
-// stored turns a served object into the stored type.
-func (e *endpoint) stored(o runtime.Object) (store.Object, error) {
-	if e.version != nil {
-		return e.version.From(o)
-	}
-	return o.(store.Object), nil
+	return &Handler{Options: o}
 }
 
 // call is one request on its way.
@@ -157,7 +86,7 @@ type call struct {
 	r     *http.Request
 	info  *request.Info
 	user  *request.User
-	ep    *endpoint
+	ep    endpoint
 	media codec.Media
 	query url.Values // nil when there is none
 	key   store.Key
@@ -171,14 +100,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	ep := h.endpoints[info.GVR()]
-	if ep == nil || !placed(ep, info) {
+	ep := endpoint{h.Registry.Table().Find(info.GVR())}
+	if ep.Served == nil || !placed(ep, info) {
 		http.NotFound(w, r)
 		return
 	}
 	c := call{Handler: h, ctx: ctx, w: w, r: r, info: info, user: request.UserFrom(ctx), ep: ep}
 	c.key.Name = info.Name
-	if ep.names.Namespaced {
+	if ep.Names.Namespaced {
 		c.key.Namespace = info.Namespace
 	}
 	if r.URL.RawQuery != "" {
@@ -190,25 +119,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // placed checks that the path names the resource where its scope allows it.
-func placed(ep *endpoint, info *request.Info) bool {
+func placed(ep endpoint, info *request.Info) bool {
 	if info.Rest != "" && info.Subresource != "proxy" {
 		return false // nothing else has anything below it
 	}
 	named := info.Name != "" && info.Verb != "list" && info.Verb != "watch" && info.Verb != "deletecollection"
-	if ep.names.Namespaced {
+	if ep.Names.Namespaced {
 		return info.Namespace != "" || !named
 	}
 	return info.Namespace == "" || (info.Resource == "namespaces" && info.Group == "")
 }
 
 func (c *call) serve() error {
-	if d := c.ep.kind.Deprecated; d != "" {
+	if d := c.ep.Kind.Deprecated; d != "" {
 		request.Warn(c.ctx, d)
 	}
 	if c.info.Subresource != "" {
 		return c.subresource()
 	}
-	if !slices.Contains(c.ep.kind.Verbs, c.info.Verb) || c.info.Verb == "watch" && c.r.Method != http.MethodGet {
+	if !slices.Contains(c.ep.Kind.Verbs, c.info.Verb) || c.info.Verb == "watch" && c.r.Method != http.MethodGet {
 		return c.unsupported()
 	}
 	if c.key.Name == "" && (c.info.Verb == "update" || c.info.Verb == "patch") {
@@ -218,7 +147,7 @@ func (c *call) serve() error {
 	switch {
 	case c.info.Verb == "list" || c.info.Verb == "deletecollection":
 		offer = codec.Lists
-	case c.ep.kind.IsVirtual: // a review has no metadata to make a row of
+	case c.ep.Kind.IsVirtual: // a review has no metadata to make a row of
 		offer = codec.Plain
 	}
 	var err error
@@ -247,5 +176,5 @@ func (c *call) serve() error {
 }
 
 func (c *call) unsupported() error {
-	return apierrors.NewMethodNotSupported(c.ep.gr, c.info.Verb)
+	return apierrors.NewMethodNotSupported(c.ep.GroupResource(), c.info.Verb)
 }

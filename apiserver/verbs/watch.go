@@ -14,7 +14,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -47,13 +46,10 @@ func (c *call) watch() error {
 	if err := c.ep.startNow(ctx, o, &wo); err != nil {
 		return c.explain(err, "")
 	}
-	frames := &codec.Frames{View: c.ep.view, Media: c.media, New: func() runtime.Object { return c.ep.kind.New() }}
-	if c.ep.version != nil {
-		frames.New = c.ep.version.New
-	}
+	frames := &codec.Frames{View: c.ep.View, Media: c.media, New: c.ep.New}
 	c.w.Header().Set("Content-Type", frames.ContentType())
 	c.w.Header().Set("Cache-Control", "no-cache, private")
-	watcher, err := c.ep.coll.Watch(ctx, wo)
+	watcher, err := c.ep.Collection.Watch(ctx, wo)
 	if err != nil {
 		return c.endWatch(frames, err)
 	}
@@ -71,7 +67,7 @@ func watchTime(o *metav1.ListOptions) time.Duration {
 }
 
 // watchRequest gives resourceVersion and sendInitialEvents their meaning.
-func (e *endpoint) watchRequest(namespace string, o *metav1.ListOptions) (store.WatchOptions, error) {
+func (e endpoint) watchRequest(namespace string, o *metav1.ListOptions) (store.WatchOptions, error) {
 	wo := store.WatchOptions{Bookmarks: o.AllowWatchBookmarks}
 	var err error
 	if wo.Filter, err = e.filter(namespace, o); err != nil {
@@ -94,11 +90,11 @@ func (e *endpoint) watchRequest(namespace string, o *metav1.ListOptions) (store.
 }
 
 // startNow makes a watch that wants no initial events begin at the present revision.
-func (e *endpoint) startNow(ctx context.Context, o *metav1.ListOptions, wo *store.WatchOptions) error {
+func (e endpoint) startNow(ctx context.Context, o *metav1.ListOptions, wo *store.WatchOptions) error {
 	if wo.Initial || wo.From > 0 {
 		return nil
 	}
-	l, err := e.coll.List(ctx, store.ListOptions{Limit: 1, Freshness: store.Freshness{Any: o.ResourceVersion == "0"}})
+	l, err := e.Collection.List(ctx, store.ListOptions{Limit: 1, Freshness: store.Freshness{Any: o.ResourceVersion == "0"}})
 	if err != nil {
 		return err
 	}

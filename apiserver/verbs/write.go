@@ -25,7 +25,7 @@ type rules struct {
 }
 
 func (c *call) mainRules() rules {
-	k := c.ep.kind
+	k := c.ep.Kind
 	return rules{prepare: k.PrepareUpdate, validate: k.ValidateUpdate, hooks: true}
 }
 
@@ -99,7 +99,7 @@ func (c *call) write(o writeOptions, r rules, next func(live *store.Entry) (stor
 
 // removeFinished deletes the object unless it changed since rm was found.
 func (c *call) removeFinished(rm *removal) (*store.Entry, error) {
-	e, err := c.ep.coll.Delete(c.ctx, c.key, func(p *store.Entry) error {
+	e, err := c.ep.Collection.Delete(c.ctx, c.key, func(p *store.Entry) error {
 		if p.Revision != rm.revision {
 			return errChanged
 		}
@@ -108,7 +108,7 @@ func (c *call) removeFinished(rm *removal) (*store.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.ep.kind.AfterDelete(c.ctx, c.Env, e.Object)
+	c.ep.Kind.AfterDelete(c.ctx, c.Env, e.Object)
 	rm.object.SetResourceVersion(e.Object.GetResourceVersion())
 	return store.NewEntry(rm.object, e.Revision), nil
 }
@@ -136,9 +136,9 @@ func (c *call) tryWrite(o writeOptions, r rules, paid *payment, next func(live *
 		return obj, nil
 	}
 	if !o.dryRun {
-		return c.ep.coll.Update(c.ctx, c.key, change)
+		return c.ep.Collection.Update(c.ctx, c.key, change)
 	}
-	live, err := c.ep.coll.Get(c.ctx, c.key, store.Freshness{})
+	live, err := c.ep.Collection.Get(c.ctx, c.key, store.Freshness{})
 	if err != nil {
 		return nil, err
 	}
@@ -152,12 +152,12 @@ func (c *call) tryWrite(o writeOptions, r rules, paid *payment, next func(live *
 // finished: the object is being deleted and nothing holds it any more.
 func (c *call) finished(o store.Object) bool {
 	grace := o.GetDeletionGracePeriodSeconds()
-	return o.GetDeletionTimestamp() != nil && !c.ep.kind.Held(o) && (grace == nil || *grace == 0)
+	return o.GetDeletionTimestamp() != nil && !c.ep.Kind.Held(o) && (grace == nil || *grace == 0)
 }
 
 // settle is the write pipeline of a changed object.
 func (c *call) settle(obj, live store.Object, o writeOptions, r rules, paid *payment) (done func(bool), _ store.Object, err error) {
-	k := c.ep.kind
+	k := c.ep.Kind
 	done = func(bool) {}
 	if err := c.keepMeta(obj, live); err != nil {
 		return done, nil, err
@@ -208,7 +208,7 @@ func (c *call) mustBePaid(a *admission.Attributes, paid *payment) error {
 // plugins add belongs to nobody, so that a later apply does not take it away.
 func (c *call) record(sub string, live, obj store.Object, o writeOptions) {
 	if c.Applier != nil && !o.applied {
-		c.Applier.Record(c.ep.kind, sub, live, obj, o.manager, c.Env.Now())
+		c.Applier.Record(c.ep.Kind, sub, live, obj, o.manager, c.Env.Now())
 	}
 }
 
@@ -216,10 +216,10 @@ func (c *call) record(sub string, live, obj store.Object, o writeOptions) {
 func (c *call) judge(a *admission.Attributes, obj, live store.Object, r rules) error {
 	errs := validation.ValidateObjectMetaAccessorUpdate(obj, live, field.NewPath("metadata"))
 	if errs = append(errs, r.validate(obj, live)...); len(errs) > 0 {
-		return invalid.New(c.ep.names.GVK().GroupKind(), obj.GetName(), errs)
+		return invalid.New(c.ep.Names.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	if r.hooks {
-		for _, warning := range c.ep.kind.Warnings(obj, live) {
+		for _, warning := range c.ep.Kind.Warnings(obj, live) {
 			request.Warn(c.ctx, warning)
 		}
 	}
@@ -233,14 +233,14 @@ func (c *call) keepMeta(obj, live store.Object) error {
 		return err
 	}
 	if uid := obj.GetUID(); uid != "" && uid != live.GetUID() {
-		return apierrors.NewConflict(c.ep.gr, live.GetName(),
+		return apierrors.NewConflict(c.ep.GroupResource(), live.GetName(),
 			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, live.GetUID()))
 	}
 	rv := obj.GetResourceVersion()
 	switch {
 	case rv == "" || rv == "0":
-		if c.ep.kind.DenyUnconditionalUpdate && c.info.Verb == "update" {
-			return invalid.New(c.ep.names.GVK().GroupKind(), live.GetName(), field.ErrorList{
+		if c.ep.Kind.DenyUnconditionalUpdate && c.info.Verb == "update" {
+			return invalid.New(c.ep.Names.GVK().GroupKind(), live.GetName(), field.ErrorList{
 				field.Invalid(field.NewPath("metadata", "resourceVersion"), rv, "must be specified for an update")})
 		}
 	case rv != live.GetResourceVersion():

@@ -140,6 +140,7 @@ func (v *apiserverFlags) rules(f standardFlags, o *assembly.Options) {
 	f.StringVar(&o.AuditPath, "audit-log-path", "", "file of the audit log; none without it")
 	f.Int64Var(&v.auditMegabytes, "audit-log-maxsize", 0, "megabytes after which the audit log is set aside (default 100)")
 	f.IntVar(&o.AuditKeep, "audit-log-maxbackup", 0, "audit logs set aside that are kept (default 10)")
+	f.StringSliceVar(&o.RuntimeConfig, "runtime-config", nil, "which kinds are served: <group>/<version>[/<resource>]=true or false, api/all, api/ga, api/beta, api/alpha")
 	f.BoolVar(&v.allowPrivileged, "allow-privileged", false, "accepted; pods may be privileged where Pod Security admission lets them")
 }
 
@@ -166,7 +167,7 @@ func (v *apiserverFlags) others(f standardFlags) {
 	f.only("extension servers are not there yet", "enable-aggregator-routing", "false")
 	f.refuse("name the plugins with --enable-admission-plugins and --disable-admission-plugins", "admission-control")
 	f.refuse("all kinds share one etcd", "etcd-servers-overrides")
-	f.refuse("what is served is fixed", "runtime-config", "emulated-version", "min-compatibility-version")
+	f.refuse("this is the version that is served", "emulated-version", "min-compatibility-version")
 	f.refuse("tracing is not there yet", "tracing-config-file", "egress-selector-config-file")
 	f.refuse("limits are fixed: 400 reads and 200 writes under way, a minute each", "max-requests-inflight", "max-mutating-requests-inflight", "request-timeout",
 		"min-request-timeout", "goaway-chance", "default-watch-cache-size", "watch-cache-sizes")

@@ -17,11 +17,13 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
+	"hyperkube/api/scheme"
 	"hyperkube/apiserver"
 	"hyperkube/apiserver/admission/plugins"
 	apidiscovery "hyperkube/apiserver/discovery"
 	"hyperkube/apiserver/kind"
 	"hyperkube/apiserver/kinds"
+	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 	"hyperkube/controllers"
 	"hyperkube/controllers/env"
@@ -59,15 +61,10 @@ func startCluster(t testing.TB, source func(*apiserver.Server, *request.User) (k
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	all := kinds.All()
-	held := openStore(t, all)
+	held, all := openStore(t, kinds.All())
 	admin := &request.User{Name: "system:admin", Groups: []string{"system:masters"}}
-	documents, err := apidiscovery.New(all)
-	if err != nil {
-		t.Fatal(err)
-	}
 	server, err := apiserver.New(apiserver.Options{
-		Store: held, Discovery: documents, Kinds: all, Log: log, Network: oneAddress{}, Admission: plugins.Default(plugins.Deps{Reader: held, Log: log}),
+		Store: held, Discovery: apidiscovery.New(all), Served: all, Log: log, Network: oneAddress{}, Admission: plugins.Default(plugins.Deps{Reader: held, Log: log}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +120,7 @@ func (c *cluster) create(ns *corev1.Namespace) {
 }
 
 // openStore is a store on an etcd of its own. It notices when somebody changes a shared object.
-func openStore(t testing.TB, all []*kind.Kind) *store.Store {
+func openStore(t testing.TB, all []*kind.Kind) (*store.Store, *registry.Registry) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	member, err := etcd.Start(ctx, etcd.Config{Dir: t.TempDir(), Ephemeral: true})
@@ -139,18 +136,14 @@ func openStore(t testing.TB, all []*kind.Kind) *store.Store {
 		cancel()
 		member.Stop()
 	})
-	for _, k := range all {
-		if k.IsVirtual {
-			continue
-		}
-		if err := st.Register(k.Resource); err != nil {
-			t.Fatal(err)
-		}
+	served, err := registry.Of(registry.Options{Store: st, Scheme: scheme.New()}, all)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := st.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return st
+	return st, served
 }
 
 // until waits, woken by every change of the informer, until ok says so.
