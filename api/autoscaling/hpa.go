@@ -91,6 +91,18 @@ func ValidateHorizontalPodAutoscaler(h *autoscalingv2.HorizontalPodAutoscaler) f
 	return errs
 }
 
+// aims reports whether the target has a value of a sort that metrics of the type have. The others are lost
+// in autoscaling/v1, where the object could then not be written again.
+func aims(t autoscalingv2.MetricSourceType, target *autoscalingv2.MetricTarget) bool {
+	switch t {
+	case autoscalingv2.ResourceMetricSourceType, autoscalingv2.ContainerResourceMetricSourceType:
+		return target.AverageUtilization != nil || target.AverageValue != nil
+	case autoscalingv2.PodsMetricSourceType:
+		return target.AverageValue != nil
+	}
+	return target.Value != nil || target.AverageValue != nil
+}
+
 func validateMetric(m *autoscalingv2.MetricSpec, path *field.Path) field.ErrorList {
 	target, at, found := target(m, path)
 	if !found {
@@ -118,7 +130,7 @@ func validateMetric(m *autoscalingv2.MetricSpec, path *field.Path) field.ErrorLi
 	if target.AverageValue != nil && target.AverageValue.Sign() != 1 {
 		errs = append(errs, field.Invalid(at.Child("averageValue"), target.AverageValue, "must be positive"))
 	}
-	if target.AverageUtilization == nil && target.AverageValue == nil && target.Value == nil {
+	if !aims(m.Type, target) {
 		errs = append(errs, field.Required(at, "must set either a target value or a target average"))
 	}
 	return errs

@@ -11,6 +11,7 @@ import (
 func ValidatePodStatusUpdate(p, old *corev1.Pod) (errs field.ErrorList) {
 	errs = validateMirrorKept(p, old)
 	path := field.NewPath("status")
+	errs = validateMirrorKept(p, old)
 	if n := p.Status.NominatedNodeName; n != "" && n != old.Status.NominatedNodeName {
 		errs = checkSubdomain(errs, n, path.Child("nominatedNodeName"))
 	}

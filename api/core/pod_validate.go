@@ -16,6 +16,7 @@ import (
 func ValidatePod(p *corev1.Pod) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := ValidatePodSpec(&p.Spec, spec)
+	errs = append(errs, validateMirror(p.Annotations, &p.Spec, field.NewPath("metadata", "annotations"))...)
 	if len(p.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "cannot be set on create"))
 	}
@@ -55,10 +56,33 @@ func ValidatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.Erro
 		errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, path.Child("annotations"))...)
 	}
 	errs = append(errs, ValidatePodSpec(&t.Spec, path.Child("spec"))...)
+	errs = append(errs, validateMirror(t.Annotations, &t.Spec, path.Child("annotations"))...)
 	if len(t.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}
 	return errs
+}
+
+// validateMirror: what says that it mirrors a static pod says of which node.
+func validateMirror(annotations map[string]string, s *corev1.PodSpec, path *field.Path) field.ErrorList {
+	if value, mirror := annotations[corev1.MirrorPodAnnotationKey]; mirror && s.NodeName == "" {
+		return field.ErrorList{field.Invalid(path.Key(corev1.MirrorPodAnnotationKey), value, "must set spec.nodeName if mirror pod annotation is set")}
+	}
+	return nil
+}
+
+// validateMirrorKept: a pod does not become a mirror, nor another one's, nor stops to be one.
+func validateMirrorKept(p, old *corev1.Pod) field.ErrorList {
+	is, now := p.Annotations[corev1.MirrorPodAnnotationKey]
+	was, before := old.Annotations[corev1.MirrorPodAnnotationKey]
+	at := field.NewPath("metadata", "annotations").Key(corev1.MirrorPodAnnotationKey)
+	switch {
+	case now && !before:
+		return field.ErrorList{field.Forbidden(at, "may not add mirror pod annotation")}
+	case before && (!now || is != was):
+		return field.ErrorList{field.Forbidden(at, "may not remove or update mirror pod annotation")}
+	}
+	return nil
 }
 
 // ValidatePodSpec judges a pod spec wherever it stands.

@@ -62,7 +62,8 @@ func podUsage(u corev1.ResourceList, p *corev1.Pod) {
 		return
 	}
 	count(u, "pods")
-	o := podresources.PodResourcesOptions{}
+	// What was resized down counts until the kubelet has done so: it may not be able to.
+	o := podresources.PodResourcesOptions{UseStatusResources: true}
 	for name, q := range podresources.PodRequests(p, o) {
 		switch n := string(name); {
 		case isCompute(name):
@@ -139,7 +140,7 @@ func Unspecified(p *corev1.Pod, hard corev1.ResourceList) []string {
 			if r := corev1.ResourceName(key); r != corev1.ResourceCPU && r != corev1.ResourceMemory {
 				continue
 			}
-			if q, ok := list[corev1.ResourceName(key)]; !ok || q.IsZero() {
+			if q, ok := list[corev1.ResourceName(key)]; (!ok || q.IsZero()) && !whole(p, n, corev1.ResourceName(key)) {
 				missing[n] = append(missing[n], c.Name)
 			}
 		}
@@ -157,6 +158,30 @@ func Unspecified(p *corev1.Pod, hard corev1.ResourceList) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// whole reports whether the pod says for all its containers together what a quota demands.
+func whole(p *corev1.Pod, demand string, name corev1.ResourceName) bool {
+	if p.Spec.Resources == nil {
+		return false
+	}
+	list := p.Spec.Resources.Requests
+	if strings.HasPrefix(demand, "limits.") {
+		list = p.Spec.Resources.Limits
+	}
+	q, ok := list[name]
+	return ok && !q.IsZero()
+}
+
+// Lowered reports whether an object of the resource uses less of something than it did.
+func Lowered(gr schema.GroupResource, old, obj metav1.Object) bool {
+	is := Usage(gr, obj)
+	for name, was := range Usage(gr, old) {
+		if q := is[name]; q.Cmp(was) < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Resources that must be counted to know what is used of the limits.

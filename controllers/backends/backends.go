@@ -5,6 +5,7 @@ package backends
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -132,6 +133,28 @@ func protocol(p corev1.Protocol) corev1.Protocol {
 		return corev1.ProtocolTCP
 	}
 	return p
+}
+
+// Address is the pod's first address of a family that an endpoint may have, "" for none. What a
+// kubelet reports need not be one, and one that is none must not keep the others out.
+func Address(p *corev1.Pod, v6 bool) string {
+	ips := p.Status.PodIPs
+	if len(ips) == 0 && p.Status.PodIP != "" {
+		ips = []corev1.PodIP{{IP: p.Status.PodIP}}
+	}
+	for _, ip := range ips {
+		if a, err := netip.ParseAddr(ip.IP); err == nil && a.Is6() == v6 && Reachable(a) {
+			return ip.IP
+		}
+	}
+	return ""
+}
+
+// Reachable reports whether an address may be an endpoint's: one that leads to the same place from
+// every node, written as its family is.
+func Reachable(a netip.Addr) bool {
+	return a.IsValid() && !a.Is4In6() && a.Zone() == "" &&
+		!a.IsUnspecified() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsLinkLocalMulticast()
 }
 
 // Headless reports whether a service has no address of its own.

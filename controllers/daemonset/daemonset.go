@@ -44,6 +44,7 @@ type controller struct {
 	loop      *kit.Controller
 
 	pauses kit.Notes[map[string]pause] // of failing daemons, by node
+	losses podctl.Losses               // of daemons that somebody deleted before they ran
 }
 
 type pause struct {
@@ -70,6 +71,9 @@ func New(e *env.Env) (env.Runner, error) {
 		Add: func(p *corev1.Pod, _ bool) { c.podAdded(p) },
 		Update: func(old, p *corev1.Pod) {
 			c.podGoing(p)
+			if d, ok := c.ownerOf(p); ok && p.DeletionTimestamp != nil {
+				c.losses.Changed(d, int(d.Status.DesiredNumberScheduled), old, p, time.Now())
+			}
 			for _, pod := range []*corev1.Pod{old, p} {
 				if k, ok := c.owner(pod); ok {
 					c.loop.Add(k)
@@ -77,9 +81,10 @@ func New(e *env.Env) (env.Runner, error) {
 			}
 		},
 		Delete: func(p *corev1.Pod) {
-			if k, ok := c.owner(p); ok {
-				c.expect.Deleted(k, p.UID)
-				c.loop.Add(k)
+			if d, ok := c.ownerOf(p); ok {
+				c.losses.Gone(d, int(d.Status.DesiredNumberScheduled), p, time.Now())
+				c.expect.Deleted(kit.KeyOf(d), p.UID)
+				c.loop.Add(kit.KeyOf(d))
 			}
 		},
 	})
@@ -91,13 +96,22 @@ func New(e *env.Env) (env.Runner, error) {
 	return c.loop, nil
 }
 
-func (c *controller) owner(p *corev1.Pod) (kit.Key, bool) {
+// ownerOf is the set that controls a pod.
+func (c *controller) ownerOf(p *corev1.Pod) (*appsv1.DaemonSet, bool) {
 	ref := metav1.GetControllerOfNoCopy(p)
 	if ref == nil || ref.Kind != gvk.Kind {
-		return kit.Key{}, false
+		return nil, false
 	}
 	d, ok := c.sets.Get(p.Namespace, ref.Name)
-	return kit.Key{Namespace: p.Namespace, Name: ref.Name}, ok && d.UID == ref.UID
+	return d, ok && d.UID == ref.UID
+}
+
+func (c *controller) owner(p *corev1.Pod) (kit.Key, bool) {
+	d, ok := c.ownerOf(p)
+	if !ok {
+		return kit.Key{}, false
+	}
+	return kit.KeyOf(d), true
 }
 
 func (c *controller) podAdded(p *corev1.Pod) {
@@ -146,6 +160,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	if !ok {
 		c.expect.Forget(key)
 		c.pauses.Forget(key)
+		c.losses.Forget(key)
 		return kit.Result{}, nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
@@ -171,7 +186,13 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		return kit.Result{}, err
 	}
 	hash := current.Labels[appsv1.ControllerRevisionHashLabelKey]
-	p := planDaemons(snapshot{set: d, hash: hash, nodes: c.nodes.List(), pods: pods, notUntil: c.pausesOf(d), now: time.Now()})
+	now := time.Now()
+	p := planDaemons(snapshot{
+		set: d, hash: hash, nodes: c.nodes.List(), pods: pods, notUntil: c.pausesOf(d), pause: c.losses.Pause(d, now), now: now,
+	})
+	if p.held {
+		c.losses.Tell(c.events, d, p.after)
+	}
 	if wait == 0 {
 		if err := c.apply(ctx, key, d, hash, p); err != nil {
 			return kit.Result{}, errors.Join(err, c.writeStatus(ctx, d, p.status))
@@ -218,6 +239,7 @@ func (c *controller) apply(ctx context.Context, key kit.Key, d *appsv1.DaemonSet
 	}
 	for _, pod := range p.remove {
 		c.expect.Deletions(key, d.UID, pod.UID)
+		c.losses.Removing(d, pod.UID)
 	}
 	err := kit.Parallel(ctx, len(p.remove), 16, func(ctx context.Context, i int) error {
 		err := c.control.Delete(ctx, d, p.remove[i])

@@ -23,6 +23,7 @@ type snapshot struct {
 	nodes    []*corev1.Node
 	pods     []*corev1.Pod        // claimed
 	notUntil map[string]time.Time // by node: when a failed daemon may be replaced
+	pause    time.Duration        // before the next daemon is made: see podctl.Losses
 	now      time.Time
 }
 
@@ -33,6 +34,7 @@ type plan struct {
 	failed []*corev1.Pod // of those removed, the ones that had ended by themselves
 	status appsv1.DaemonSetStatus
 	after  time.Duration
+	held   bool // daemons are missing and have to wait
 }
 
 // place is a node and the daemons it has.
@@ -57,6 +59,10 @@ func planDaemons(s snapshot) plan {
 	}
 	if len(p.create) == 0 && len(p.remove) == 0 && s.set.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType {
 		p.roll(s, places)
+	}
+	if len(p.create) > 0 && s.pause > 0 {
+		p.create, p.held = nil, true
+		p.again(s.pause)
 	}
 	p.create = p.create[:min(len(p.create), burst)]
 	p.remove = p.remove[:min(len(p.remove), burst)]

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -126,24 +125,18 @@ func addressOf(s *corev1.Service, pod *corev1.Pod) (corev1.EndpointAddress, bool
 		return corev1.EndpointAddress{}, false
 	}
 	v6 := len(s.Spec.IPFamilies) > 0 && s.Spec.IPFamilies[0] == corev1.IPv6Protocol
-	ips := pod.Status.PodIPs
-	if len(ips) == 0 && pod.Status.PodIP != "" {
-		ips = []corev1.PodIP{{IP: pod.Status.PodIP}}
+	ip := backends.Address(pod, v6)
+	if ip == "" {
+		return corev1.EndpointAddress{}, false
 	}
-	for _, ip := range ips {
-		if a, err := netip.ParseAddr(ip.IP); err != nil || a.Unmap().Is6() != v6 {
-			continue
-		}
-		out := corev1.EndpointAddress{
-			IP: ip.IP, Hostname: backends.Hostname(pod, s),
-			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
-		}
-		if n := pod.Spec.NodeName; n != "" {
-			out.NodeName = &n
-		}
-		return out, true
+	out := corev1.EndpointAddress{
+		IP: ip, Hostname: backends.Hostname(pod, s),
+		TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 	}
-	return corev1.EndpointAddress{}, false
+	if n := pod.Spec.NodeName; n != "" {
+		out.NodeName = &n
+	}
+	return out, true
 }
 
 func portsOf(s *corev1.Service, pod *corev1.Pod) []corev1.EndpointPort {

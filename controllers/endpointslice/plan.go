@@ -151,16 +151,7 @@ func endpoint(s snapshot, pod *corev1.Pod, address string) discoveryv1.Endpoint 
 }
 
 func addressOf(pod *corev1.Pod, family discoveryv1.AddressType) string {
-	ips := pod.Status.PodIPs
-	if len(ips) == 0 && pod.Status.PodIP != "" {
-		ips = []corev1.PodIP{{IP: pod.Status.PodIP}}
-	}
-	for _, ip := range ips {
-		if a, err := netip.ParseAddr(ip.IP); err == nil && a.Unmap().Is4() == (family == discoveryv1.AddressTypeIPv4) {
-			return ip.IP
-		}
-	}
-	return ""
+	return backends.Address(pod, family == discoveryv1.AddressTypeIPv6)
 }
 
 func portsOf(s *corev1.Service, pod *corev1.Pod) []discoveryv1.EndpointPort {

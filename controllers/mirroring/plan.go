@@ -12,6 +12,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hyperkube/controllers/backends"
 )
 
 const (
@@ -74,9 +76,9 @@ func mirror(ep *corev1.Endpoints) map[string]*discoveryv1.EndpointSlice {
 		ports := portsOf(sub)
 		add := func(a *corev1.EndpointAddress, ready bool) {
 			family := discoveryv1.AddressTypeIPv4
-			if ip, err := netip.ParseAddr(a.IP); err != nil {
-				return
-			} else if ip.Is6() && !ip.Is4In6() {
+			if ip, err := netip.ParseAddr(a.IP); err != nil || !backends.Reachable(ip) {
+				return // no slice takes it
+			} else if ip.Is6() {
 				family = discoveryv1.AddressTypeIPv6
 			}
 			k := key(family, ports)

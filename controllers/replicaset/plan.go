@@ -21,6 +21,7 @@ type snapshot struct {
 	pods    []*corev1.Pod      // claimed pods of every phase
 	related map[string]int     // active pods of the same application, by node
 	going   map[types.UID]bool // deleted already, and not seen to be
+	pause   time.Duration      // before the next pod is made: see podctl.Losses
 	now     time.Time
 }
 
@@ -28,6 +29,7 @@ type snapshot struct {
 type plan struct {
 	create int
 	delete []*corev1.Pod
+	after  time.Duration // when to look again
 }
 
 // planPods decides how many pods to make, or which to remove.
@@ -38,6 +40,8 @@ func planPods(s snapshot) plan {
 	active := activeOf(s.pods)
 	diff := len(active) - int(want(s.set))
 	switch {
+	case diff < 0 && s.pause > 0:
+		return plan{after: s.pause}
 	case diff < 0:
 		return plan{create: min(-diff, bounds.Batch)}
 	case diff > 0:

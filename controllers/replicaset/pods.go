@@ -3,6 +3,7 @@ package replicaset
 import (
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,6 +20,15 @@ func (c *controller) owner(p *corev1.Pod) (kit.Key, bool) {
 	key := kit.Key{Namespace: p.Namespace, Name: ref.Name}
 	uid, ok := c.kind.uid(key)
 	return key, ok && uid == ref.UID
+}
+
+// ownerOf is the set that controls a pod.
+func (c *controller) ownerOf(p *corev1.Pod) (*appsv1.ReplicaSet, bool) {
+	key, ok := c.owner(p)
+	if !ok {
+		return nil, false
+	}
+	return c.kind.get(key)
 }
 
 func (c *controller) podAdded(p *corev1.Pod) {
@@ -41,6 +51,9 @@ func (c *controller) podAdded(p *corev1.Pod) {
 func (c *controller) podChanged(old, p *corev1.Pod) {
 	if old.ResourceVersion == p.ResourceVersion {
 		return
+	}
+	if set, ok := c.ownerOf(p); ok {
+		c.losses.Changed(set, int(want(set)), old, p, time.Now())
 	}
 	key, owned := c.owner(p)
 	if p.DeletionTimestamp != nil {

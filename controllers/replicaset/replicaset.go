@@ -47,6 +47,7 @@ type controller struct {
 	pods    *kit.Informer[*corev1.Pod]
 	control podctl.Control
 	expect  *kit.Expectations
+	losses  podctl.Losses
 	loop    *kit.Controller
 	log     *slog.Logger
 }
@@ -65,7 +66,12 @@ func newController(e *env.Env, k kind, name string) *controller {
 	kit.WatchWith(c.loop, c.pods, kit.Handler[*corev1.Pod]{
 		Add:    func(p *corev1.Pod, _ bool) { c.podAdded(p) },
 		Update: c.podChanged,
-		Delete: c.podGone,
+		Delete: func(p *corev1.Pod) {
+			if set, ok := c.ownerOf(p); ok {
+				c.losses.Gone(set, int(want(set)), p, time.Now())
+			}
+			c.podGone(p)
+		},
 	})
 	return c
 }
@@ -74,6 +80,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	set, ok := c.kind.get(key)
 	if !ok {
 		c.expect.Forget(key)
+		c.losses.Forget(key)
 		return kit.Result{}, nil
 	}
 	// Both are asked before the pods are read: what is seen in between is then believed too late, never too early.
@@ -91,6 +98,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		return kit.Result{}, err
 	}
 	s := snapshot{set: set, pods: pods, now: time.Now()}
+	s.pause = c.losses.Pause(set, s.now)
 	var acted plan
 	var failed error
 	if wait == 0 {
@@ -98,6 +106,9 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 			s.related = c.kind.related(set, c.pods)
 		}
 		acted = planPods(s)
+		if acted.after > 0 {
+			c.losses.Tell(c.control.Events, c.kind.object(set), acted.after)
+		}
 		failed = c.apply(ctx, key, set, acted)
 	}
 	// Pods told to go no longer count, though the informer still has them: whoever reads the status
@@ -110,7 +121,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 		s.going[p.UID] = true
 	}
 	status, after := planStatus(s, acted, failed)
-	after = kit.Sooner(after, wait)
+	after = kit.Sooner(kit.Sooner(after, wait), acted.after)
 	if err := c.writeStatus(ctx, set, status); err != nil {
 		return kit.Result{}, errors.Join(failed, err)
 	}
@@ -137,6 +148,7 @@ func (c *controller) apply(ctx context.Context, key kit.Key, set *appsv1.Replica
 	case len(p.delete) > 0:
 		for _, d := range p.delete {
 			c.expect.Deletions(key, set.UID, d.UID)
+			c.losses.Removing(set, d.UID)
 		}
 		return kit.Parallel(ctx, len(p.delete), 16, func(ctx context.Context, i int) error {
 			err := c.control.Delete(ctx, owner, p.delete[i])

@@ -98,8 +98,7 @@ func (c *controller) informer(ctx context.Context, gr schema.GroupResource) (*ki
 		c.counted[gr] = have
 		have.OnChange(kit.Handler[kit.Object]{
 			Update: func(old, o kit.Object) {
-				p, ok := o.(*corev1.Pod)
-				if was, _ := old.(*corev1.Pod); ok && quota.Finished(p) && !quota.Finished(was) {
+				if quota.Lowered(gr, old, o) {
 					c.changed(o.GetNamespace())
 				}
 			},

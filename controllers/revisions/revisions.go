@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes"
 
@@ -62,7 +63,7 @@ func Patch(t *corev1.PodTemplateSpec) ([]byte, error) {
 		return nil, fmt.Errorf("encoding the pod template: %w", err)
 	}
 	var fields map[string]any
-	if err := json.Unmarshal(raw, &fields); err != nil {
+	if err := utiljson.Unmarshal(raw, &fields); err != nil { // whole numbers stay whole
 		return nil, fmt.Errorf("encoding the pod template: %w", err)
 	}
 	fields["$patch"] = "replace"
@@ -105,7 +106,7 @@ func choose(data []byte, have []*appsv1.ControllerRevision) (match *appsv1.Contr
 // compact brings JSON into the one form that Patch makes, however a server stored it.
 func compact(raw []byte) []byte {
 	var v any
-	if json.Unmarshal(raw, &v) != nil {
+	if utiljson.Unmarshal(raw, &v) != nil {
 		return raw
 	}
 	out, err := json.Marshal(v)

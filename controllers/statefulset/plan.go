@@ -13,6 +13,7 @@ import (
 
 	"hyperkube/controllers/podctl"
 	"hyperkube/internal/bounds"
+	"hyperkube/kit"
 )
 
 // snapshot is all that a plan depends on.
@@ -20,6 +21,7 @@ type snapshot struct {
 	set             *appsv1.StatefulSet
 	current, update string        // names of the revisions
 	pods            []*corev1.Pod // claimed
+	pause           time.Duration // before the next pod is made or made again: see podctl.Losses
 	now             time.Time
 }
 
@@ -37,6 +39,7 @@ type plan struct {
 	failed []*corev1.Pod // of those removed, the ones that had ended by themselves
 	status appsv1.StatefulSetStatus
 	after  time.Duration
+	held   bool // a pod is missing and has to wait
 }
 
 func replicasOf(s *appsv1.StatefulSet) int {
@@ -150,7 +153,10 @@ func (p *plan) fill(s snapshot, l slots) bool {
 	settled := true
 	for _, i := range l.next(bounds.Batch) {
 		pod := l.pods[i]
+		replaced := pod == nil || podctl.Finished(pod) && pod.DeletionTimestamp == nil
 		switch {
+		case replaced && s.pause > 0:
+			p.after, p.held = kit.Sooner(p.after, s.pause), true
 		case pod == nil:
 			p.create = append(p.create, p.slotFor(s, i))
 		case podctl.Finished(pod) && pod.DeletionTimestamp == nil:

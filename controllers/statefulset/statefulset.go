@@ -39,6 +39,7 @@ type controller struct {
 	claims    *kit.Informer[*corev1.PersistentVolumeClaim]
 	revisions *kit.Informer[*appsv1.ControllerRevision]
 	events    kit.Recorder
+	losses    podctl.Losses
 	loop      *kit.Controller
 }
 
@@ -57,8 +58,30 @@ func New(e *env.Env) (env.Runner, error) {
 		}
 		return nil
 	})
-	kit.Watch(c.loop, c.pods, c.setsOf)
+	c.pods.OnChange(kit.Handler[*corev1.Pod]{
+		Update: func(old, p *corev1.Pod) {
+			if set, ok := c.ownerOf(p); ok {
+				c.losses.Changed(set, replicasOf(set), old, p, time.Now())
+			}
+		},
+		Delete: func(p *corev1.Pod) {
+			if set, ok := c.ownerOf(p); ok {
+				c.losses.Gone(set, replicasOf(set), p, time.Now())
+			}
+		},
+	})
+	kit.Watch(c.loop, c.pods, c.setsOf) // after the losses are counted
 	return c.loop, nil
+}
+
+// ownerOf is the set that controls a pod.
+func (c *controller) ownerOf(p *corev1.Pod) (*appsv1.StatefulSet, bool) {
+	ref := metav1.GetControllerOfNoCopy(p)
+	if ref == nil || ref.Kind != gvk.Kind {
+		return nil, false
+	}
+	set, ok := c.sets.Get(p.Namespace, ref.Name)
+	return set, ok && set.UID == ref.UID
 }
 
 func (c *controller) setsOf(p *corev1.Pod) []kit.Key {
@@ -98,6 +121,7 @@ func (c *controller) setsOfClaim(claim *corev1.PersistentVolumeClaim) []kit.Key 
 func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
 	set, ok := c.sets.Get(key.Namespace, key.Name)
 	if !ok {
+		c.losses.Forget(key)
 		return kit.Result{}, nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
@@ -126,7 +150,11 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 			current = r
 		}
 	}
-	p := planPods(snapshot{set: set, current: current.Name, update: update.Name, pods: pods, now: time.Now()})
+	now := time.Now()
+	p := planPods(snapshot{set: set, current: current.Name, update: update.Name, pods: pods, pause: c.losses.Pause(set, now), now: now})
+	if p.held {
+		c.losses.Tell(c.events, set, p.after)
+	}
 	if err = c.own(ctx, set, pods); err == nil {
 		err = c.apply(ctx, set, p, current, update)
 	}
@@ -180,6 +208,7 @@ func (c *controller) apply(ctx context.Context, set *appsv1.StatefulSet, p plan,
 		c.events.Eventf(set, corev1.EventTypeWarning, "RecreatingFailedPod", "StatefulSet %s/%s is recreating failed Pod %s", set.Namespace, set.Name, pod.Name)
 	}
 	for _, pod := range p.remove {
+		c.losses.Removing(set, pod.UID)
 		if err := c.remove(ctx, set, pod); err != nil {
 			return err
 		}

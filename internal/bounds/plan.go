@@ -9,3 +9,13 @@ const (
 	// owned whom.
 	OwnerListings = 32
 )
+
+// What one pod may ask of the scheduler, for which all other pods wait meanwhile: each of
+// it is compared with every node or every pod. A pod that asks for more stays pending, and
+// an event says so; of one that has a node already the terms count for nobody.
+const (
+	// PlacementTerms is how many affinity terms and spread constraints of all sorts it may have
+	// together, PlacementConditions how many labels, expressions, values and namespaces in all of them.
+	PlacementTerms      = 512
+	PlacementConditions = 4096
+)

@@ -184,7 +184,7 @@ func (s *Source) read(path string) (*v1.Pod, error) {
 		pod.Namespace = metav1.NamespaceDefault
 	}
 	pod.Name += "-" + s.node
-	pod.UID = types.UID(hash)
+	pod.UID, pod.ResourceVersion = types.UID(hash), ""
 	pod.Spec.NodeName = s.node
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}

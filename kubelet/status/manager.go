@@ -88,12 +88,18 @@ func (m *Manager) Set(ctx context.Context, pod *v1.Pod, status v1.PodStatus, sen
 		e.base = pod
 	}
 	e.want = &status
-	e.static = pod.Annotations["kubernetes.io/config.source"] == "file"
+	e.static = fromManifest(pod)
 	if sent != nil {
 		e.waiters = append(e.waiters, sent)
 	}
 	e.poke()
 	m.startLocked(ctx, e)
+}
+
+// fromManifest: what the API server has never seen has no version. The annotation alone says nothing: anybody
+// may write it on a pod of the API, whose status would then be shown to nobody.
+func fromManifest(pod *v1.Pod) bool {
+	return pod.ResourceVersion == "" && pod.Annotations["kubernetes.io/config.source"] == "file"
 }
 
 func (m *Manager) startLocked(ctx context.Context, e *entry) {
@@ -129,7 +135,7 @@ func (m *Manager) Mirror(uid types.UID, mirror *v1.Pod) {
 		return
 	}
 	e.mirror = mirror
-	if e.want != nil && !Equal(&mirror.Status, e.want) {
+	if e.want != nil && !Equal(&mirror.Status, keepOthers(&mirror.Status, e.want)) {
 		e.poke()
 		m.startLocked(m.ctx, e)
 	}
@@ -278,8 +284,18 @@ func (m *Manager) pause(ctx context.Context, e *entry, waiters []func(), delay t
 	return !e.gone && ctx.Err() == nil
 }
 
+// keepOthers gives want what of a status is not the kubelet's to say, as base has it: what was rendered before
+// somebody else wrote it would take it away, which a node may not.
+func keepOthers(base, want *v1.PodStatus) *v1.PodStatus {
+	out := *want
+	out.NominatedNodeName = base.NominatedNodeName
+	out.ResourceClaimStatuses, out.ExtendedResourceClaimStatus = base.ResourceClaimStatuses, base.ExtendedResourceClaimStatus
+	return &out
+}
+
 // patch sends what differs; nil, nil when nothing does.
 func (m *Manager) patch(ctx context.Context, base *v1.Pod, want *v1.PodStatus) (*v1.Pod, error) {
+	want = keepOthers(&base.Status, want)
 	if Equal(&base.Status, want) {
 		return nil, nil
 	}

@@ -93,6 +93,9 @@ type attempt struct {
 }
 
 func (d *Decider) prepare(p *framework.Pod, cl Cluster) (*attempt, framework.Verdict, *entry) {
+	if p.TooMuch != "" {
+		return nil, framework.Never(p.TooMuch), nil
+	}
 	a := &attempt{d: d, cl: cl, cycle: framework.NewCycle(p, cl)}
 	for i := range d.plugins {
 		e := &d.plugins[i]
@@ -122,7 +125,9 @@ func (d *Decider) Decide(p *framework.Pod, cl Cluster, start int) Decision {
 	a, v, by := d.prepare(p, cl)
 	if !v.OK() {
 		out.Refused = v.Reason
-		out.refusedBy(by)
+		if by != nil {
+			out.refusedBy(by)
+		}
 		return out
 	}
 	if n := cl.NominatedNode(p.UID); n != nil {

@@ -36,7 +36,7 @@ func (t Term) Matches(q *corev1.Pod) bool { return t.Query.Matches(q) }
 
 func (p *Pod) compileAffinity(ns NamespaceSelector) error {
 	a := p.Spec.Affinity
-	if a == nil {
+	if a == nil || p.TooMuch != "" {
 		return nil
 	}
 	defer p.hold()
@@ -45,6 +45,11 @@ func (p *Pod) compileAffinity(ns NamespaceSelector) error {
 		if p.Affinity, err = p.terms(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, ns); err != nil {
 			return err
 		}
+		queries := make([]CountQuery, len(p.Affinity))
+		for i, t := range p.Affinity {
+			queries[i] = t.Query
+		}
+		p.Together = Together(queries)
 		if p.PreferredAffinity, err = p.weighted(a.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution, ns); err != nil {
 			return err
 		}

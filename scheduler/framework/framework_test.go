@@ -50,7 +50,7 @@ func TestQueryKeys(t *testing.T) {
 	for name, q := range map[string]CountQuery{
 		"base": base, "alive": base.Alive(), "by node": base.By(ByNode), "all": NewQuery(nil, sel, "zone"), "none": NewQuery([]string{}, sel, "zone"),
 		"other": NewQuery([]string{"x"}, sel, "zone"), "everything": NewQuery([]string{"x", "y"}, labels.Everything(), "zone"),
-		"and": base.And([]CountQuery{NewQuery(nil, sel, "zone")}), "owner": OwnerQuery("a", "x", "zone"), "rack": base.By("rack"),
+		"together": Together([]CountQuery{base, NewQuery(nil, sel, "zone")})[0], "owner": OwnerQuery("a", "x", "zone"), "rack": base.By("rack"),
 	} {
 		if other, twice := seen[q.Key]; twice {
 			t.Errorf("%s and %s share the key %q", name, other, q.Key)

@@ -22,6 +22,10 @@ type Pod struct {
 	// Affinity terms, nil slices when the pod has none.
 	Affinity, AntiAffinity                   []Term
 	PreferredAffinity, PreferredAntiAffinity []WeightedTerm
+	// Together is what its required affinity terms ask as one: a query for each of their topology keys.
+	Together []CountQuery
+	// TooMuch says why the pod is not placed at all, "" for nothing: it asks for more than is compared.
+	TooMuch string
 	// Holds are all its terms as pods that come later see them.
 	Holds []Hold
 	// NamespaceSelectors is set when a term depends on the labels of namespaces.
@@ -40,6 +44,7 @@ type Port struct {
 func Compile(p *corev1.Pod, namespaces NamespaceSelector) (*Pod, error) {
 	c := &Pod{Pod: p, Request: requestOf(p), Ports: portsOf(p), Required: nodeaffinity.GetRequiredNodeAffinity(p)}
 	c.Weight = weightOf(p, c.Request)
+	c.TooMuch = tooMuch(p)
 	if o := metav1.GetControllerOfNoCopy(p); o != nil {
 		c.Owner = o.UID
 	}

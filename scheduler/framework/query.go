@@ -101,11 +101,27 @@ func (q CountQuery) By(topologyKey string) CountQuery {
 	return q
 }
 
-// And is the query of pods that match the others too.
-func (q CountQuery) And(others []CountQuery) CountQuery {
-	q.Also = others
-	for i := range others {
-		q.Key += "\x00and " + others[i].Key
+// Together are the pods that match all of the queries, grouped by each topology key
+// that one of them has: as many queries as there are keys.
+func Together(all []CountQuery) []CountQuery {
+	if len(all) < 2 {
+		return all
 	}
-	return q
+	joined, keys := all[0], []string{all[0].TopologyKey}
+	joined.Also = all[1:]
+	var key strings.Builder
+	key.WriteString(joined.Key)
+	for i := range joined.Also {
+		key.WriteString("\x00and ")
+		key.WriteString(joined.Also[i].Key)
+		if k := joined.Also[i].TopologyKey; !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	joined.Key = key.String()
+	out := make([]CountQuery, len(keys))
+	for i, k := range keys {
+		out[i] = joined.By(k)
+	}
+	return out
 }

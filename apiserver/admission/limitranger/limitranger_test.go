@@ -32,3 +32,35 @@ func TestRefusalsAreBounded(t *testing.T) {
 		t.Errorf("%.200s", err)
 	}
 }
+
+// TestPodLevelResources: what a pod says for all its containers together is its total, not what they say.
+func TestPodLevelResources(t *testing.T) {
+	s := storetest.New("limitranges")
+	s.Put("limitranges", &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "l"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+		Type: corev1.LimitTypePod, Max: corev1.ResourceList{"cpu": resource.MustParse("200m")}}}}})
+	cpu := func(q string) corev1.ResourceList { return corev1.ResourceList{"cpu": resource.MustParse(q)} }
+	for name, c := range map[string]struct {
+		container, pod corev1.ResourceList
+		ok             bool
+	}{
+		"containers within":            {cpu("100m"), nil, true},
+		"containers beyond":            {cpu("300m"), nil, false},
+		"pod beyond":                   {cpu("100m"), cpu("2"), false},
+		"pod alone, within":            {nil, cpu("100m"), true},
+		"pod alone, beyond":            {nil, cpu("300m"), false},
+		"nobody says, so it is open":   {nil, nil, false},
+		"pod within, containers as is": {cpu("100m"), cpu("150m"), true},
+	} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"}}
+		pod.Spec.Containers = []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Limits: c.container}}}
+		if c.pod != nil {
+			pod.Spec.Resources = &corev1.ResourceRequirements{Limits: c.pod}
+		}
+		for _, at := range []admission.Attributes{{Operation: admission.Create}, {Operation: admission.Update, Subresource: "resize"}} {
+			at.Object, at.User, at.Info = pod, &request.User{}, &request.Info{Resource: "pods", Namespace: "a", Subresource: at.Subresource}
+			if err := limitranger.New(s).Validate(t.Context(), &at); (err == nil) != c.ok {
+				t.Errorf("%s, %s %s: %v", name, at.Operation, at.Subresource, err)
+			}
+		}
+	}
+}

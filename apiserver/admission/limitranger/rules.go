@@ -169,11 +169,17 @@ func ratio(item *corev1.LimitRangeItem, k corev1.ResourceName, requests, limits 
 }
 
 // podTotals: a pod needs the sum of its containers and sidecars, or what an init
-// container needs beside the sidecars started before it, if that is more. A
-// total that any container leaves open is open.
+// container needs beside the sidecars started before it, if that is more. What a
+// container leaves open counts as nothing, as published; what the pod says for
+// all of them together is its total.
 func podTotals(pod *corev1.Pod) (requests, limits corev1.ResourceList) {
-	return total(pod, func(c *corev1.Container) corev1.ResourceList { return c.Resources.Requests }),
-		total(pod, func(c *corev1.Container) corev1.ResourceList { return c.Resources.Limits })
+	requests = total(pod, func(c *corev1.Container) corev1.ResourceList { return c.Resources.Requests })
+	limits = total(pod, func(c *corev1.Container) corev1.ResourceList { return c.Resources.Limits })
+	if whole := pod.Spec.Resources; whole != nil {
+		maps.Copy(requests, whole.Requests)
+		maps.Copy(limits, whole.Limits)
+	}
+	return requests, limits
 }
 
 func total(pod *corev1.Pod, of func(*corev1.Container) corev1.ResourceList) corev1.ResourceList {

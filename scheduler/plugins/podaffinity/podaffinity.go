@@ -67,31 +67,18 @@ func (Plugin) Prepare(c *framework.Cycle) (bool, framework.Verdict) {
 	return len(s.want)+len(s.avoid)+len(s.prefer)+len(s.refused) > 0, framework.Fit()
 }
 
-// wants counts the pods that match all required terms, by the key of each.
+// wants counts the pods that match all required terms together, in the domains of
+// each topology key that a term names: one question for each key, not for each term.
 func (s *state) wants(c *framework.Cycle) {
-	terms := c.Pod.Affinity
-	total, self := 0, len(terms) > 0
-	for i, t := range terms {
-		q := t.Query
-		if len(terms) > 1 {
-			q = q.And(others(terms, i))
-		}
+	together := c.Pod.Together
+	total, self := 0, len(together) > 0
+	for _, q := range together {
 		counts := c.Cluster.Count(q)
 		s.want = append(s.want, domains{q.TopologyKey, counts.ByValue, 0})
 		total += counts.Total
-		self = self && t.Matches(c.Pod.Pod)
+		self = self && q.Matches(c.Pod.Pod)
 	}
 	s.first = total == 0 && self
-}
-
-func others(terms []framework.Term, i int) []framework.CountQuery {
-	var out []framework.CountQuery
-	for j, t := range terms {
-		if j != i {
-			out = append(out, t.Query)
-		}
-	}
-	return out
 }
 
 func (Plugin) Filter(c *framework.Cycle, n *framework.Node) framework.Verdict {
