@@ -19,6 +19,9 @@ const (
 	Unchecked = 32 << 10
 	// Exponent is how large the power of ten of a quantity may be, up and down.
 	Exponent = 999
+	// Quantity is how many bytes a quantity may have: the time to read its digits grows with
+	// their square.
+	Quantity = 1100
 	// Copied is how many bytes the copy operations of a JSON patch may add (the published
 	// limit).
 	Copied = 3 << 20
