@@ -32,8 +32,14 @@ const (
 	PatchWork = 4 << 30
 	// Errors is how many causes a Status lists; what is beyond is counted, not told.
 	Errors = 100
-	// ErrorBytes is how long the causes of a Status may be together.
+	// ErrorBytes is how long the message of a Status, and its causes together, may be.
 	ErrorBytes = 256 << 10
+	// ErrorText is how long one text of a Status may be when not all fit.
+	ErrorText = 4 << 10
+	// Managers is how many entries managedFields may have: each is gone through by every write.
+	Managers = 1000
+	// Accept is how many bytes of a client's Accept headers are read.
+	Accept = 8 << 10
 	// Selector is how many bytes a label or field selector may have, Requirements how many
 	// conditions. Each is asked of every object that is listed and of every change that a
 	// watch may concern, while all watches of the kind wait.
