@@ -43,6 +43,13 @@ func (p *pool) leave(who string, n int64) {
 	}
 }
 
+// calm says that most of it is free.
+func (p *pool) calm() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used < p.total/4
+}
+
 // account is whom a user's requests are counted for. Whoever may write into a namespace
 // makes as many service accounts as they like: all of a namespace's count as one.
 func account(u *request.User) string {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/trouble"
@@ -22,6 +23,7 @@ import (
 type underWay struct {
 	requests, refusals *pool
 	told               *trouble.Teller
+	full               atomic.Bool // and told so
 }
 
 func newUnderWay(log *slog.Logger) *underWay {
@@ -36,6 +38,7 @@ func (u *underWay) wrap(next http.Handler) http.Handler {
 		p := &place{pool: u.requests, who: source(r), n: weight(r)}
 		in := p.take()
 		if !in {
+			u.full.Store(true)
 			u.told.Failed(fmt.Errorf("too many are under way, the most of them from %s", p.who))
 			p.pool = u.refusals
 			if !p.take() {
@@ -54,7 +57,9 @@ func (u *underWay) wrap(next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
-		u.told.Well()
+		if u.full.Load() && u.requests.calm() && u.full.Swap(false) {
+			u.told.Well()
+		}
 		trailOf(r.Context()).place = p
 		next.ServeHTTP(w, r)
 	})

@@ -27,8 +27,15 @@ const (
 	// all together but for administrators and nodes, whose requests may hold as much again.
 	BodyBytesUser = 64 << 20
 	BodyBytesAll  = 256 << 20
-	// AuditText is how many bytes of a client's text (path, user agent, names) an audit event repeats.
+	// AuditText is how many bytes of one text of a client's (path, user agent, names) an audit
+	// event repeats, AuditLine how long an event may be as it is written.
 	AuditText = 4 << 10
+	AuditLine = 16 << 10
+	// AuditUnknown is how many bytes of audit events those may cause at once whom nobody knows,
+	// AuditUnknownPerSecond how many they may go on with: they must not be able to push what
+	// others did out of the files that are kept.
+	AuditUnknown          = 4 << 20
+	AuditUnknownPerSecond = 1 << 10
 	// AuditNotes is how many annotations one audit event takes from admission.
 	AuditNotes = 32
 	// Resets is how many streams of one HTTP/2 connection a client may give up at once, and
