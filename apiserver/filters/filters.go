@@ -51,17 +51,17 @@ type filter struct {
 // refused; and so that nobody's body is waited for who may not send it, nor a
 // seat held meanwhile.
 func list(c Config) []filter {
-	m := newMetrics(c.Registry, c.Known)
+	m, under := newMetrics(c.Registry, c.Known), newUnderWay(c.Log)
 	return []filter{
 		{"recover", false, recovery(c.Log)},                                // a panic ends one request, not the server
 		{"resets", true, resets},                                           // a connection that only gives up requests is ended
 		{"identify", false, identify},                                      // Audit-Id
 		{"info", false, requestInfo},                                       // what is asked for
 		{"metrics", false, m.wrap},                                         // counts and latencies
-		{"underway", true, newUnderWay(c.Log).wrap},                        // 429 before memory does
 		{"audit", false, c.Audit.wrap},                                     // what was done, refusals included
-		{"timeout", true, timeout(c.Timeout)},                              // 504
-		{"authn", true, authenticate(c.Authenticator, m)},                  // 401
+		{"timeout", true, timeout(c.Timeout, under)},                       // 504
+		{"authn", true, authenticate(c.Authenticator, m, under)},           // 401
+		{"underway", true, under.wrap},                                     // 429 before memory does
 		{"impersonate", false, impersonate(c.Authorizer)},                  // acts as somebody else
 		{"authz", false, authorize(c.Authorizer, c.Log)},                   // 403
 		{"long", true, newLongRunning(c.MaxWatches, c.MaxStreams).wrap(m)}, // 429 for watches and streams

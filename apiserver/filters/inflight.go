@@ -69,7 +69,7 @@ const readerTime = 10 * time.Second
 
 // timeout ends what takes too long; a client may ask for less with ?timeout=. An
 // answer that is not read is cut, or it would keep its place.
-func timeout(most time.Duration) func(http.Handler) http.Handler {
+func timeout(most time.Duration, under *underWay) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if LongRunning(request.InfoFrom(r.Context())) {
@@ -82,7 +82,7 @@ func timeout(most time.Duration) func(http.Handler) http.Handler {
 				if asked := r.URL.Query().Get("timeout"); asked != "" {
 					want, err := time.ParseDuration(asked)
 					if err != nil || want < 0 {
-						codec.WriteError(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL: %q", asked)))
+						under.fail(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL: %q", asked)))
 						return
 					}
 					if want > 0 && want < d {
