@@ -4,7 +4,7 @@ package bounds
 const (
 	// RequestUnit is what a request is counted in: the bytes of its head, and about what a
 	// request without one takes of memory. Requests is how many units all that are under way
-	// may have, from the arrival of the head until the answer is gone; of one address at most half.
+	// may have until their answers are gone; one account, or one address of nobody known, has at most half.
 	RequestUnit = 16 << 10
 	Requests    = 1 << 14
 	// Watches is how many units all watches of users may have, NodeWatches those of nodes and
