@@ -107,6 +107,9 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	return turnstile.New(turnstile.Share(), s.o.Log).Bound(ln), nil
 }
 
+// writeStall is how long a connection may take nothing of what is written to it.
+const writeStall = 30 * time.Second
+
 func (s *Server) httpServer() (*http.Server, error) {
 	conf, err := s.o.TLS.config(s.o.Log)
 	if err != nil {
@@ -114,9 +117,9 @@ func (s *Server) httpServer() (*http.Server, error) {
 	}
 	srv := &http.Server{
 		Handler: s.network, TLSConfig: conf, ConnContext: filters.ConnContext, MaxHeaderBytes: 1 << 20,
-		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second,
+		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second, WriteTimeout: filters.AnswerTime(s.o.RequestTimeout),
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 1000},
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 1000, WriteByteTimeout: writeStall},
 		// Streams take turns: a long list must not keep the watches of its connection waiting.
 		DisableClientPriority: true,
 	}

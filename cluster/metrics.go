@@ -79,7 +79,8 @@ func (c *control) buildMetrics() (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for those who read metrics: %w", err)
 	}
-	srv := &http.Server{Handler: c.registries.handler(c.o.LogLevel == "debug"), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	srv := &http.Server{Handler: c.registries.handler(c.o.LogLevel == "debug"), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		WriteTimeout: answerTime, MaxHeaderBytes: headBytes}
 	return func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { srv.Close() })
 		defer stop()

@@ -34,6 +34,13 @@ type Port struct {
 
 const reviewTimeout = 10 * time.Second
 
+// What a request to such a port may bring, and how long its answer may take to make and
+// to read: profiles take 30 s.
+const (
+	headBytes  = 64 << 10
+	answerTime = 2 * time.Minute
+)
+
 // open takes the port, so that one in use is reported at once.
 func (p Port) open(kube kubernetes.Interface, reg *registries, log *slog.Logger) (func(context.Context) error, error) {
 	if p.Address == "" {
@@ -53,7 +60,9 @@ func (p Port) open(kube kubernetes.Interface, reg *registries, log *slog.Logger)
 	}
 	g := guard{kube: kube, log: log, next: reg.handler(p.Debug)}
 	srv := &http.Server{Handler: g, TLSConfig: conf, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		WriteTimeout: answerTime, MaxHeaderBytes: headBytes, Protocols: new(http.Protocols),
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	srv.Protocols.SetHTTP1(true) // one request a connection, which the turnstile counts
 	return untilDone(srv, func() error { return srv.ServeTLS(turnstile.New(turnstile.Share(), log).Bound(l), "", "") }), nil
 }
 
@@ -80,7 +89,7 @@ func health(address string) (func(context.Context) error, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: answerTime, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: headBytes}
 	return untilDone(srv, func() error { return srv.Serve(l) }), nil
 }
 

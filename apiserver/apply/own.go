@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"hyperkube/apiserver/kind"
 	"hyperkube/store"
@@ -28,7 +29,7 @@ func (m *Manager) fast(k *kind.Kind, sub string, live, obj store.Object, manager
 		return true
 	}
 	version := k.GVK().GroupVersion().String()
-	if !familiar(entries, version) {
+	if !familiar(entries, version) || !trusted && !readable(entries) {
 		return false
 	}
 	p, base := m.plan(k, sub, live)
@@ -87,6 +88,18 @@ func familiar(entries []metav1.ManagedFieldsEntry, version string) bool {
 			if sameManager(e, &entries[j]) {
 				return false
 			}
+		}
+	}
+	return true
+}
+
+// readable says whether the library can read what a client sent as its entries. It goes on
+// from the live record where it cannot; what it cannot read must never be stored, or nobody
+// could apply to the object any more.
+func readable(entries []metav1.ManagedFieldsEntry) bool {
+	for i := range entries {
+		if (&fieldpath.Set{}).FromJSON(bytes.NewReader(entries[i].FieldsV1.Raw)) != nil {
+			return false
 		}
 	}
 	return true

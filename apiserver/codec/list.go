@@ -36,8 +36,7 @@ func (p *pieces) flush(last bool) error {
 }
 
 // WriteList streams a list by joining the encodings its entries share. Memory
-// does not grow with the list, but for tables, YAML and pretty answers. buf is
-// scratch space and is returned for reuse.
+// does not grow with the list. buf is scratch space and is returned for reuse.
 func (v *View) WriteList(w io.Writer, m Media, l *store.List, buf []byte) ([]byte, error) {
 	meta := metav1.ListMeta{
 		ResourceVersion: FormatRevision(l.Revision), Continue: l.Continue, RemainingItemCount: l.Remaining,
@@ -50,23 +49,39 @@ func (v *View) WriteList(w io.Writer, m Media, l *store.List, buf []byte) ([]byt
 	case m.Wire == JSON && !m.Pretty:
 		return v.writeJSONList(w, m, l, &meta, buf)
 	}
-	whole := &sink{}
-	compact := m
-	compact.Wire, compact.Pretty = JSON, false
-	if _, err := v.writeJSONList(whole, compact, l, &meta, nil); err != nil {
-		return buf, err
-	}
-	out, err := appendReadable(buf[:0], m, whole.b)
+	return v.writeReadableList(w, m, l, &meta, buf)
+}
+
+func (v *View) writeReadableList(w io.Writer, m Media, l *store.List, meta *metav1.ListMeta, buf []byte) ([]byte, error) {
+	mb, err := json.Marshal(meta)
 	if err != nil {
 		return buf, err
 	}
-	_, err = w.Write(out)
-	return out, err
+	compact := m
+	compact.Wire, compact.Pretty = JSON, false
+	empty := append(append([]byte{}, v.listHead(compact)...), `,"metadata":`...)
+	empty = append(append(empty, mb...), `,"items":[]}`...)
+	out, err := newReadable(w, m, buf, empty, "items")
+	if err != nil {
+		return buf, err
+	}
+	var item []byte
+	for e := range l.Entries {
+		b, err := v.jsonBody(compact, e)
+		if err != nil {
+			return out.buf, err
+		}
+		if m.Shape == Partial { // its items name their kind, as they would alone
+			item = appendJSON(item[:0], v.headOf(compact), b)
+		} else {
+			item = append(item[:0], b...)
+		}
+		if err := out.add(item); err != nil {
+			return out.buf, err
+		}
+	}
+	return out.end()
 }
-
-type sink struct{ b []byte }
-
-func (s *sink) Write(p []byte) (int, error) { s.b = append(s.b, p...); return len(p), nil }
 
 func (v *View) listHead(m Media) []byte {
 	if m.Shape == Partial {

@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // Wire is an encoding.
@@ -68,7 +70,7 @@ const (
 
 // Negotiate picks the first clause of the Accept header that can be served.
 func Negotiate(r *http.Request, offer Offer) (Media, error) {
-	m, ok := pick(r.Header.Get("Accept"), offer)
+	m, ok := pick(Accept(r), offer)
 	if !ok {
 		return m, notAcceptable()
 	}
@@ -85,6 +87,26 @@ func Negotiate(r *http.Request, offer Offer) (Media, error) {
 		}
 	}
 	return m, nil
+}
+
+// Accept is what the client takes, as one list. Of very many clauses the last are left out:
+// repeated headers cost their sender next to nothing.
+func Accept(r *http.Request) string {
+	lines := r.Header["Accept"]
+	if len(lines) == 1 && len(lines[0]) <= bounds.Accept {
+		return lines[0]
+	}
+	var list strings.Builder
+	for _, line := range lines {
+		if list.Len() > 0 {
+			list.WriteByte(',')
+		}
+		list.WriteString(line[:min(len(line), bounds.Accept+1)])
+		if list.Len() > bounds.Accept {
+			return list.String()[:max(0, strings.LastIndexByte(list.String()[:bounds.Accept+1], ','))]
+		}
+	}
+	return list.String()
 }
 
 // forEyes reports clients at which a person looks.

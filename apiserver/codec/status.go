@@ -17,7 +17,8 @@ import (
 var StatusKind = schema.GroupVersionKind{Version: "v1", Kind: "Status"}
 
 // StatusOf turns any error into the Status that a client sees. What is not an
-// API error is an internal one.
+// API error is an internal one. However much of what a client sent an error repeats, the
+// Status stays small.
 func StatusOf(err error) *metav1.Status {
 	var api apierrors.APIStatus
 	if errors.As(err, &api) {
@@ -26,7 +27,7 @@ func StatusOf(err error) *metav1.Status {
 		if st.Code == 0 {
 			st.Code = http.StatusInternalServerError
 		}
-		return &st
+		return bounded(&st)
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -73,7 +74,7 @@ func unreadable(err error) error {
 
 // WriteError answers with the Status of err in a media type the client takes.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	m, ok := pick(r.Header.Get("Accept"), Plain)
+	m, ok := pick(Accept(r), Plain)
 	if !ok {
 		m = Media{}
 	}

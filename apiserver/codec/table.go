@@ -81,56 +81,80 @@ func (v *View) rowObject(m Media, e *store.Entry) ([]byte, error) {
 	return appendJSON(nil, head, b), nil
 }
 
+// rows is what a streamed table writes its rows to.
+type rows interface {
+	add(row []byte) error
+	end() ([]byte, error)
+}
+
+// writeTable streams a table row by row: what rows carry of their objects is copied once
+// for each, into the piece that is sent.
 func (v *View) writeTable(w io.Writer, m Media, l *store.List, meta metav1.ListMeta, buf []byte) ([]byte, error) {
-	var entries []*store.Entry
-	for e := range l.Entries {
-		entries = append(entries, e)
-	}
-	t, err := v.table(m, entries, meta, true)
+	t, err := v.table(m, nil, meta, true)
 	if err != nil {
 		return buf, err
 	}
-	if m.Wire != JSON || m.Pretty {
-		if buf, err = AppendObject(buf[:0], m, t, tableKind(m)); err != nil {
-			return buf, err
-		}
-		_, err = w.Write(buf)
-		return buf, err
-	}
-	return writeRows(w, m, t, buf)
-}
-
-// writeRows streams a table: raw row objects are copied, not parsed again.
-func writeRows(w io.Writer, m Media, t *metav1.Table, buf []byte) ([]byte, error) {
-	rows := t.Rows
-	t.Rows = []metav1.TableRow{}
 	head, err := marshalBareJSON(t) // ends in "rows":[]}
 	if err != nil {
 		return buf, err
 	}
-	out := pieces{w, appendJSON(buf[:0], jsonHead(tableKind(m)), head)}
-	out.buf = out.buf[:len(out.buf)-len("]}")]
-	for i := range rows {
-		if i > 0 {
-			out.buf = append(out.buf, ',')
+	head = appendJSON(nil, jsonHead(tableKind(m)), head)
+	var out rows
+	if m.Wire != JSON || m.Pretty {
+		out, err = newReadable(w, m, buf, head, "rows")
+	} else {
+		out = &compactRows{pieces: pieces{w, append(buf[:0], head[:len(head)-len("]}")]...)}}
+	}
+	if err != nil {
+		return buf, err
+	}
+	now := time.Now()
+	var row []byte
+	for e := range l.Entries {
+		if row, err = v.appendRow(row[:0], m, e, now); err == nil {
+			err = out.add(row)
 		}
-		cells, err := json.Marshal(rows[i].Cells)
 		if err != nil {
-			return out.buf, err
-		}
-		out.buf = append(append(out.buf, `{"cells":`...), cells...)
-		if raw := rows[i].Object.Raw; raw != nil {
-			out.buf = append(append(out.buf, `,"object":`...), raw...)
-		} else {
-			out.buf = append(out.buf, `,"object":null`...)
-		}
-		out.buf = append(out.buf, '}')
-		if len(out.buf) >= pieceSize {
-			if err := out.flush(false); err != nil {
-				return out.buf, err
-			}
+			return buf, err
 		}
 	}
-	out.buf = append(out.buf, "]}\n"...)
-	return out.buf, out.flush(true)
+	return out.end()
+}
+
+// appendRow writes a row; raw row objects are copied, not parsed again.
+func (v *View) appendRow(dst []byte, m Media, e *store.Entry, now time.Time) ([]byte, error) {
+	cells, err := json.Marshal(v.cells(e.Object, now))
+	if err != nil {
+		return dst, err
+	}
+	raw, err := v.rowObject(m, e)
+	if err != nil {
+		return dst, err
+	}
+	if raw == nil {
+		raw = []byte("null")
+	}
+	dst = append(append(dst, `{"cells":`...), cells...)
+	dst = append(append(dst, `,"object":`...), raw...)
+	return append(dst, '}'), nil
+}
+
+// compactRows writes rows as they are.
+type compactRows struct {
+	pieces
+	more bool
+}
+
+func (r *compactRows) add(row []byte) error {
+	if r.more {
+		r.buf = append(r.buf, ',')
+	}
+	r.more = true
+	r.buf = append(r.buf, row...)
+	return r.flush(false)
+}
+
+func (r *compactRows) end() ([]byte, error) {
+	r.buf = append(r.buf, "]}\n"...)
+	return r.buf, r.flush(true)
 }

@@ -34,6 +34,7 @@ import (
 
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 )
 
@@ -95,7 +96,7 @@ func New(d Deps) (*Handler, error) {
 func transport(d Deps, c *tls.Config) *http.Transport {
 	return &http.Transport{
 		DialContext: d.Dial, TLSClientConfig: c, TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second,
+		MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: bounds.BackendHead,
 	}
 }
 
@@ -147,7 +148,7 @@ func (p responder) Error(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client is gone
 	}
 	if p.log != nil {
-		p.log.Info("proxied connection failed", "path", r.URL.Path, "err", err)
+		p.log.Debug("proxied connection failed", "path", r.URL.Path, "err", err)
 	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

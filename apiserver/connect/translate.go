@@ -18,6 +18,7 @@ import (
 	streamspdy "k8s.io/streaming/pkg/httpstream/spdy"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 )
 
@@ -44,7 +45,7 @@ func (h *Handler) translate(w http.ResponseWriter, r *http.Request, node string,
 	}
 	conn := wsstream.NewConn(protocols(s))
 	conn.SetIdleTimeout(idleTimeout)
-	protocol, ch, err := conn.Open(w, r)
+	protocol, ch, err := conn.Open(framed{w}, r)
 	if err != nil {
 		h.logf(r, "websocket handshake failed", err)
 		return nil // the client has been told
@@ -152,8 +153,10 @@ func (q sizeQueue) Next() *remotecommand.TerminalSize {
 // read returns when the client's side of the connection is closed.
 func (q sizeQueue) read(ctx context.Context, from io.Reader) {
 	defer close(q)
-	d := json.NewDecoder(from)
+	meter := &io.LimitedReader{R: from}
+	d := json.NewDecoder(meter)
 	for {
+		meter.N = bounds.TerminalSize // of what is not decoded yet the decoder keeps everything
 		var s remotecommand.TerminalSize
 		if err := d.Decode(&s); err != nil {
 			io.Copy(io.Discard, from) // malformed sizes are not the end of the connection

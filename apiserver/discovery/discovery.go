@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
+	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/registry"
 )
 
@@ -197,7 +198,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	v, ok := doc.negotiate(r.Header.Values("Accept"))
+	v, ok := doc.negotiate(codec.Accept(r))
 	if !ok {
 		http.Error(w, "only the following media types are accepted: application/json, application/vnd.kubernetes.protobuf", http.StatusNotAcceptable)
 		return
@@ -217,8 +218,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // negotiate picks the first acceptable form; a missing header accepts JSON.
-func (d document) negotiate(accept []string) (variant, bool) {
-	asked := strings.Join(accept, ",")
+func (d document) negotiate(asked string) (variant, bool) {
 	if strings.TrimSpace(asked) == "" {
 		asked = mediaJSON
 	}

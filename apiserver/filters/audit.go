@@ -1,13 +1,13 @@
 package filters
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +38,7 @@ type AuditLog struct {
 	told *trouble.Teller
 
 	rotation logfile.Rotation
+	unknown  allowance // of those whom nobody knows
 }
 
 type auditUser struct {
@@ -211,9 +212,24 @@ func short(s string) string {
 }
 
 func (l *AuditLog) write(e *auditEvent) {
-	line, err := json.Marshal(e)
+	line, err := fit(e)
 	if err != nil {
 		return
+	}
+	if e.nobody() {
+		leftOut, ok := l.unknown.take(len(line), e.StageTimestamp.Time)
+		if !ok {
+			return
+		}
+		if leftOut > 0 {
+			if e.Annotations == nil {
+				e.Annotations = map[string]string{}
+			}
+			e.Annotations[leftOutNote] = strconv.Itoa(leftOut)
+			if line, err = fit(e); err != nil {
+				return
+			}
+		}
 	}
 	line = append(line, '\n')
 	l.mu.Lock()

@@ -3,7 +3,6 @@ package filters
 import (
 	"net/http"
 
-	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/request"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,7 +10,7 @@ import (
 
 // authenticate finds out who asks. Credentials that are bad or missing are a
 // 401; whether nobody may ask as system:anonymous is the authenticator's choice.
-func authenticate(a request.Authenticator, m *metrics) func(http.Handler) http.Handler {
+func authenticate(a request.Authenticator, m *metrics, under *underWay) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var u *request.User
@@ -22,7 +21,7 @@ func authenticate(a request.Authenticator, m *metrics) func(http.Handler) http.H
 			}
 			if err != nil || !ok {
 				m.authentication(false, err != nil)
-				codec.WriteError(w, r, apierrors.NewUnauthorized("Unauthorized"))
+				under.fail(w, r, apierrors.NewUnauthorized("Unauthorized"))
 				return
 			}
 			m.authentication(true, false)

@@ -2,11 +2,13 @@ package filters
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"hyperkube/apiserver/codec"
 	"hyperkube/apiserver/request"
@@ -16,14 +18,14 @@ import (
 )
 
 // intake reads the bodies of requests before they take a seat, and bounds what is
-// on its way in and held: by user, and for all users that nothing is kept for.
+// on its way in and held: by account, and for all that nothing is kept for.
 type intake struct {
 	mu    sync.Mutex
 	bytes [classes]int64
-	users map[string]*held
+	users map[string]*held // by account
 }
 
-// held is what one user's requests have here.
+// held is what one account's requests have here.
 type held struct {
 	arriving int
 	bytes    int64
@@ -38,17 +40,18 @@ func (in *intake) wrap(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			info := request.InfoFrom(r.Context())
-			if r.Body == nil || r.ContentLength == 0 || LongRunning(info) {
+			if r.Body == nil || r.ContentLength == 0 || LongRunning(info) && !answersOnly(info) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			b := &body{in: in, user: actor(r.Context())}
+			u := actor(r.Context())
+			b := &body{in: in, user: u, who: account(u)}
 			if !in.arrive(b) {
 				refuse(w, r, m)
 				return
 			}
 			defer in.release(b)
-			err := b.read(r)
+			err := b.arrive(w, r, info)
 			in.arrived(b)
 			switch {
 			case errors.Is(err, errFull):
@@ -77,9 +80,34 @@ func unreadable(r *http.Request, err error) error {
 type body struct {
 	in      *intake
 	user    *request.User
+	who     string // the account
 	data    []byte
 	charged int64
 }
+
+// answersOnly requests take long, and none of that time is for their body.
+func answersOnly(i *request.Info) bool { return i.Verb == "watch" || i.Subresource == "log" }
+
+// arrive reads the body. Where the request has no timeout its body has one: the server
+// would wait for the rest of it before it answers.
+func (b *body) arrive(w http.ResponseWriter, r *http.Request, info *request.Info) error {
+	if !LongRunning(info) {
+		return b.read(r)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), bodyTime)
+	defer cancel()
+	defer boundBody(ctx, w, r, bodyTime)()
+	if err := b.read(r); err != nil {
+		return err
+	}
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // fails only on test writers
+	}
+	return nil
+}
+
+// bodyTime is how long the body of a request that has no timeout may take.
+const bodyTime = 30 * time.Second
 
 // read takes in all of it. Memory grows with what has come, not with what was announced.
 func (b *body) read(r *http.Request) error {
@@ -124,10 +152,10 @@ func (b *body) grow(size int64) error {
 func (in *intake) arrive(b *body) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	h := in.users[b.user.Name]
+	h := in.users[b.who]
 	if h == nil {
 		h = &held{}
-		in.users[b.user.Name] = h
+		in.users[b.who] = h
 	}
 	if h.arriving >= bounds.Bodies && classOf(b.user) != masters {
 		return false
@@ -140,7 +168,7 @@ func (in *intake) arrive(b *body) bool {
 func (in *intake) arrived(b *body) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.users[b.user.Name].arriving--
+	in.users[b.who].arriving--
 }
 
 func (in *intake) charge(b *body, n int64) bool {
@@ -151,8 +179,8 @@ func (in *intake) charge(b *body, n int64) bool {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	h := in.users[b.user.Name]
-	if h.bytes+n > one || in.bytes[c]+n > all {
+	h := in.users[b.who]
+	if h.bytes+n > one || in.bytes[c]+n > all || c == others && h.bytes+n > all-in.bytes[c] {
 		return false
 	}
 	h.bytes += n
@@ -164,10 +192,10 @@ func (in *intake) charge(b *body, n int64) bool {
 func (in *intake) release(b *body) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	h := in.users[b.user.Name]
+	h := in.users[b.who]
 	h.bytes -= b.charged
 	in.bytes[classOf(b.user)] -= b.charged
 	if h.requests--; h.requests == 0 {
-		delete(in.users, b.user.Name)
+		delete(in.users, b.who)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
+	"hyperkube/internal/turnstile"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -28,6 +30,9 @@ type Config struct {
 	// MaxReads and MaxWrites bound the requests under way; 0 means 400 and 200. A tenth of
 	// them is kept for system:masters, a fifth for nodes.
 	MaxReads, MaxWrites int64
+	// MaxWatches (in units) and MaxStreams bound what takes long; 0 means those of package
+	// bounds, and for streams no more than the process has files for.
+	MaxWatches, MaxStreams int64
 	// Timeout of requests that are not long-running; 0 means 60 s.
 	Timeout time.Duration
 	Audit   *AuditLog // nil: no audit
@@ -46,20 +51,22 @@ type filter struct {
 // refused; and so that nobody's body is waited for who may not send it, nor a
 // seat held meanwhile.
 func list(c Config) []filter {
-	m := newMetrics(c.Registry, c.Known)
+	m, under := newMetrics(c.Registry, c.Known), newUnderWay(c.Log)
 	return []filter{
-		{"recover", false, recovery(c.Log)},                  // a panic ends one request, not the server
-		{"resets", true, resets},                             // a connection that only gives up requests is ended
-		{"identify", false, identify},                        // Audit-Id
-		{"info", false, requestInfo},                         // what is asked for
-		{"metrics", false, m.wrap},                           // counts and latencies
-		{"audit", false, c.Audit.wrap},                       // what was done, refusals included
-		{"timeout", true, timeout(c.Timeout)},                // 504
-		{"authn", true, authenticate(c.Authenticator, m)},    // 401
-		{"impersonate", false, impersonate(c.Authorizer)},    // acts as somebody else
-		{"authz", false, authorize(c.Authorizer, c.Log)},     // 403
-		{"body", true, newIntake().wrap(m)},                  // 413, 429: the body is read, within bounds
-		{"seat", true, inflight(c.MaxReads, c.MaxWrites, m)}, // 429 before work piles up
+		{"recover", false, recovery(c.Log)},                                // a panic ends one request, not the server
+		{"resets", true, resets},                                           // a connection that only gives up requests is ended
+		{"identify", false, identify},                                      // Audit-Id
+		{"info", false, requestInfo},                                       // what is asked for
+		{"metrics", false, m.wrap},                                         // counts and latencies
+		{"audit", false, c.Audit.wrap},                                     // what was done, refusals included
+		{"timeout", true, timeout(c.Timeout, under)},                       // 504
+		{"authn", true, authenticate(c.Authenticator, m, under)},           // 401
+		{"underway", true, under.wrap},                                     // 429 before memory does
+		{"impersonate", false, impersonate(c.Authorizer)},                  // acts as somebody else
+		{"authz", false, authorize(c.Authorizer, c.Log)},                   // 403
+		{"long", true, newLongRunning(c.MaxWatches, c.MaxStreams).wrap(m)}, // 429 for watches and streams
+		{"body", true, newIntake().wrap(m)},                                // 413, 429: the body is read, within bounds
+		{"seat", true, inflight(c.MaxReads, c.MaxWrites, m)},               // 429 before work piles up
 	}
 }
 
@@ -72,8 +79,14 @@ func Chain(c Config, last http.Handler) (network, inside http.Handler) {
 	if c.MaxWrites == 0 {
 		c.MaxWrites = 200
 	}
+	if c.MaxWatches == 0 {
+		c.MaxWatches = bounds.Watches
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = int64(min(bounds.Streams, max(1, turnstile.Share()/2)))
+	}
 	if c.Timeout == 0 {
-		c.Timeout = time.Minute
+		c.Timeout = requestTime
 	}
 	network, inside = last, last
 	all := list(c)
@@ -104,8 +117,8 @@ func healthCheck(i *request.Info) bool {
 	return head == "healthz" || head == "livez" || head == "readyz"
 }
 
-// LongRunning requests have no timeout and no place in the limit: watches,
-// streams and proxied connections.
+// LongRunning requests have no timeout and no seat: watches, streams and proxied
+// connections. They have bounds of their own.
 func LongRunning(i *request.Info) bool {
 	if i.Verb == "watch" {
 		return true

@@ -48,7 +48,7 @@ func send(h http.Handler, method, target string, headers ...string) *httptest.Re
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestOrder(t *testing.T) {
-	want := "recover resets identify info metrics audit timeout authn impersonate authz body seat"
+	want := "recover resets identify info metrics audit timeout authn underway impersonate authz long body seat"
 	if got := strings.Join(Names(), " "); got != want {
 		t.Errorf("filters run as %s", got)
 	}

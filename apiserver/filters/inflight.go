@@ -50,16 +50,30 @@ func readOnly(verb string) bool {
 	return verb == "get" || verb == "list" || verb == "watch" || verb == "head"
 }
 
+// AnswerTime is how long a request with this timeout may take until its answer is gone;
+// 0 means the timeout that a Config without one has. The http.Server's WriteTimeout must be
+// no less: it is what ends answers that wait for their reader after the handler is done.
+func AnswerTime(timeout time.Duration) time.Duration {
+	if timeout == 0 {
+		timeout = requestTime
+	}
+	return timeout + 2*readerTime
+}
+
+// requestTime is the timeout of requests when none is configured.
+const requestTime = time.Minute
+
 // readerTime is what a client has left to read its answer after the time of its
 // request is over.
 const readerTime = 10 * time.Second
 
 // timeout ends what takes too long; a client may ask for less with ?timeout=. An
 // answer that is not read is cut, or it would keep its place.
-func timeout(most time.Duration) func(http.Handler) http.Handler {
+func timeout(most time.Duration, under *underWay) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if LongRunning(request.InfoFrom(r.Context())) {
+				_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the server's is for the others; fails only on test writers
 				next.ServeHTTP(w, r)
 				return
 			}
@@ -68,7 +82,7 @@ func timeout(most time.Duration) func(http.Handler) http.Handler {
 				if asked := r.URL.Query().Get("timeout"); asked != "" {
 					want, err := time.ParseDuration(asked)
 					if err != nil || want < 0 {
-						codec.WriteError(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL: %q", asked)))
+						under.fail(w, r, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL: %q", asked)))
 						return
 					}
 					if want > 0 && want < d {

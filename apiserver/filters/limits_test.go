@@ -50,7 +50,8 @@ type hall struct {
 
 func newHall(t *testing.T, reads, writes int64) *hall {
 	h := &hall{t: t, reg: prometheus.NewRegistry(), entered: make(chan struct{}), hold: make(chan struct{})}
-	h.network, _ = Chain(Config{Log: quiet(), Registry: h.reg, Authenticator: header{}, Authorizer: all{}, MaxReads: reads, MaxWrites: writes},
+	h.network, _ = Chain(Config{Log: quiet(), Registry: h.reg, Authenticator: header{}, Authorizer: all{}, MaxReads: reads, MaxWrites: writes,
+		MaxWatches: 100, MaxStreams: 40},
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h.entered <- struct{}{}
 			<-h.hold
@@ -94,7 +95,7 @@ func TestSeats(t *testing.T) {
 			}
 			got := map[string]int{}
 			for range n {
-				got[h.send(f[0], f[1], f[2], nil)]++
+				got[h.send(f[0], f[1], strings.ReplaceAll(f[2], "SELECTOR", strings.Repeat("x", 1000)), nil)]++
 			}
 			fmt.Fprintf(&out, "%s: %d in", f[0], got["in"])
 			delete(got, "in")

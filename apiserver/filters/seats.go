@@ -31,25 +31,26 @@ func classOf(u *request.User) class {
 //
 //	│ kept for masters │ kept for nodes │ ······· shared by all ······· │
 //
-// A class takes of its own before it takes of what is shared. One user of many
-// gets at most half of what is shared; one node at most half of what is kept for
-// nodes; one administrator leaves half of what is kept for administrators to others.
+// A class takes of its own before it takes of what is shared. What is shared, accounts
+// divide as in a pool: nobody gets more than is then left for the others. One node gets at
+// most half of what is kept for nodes; one administrator leaves half of what is kept for
+// administrators to others.
 type seats struct {
 	kept   [classes]int64
-	most   [classes]int64 // for one user
+	most   [classes]int64 // for one account
 	shared int64
 
 	mu    sync.Mutex
 	taken [classes]int64
-	users map[string]int64
+	held  map[string]int64 // by account
 }
 
 func newSeats(total int64) *seats {
-	s := &seats{users: map[string]int64{}}
+	s := &seats{held: map[string]int64{}}
 	s.kept = [classes]int64{masters: total / 10, nodes: total / 5}
 	s.shared = total - s.kept[masters] - s.kept[nodes]
 	s.most = [classes]int64{
-		others:  max(1, s.shared/2),
+		others:  s.shared,
 		nodes:   max(1, s.kept[nodes]/2),
 		masters: max(1, s.shared+s.kept[masters]-s.kept[masters]/2),
 	}
@@ -58,31 +59,32 @@ func newSeats(total int64) *seats {
 
 // take is false when the user must come again later.
 func (s *seats) take(u *request.User) bool {
-	c := classOf(u)
+	c, who := classOf(u), account(u)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.users[u.Name] >= s.most[c] {
+	if s.held[who] >= s.most[c] {
 		return false
 	}
 	if s.taken[c] >= s.kept[c] {
-		var used int64
+		left := s.shared
 		for k, n := range s.taken {
-			used += max(0, n-s.kept[k])
+			left -= max(0, n-s.kept[k])
 		}
-		if used >= s.shared {
+		if left <= 0 || c == others && s.held[who] >= left {
 			return false
 		}
 	}
 	s.taken[c]++
-	s.users[u.Name]++
+	s.held[who]++
 	return true
 }
 
 func (s *seats) leave(u *request.User) {
+	who := account(u)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken[classOf(u)]--
-	if s.users[u.Name]--; s.users[u.Name] == 0 {
-		delete(s.users, u.Name)
+	if s.held[who]--; s.held[who] == 0 {
+		delete(s.held, who)
 	}
 }

@@ -16,6 +16,7 @@ type trail struct {
 	// decision ("allow", "forbid") and reason of the authorizer.
 	decision, reason string
 	notes            map[string]string // of admission plugins
+	place            *place            // among the requests under way; nil: inside the process
 }
 
 // note keeps an audit annotation; what comes after bounds.AuditNotes is dropped.

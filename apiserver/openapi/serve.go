@@ -12,6 +12,8 @@ import (
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
 	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
+
+	"hyperkube/apiserver/codec"
 )
 
 // ServeHTTP answers GET and HEAD of /openapi/v2, /openapi/v3 and below.
@@ -64,7 +66,7 @@ func (h *handler) serveV3(w http.ResponseWriter, r *http.Request, name string) {
 func (h *handler) send(w http.ResponseWriter, r *http.Request, f *file, binary string, err error) {
 	media := mediaJSON
 	if err == nil {
-		media = negotiate(r.Header.Values("Accept"), binary)
+		media = negotiate(codec.Accept(r), binary)
 		if media != mediaJSON && media != "" {
 			f, err = f.protobuf(media)
 		}
@@ -102,8 +104,7 @@ func (h *handler) send(w http.ResponseWriter, r *http.Request, f *file, binary s
 }
 
 // negotiate picks JSON or the binary form, whichever is named first; "" is neither.
-func negotiate(accept []string, binary string) string {
-	asked := strings.Join(accept, ",")
+func negotiate(asked, binary string) string {
 	if strings.TrimSpace(asked) == "" {
 		return mediaJSON
 	}

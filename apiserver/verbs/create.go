@@ -110,7 +110,9 @@ func (c *call) insertNamed(obj store.Object, o writeOptions) (_ *store.Entry, er
 	k := c.ep.Kind
 	c.freshMeta(obj)
 	k.Default(obj)
-	c.record("", nil, obj, o)
+	if err := c.record("", nil, obj, o); err != nil {
+		return nil, err
+	}
 	a := c.attributes(admission.Create, o.dryRun)
 	a.Object = obj
 	if err := c.mutators(a); err != nil {

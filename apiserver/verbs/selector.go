@@ -43,6 +43,9 @@ func selectors(o *metav1.ListOptions) (labels.Selector, fields.Selector, error) 
 		if len(text) > bounds.Selector {
 			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("%s: %d bytes are too many: at most %d", name, len(text), bounds.Selector))
 		}
+		if n := conditions(text); n > bounds.Requirements { // before the parsers, which take long
+			return nil, nil, tooManyConditions(name, n)
+		}
 	}
 	label, err := labels.Parse(o.LabelSelector)
 	if err != nil {
@@ -55,7 +58,7 @@ func selectors(o *metav1.ListOptions) (labels.Selector, fields.Selector, error) 
 	asked, _ := label.Requirements()
 	for name, n := range map[string]int{"labelSelector": len(asked), "fieldSelector": len(field.Requirements())} {
 		if n > bounds.Requirements {
-			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("%s: %d conditions are too many: at most %d", name, n, bounds.Requirements))
+			return nil, nil, tooManyConditions(name, n)
 		}
 	}
 	return label, field, nil
@@ -181,4 +184,29 @@ func eachRequirement(label labels.Selector) func(map[string]string) bool {
 		}
 		return true
 	}
+}
+
+func tooManyConditions(name string, n int) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("%s: %d conditions are too many: at most %d", name, n, bounds.Requirements))
+}
+
+// conditions is about how many a selector has: the commas outside of lists, or the lists.
+func conditions(text string) int {
+	commas, lists, inside := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++ // of a field's value
+		case '(':
+			lists++
+			inside = true
+		case ')':
+			inside = false
+		case ',':
+			if !inside {
+				commas++
+			}
+		}
+	}
+	return max(commas+1, lists)
 }

@@ -51,6 +51,8 @@ func TestSelectorsAreBounded(t *testing.T) {
 		{"many values", metav1.ListOptions{LabelSelector: "a in (" + list("bcd", ",", 30_000) + ")"}, ""},
 		{"too many labels", metav1.ListOptions{LabelSelector: list("a!=b", ",", bounds.Requirements+1)}, "labelSelector: 101 conditions are too many: at most 100"},
 		{"too many fields", metav1.ListOptions{FieldSelector: list("metadata.name!=b", ",", bounds.Requirements+1)}, "fieldSelector: 101 conditions are too many: at most 100"},
+		{"many brackets", metav1.ListOptions{LabelSelector: list("(", "", 30_000)}, "labelSelector: 30000 conditions are too many: at most 100"},
+		{"escaped commas", metav1.ListOptions{FieldSelector: "metadata.name=" + list(`a\,`, "", 200)}, ""},
 		{"too long labels", metav1.ListOptions{LabelSelector: list("a", "", bounds.Selector+1)}, "labelSelector: 131073 bytes are too many: at most 131072"},
 		{"too long fields", metav1.ListOptions{FieldSelector: list("a", "", bounds.Selector+1)}, "fieldSelector: 131073 bytes are too many: at most 131072"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"hyperkube/api/invalid"
 	"hyperkube/apiserver/admission"
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 	"hyperkube/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -163,7 +164,9 @@ func (c *call) settle(obj, live store.Object, o writeOptions, r rules, paid *pay
 		return done, nil, err
 	}
 	k.Default(obj)
-	c.record(r.sub, live, obj, o)
+	if err := c.record(r.sub, live, obj, o); err != nil {
+		return done, nil, err
+	}
 	a := c.attributes(admission.Update, o.dryRun)
 	a.Object, a.Old = obj, live
 	if err := c.mutators(a); err != nil {
@@ -206,10 +209,19 @@ func (c *call) mustBePaid(a *admission.Attributes, paid *payment) error {
 
 // record notes who owns the fields written. It comes before admission: what
 // plugins add belongs to nobody, so that a later apply does not take it away.
-func (c *call) record(sub string, live, obj store.Object, o writeOptions) {
+func (c *call) record(sub string, live, obj store.Object, o writeOptions) error {
+	most := bounds.Managers
+	if live != nil {
+		most = max(most, len(live.GetManagedFields())) // what is there may stay
+	}
+	if n := len(obj.GetManagedFields()); n > most {
+		return invalid.New(c.ep.Names.GVK().GroupKind(), obj.GetName(), field.ErrorList{
+			field.TooMany(field.NewPath("metadata", "managedFields"), n, bounds.Managers)})
+	}
 	if c.Applier != nil && !o.applied {
 		c.Applier.Record(c.ep.Kind, sub, live, obj, o.manager, c.Env.Now())
 	}
+	return nil
 }
 
 // judge validates, then asks the plugins that may refuse.

@@ -19,6 +19,9 @@ const (
 	Unchecked = 32 << 10
 	// Exponent is how large the power of ten of a quantity may be, up and down.
 	Exponent = 999
+	// Quantity is how many bytes a quantity may have: the time to read its digits grows with
+	// their square.
+	Quantity = 1100
 	// Copied is how many bytes the copy operations of a JSON patch may add (the published
 	// limit).
 	Copied = 3 << 20
@@ -29,8 +32,14 @@ const (
 	PatchWork = 4 << 30
 	// Errors is how many causes a Status lists; what is beyond is counted, not told.
 	Errors = 100
-	// ErrorBytes is how long the causes of a Status may be together.
+	// ErrorBytes is how long the message of a Status, and its causes together, may be.
 	ErrorBytes = 256 << 10
+	// ErrorText is how long one text of a Status may be when not all fit.
+	ErrorText = 4 << 10
+	// Managers is how many entries managedFields may have: each is gone through by every write.
+	Managers = 1000
+	// Accept is how many bytes of a client's Accept headers are read.
+	Accept = 8 << 10
 	// Selector is how many bytes a label or field selector may have, Requirements how many
 	// conditions. Each is asked of every object that is listed and of every change that a
 	// watch may concern, while all watches of the kind wait.

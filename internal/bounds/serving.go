@@ -2,14 +2,40 @@ package bounds
 
 // What the requests under way may hold of the API server.
 const (
-	// Bodies is how many bodies of one user may be on their way in at the same time.
+	// RequestUnit is what a request is counted in: the bytes of its head, and about what a
+	// request without one takes of memory. Requests is how many units all that are under way
+	// may have until their answers are gone; one account, or one address of nobody known, has at most half.
+	RequestUnit = 16 << 10
+	Requests    = 1 << 14
+	// Watches is how many units all watches of users may have, NodeWatches those of nodes and
+	// those of administrators. A selector counts SelectorCost times its length.
+	Watches      = 1 << 15
+	NodeWatches  = 1 << 18
+	SelectorCost = 48
+	// Streams is how many connections through the server (exec, attach, port-forward, logs,
+	// proxies) users may have at once; less where the process may open few files.
+	Streams = 4096
+	// BackendHead is how many bytes of headers a pod or a service that is proxied to may answer with.
+	BackendHead = 256 << 10
+	// Frame is how large a frame of a WebSocket may be, TerminalSize how long a size of a
+	// terminal as JSON.
+	Frame        = 1 << 20
+	TerminalSize = 4 << 10
+	// Bodies is how many bodies of one account may be on their way in at the same time.
 	Bodies = 100
-	// BodyBytesUser is how many bytes of bodies one user's requests may hold, BodyBytesAll
-	// all users together but for administrators and nodes, whose requests may hold as much again.
+	// BodyBytesUser is how many bytes of bodies one account's requests may hold, BodyBytesAll
+	// all together but for administrators and nodes, whose requests may hold as much again.
 	BodyBytesUser = 64 << 20
 	BodyBytesAll  = 256 << 20
-	// AuditText is how many bytes of a client's text (path, user agent, names) an audit event repeats.
+	// AuditText is how many bytes of one text of a client's (path, user agent, names) an audit
+	// event repeats, AuditLine how long an event may be as it is written.
 	AuditText = 4 << 10
+	AuditLine = 16 << 10
+	// AuditUnknown is how many bytes of audit events those may cause at once whom nobody knows,
+	// AuditUnknownPerSecond how many they may go on with: they must not be able to push what
+	// others did out of the files that are kept.
+	AuditUnknown          = 4 << 20
+	AuditUnknownPerSecond = 1 << 10
 	// AuditNotes is how many annotations one audit event takes from admission.
 	AuditNotes = 32
 	// Resets is how many streams of one HTTP/2 connection a client may give up at once, and

@@ -63,8 +63,11 @@ func (l *ledger) charge(items, bytes int) error {
 
 func (l *ledger) at() string { return strings.TrimPrefix(strings.Join(l.path, ""), ".") }
 
-// quantity refuses a number whose exponent would take the parser for ever.
+// quantity refuses a number whose exponent or digits would take the parser for ever.
 func (l *ledger) quantity(s string) error {
+	if len(s) > bounds.Quantity {
+		return &Malformed{l.at(), fmt.Sprintf("quantity %.40q: %d bytes are too many: at most %d", s, len(s), bounds.Quantity)}
+	}
 	i := strings.LastIndexAny(s, "eE")
 	if i < 0 {
 		return nil

@@ -1,0 +1,49 @@
+package filters
+
+import (
+	"net/http"
+
+	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
+)
+
+// longRunning bounds the requests that have no seat: watches by what they keep of memory,
+// connections through the server by the files they take of the process. Each class of users has its own.
+type longRunning struct {
+	watches, streams [classes]*pool
+}
+
+func newLongRunning(watches, streams int64) *longRunning {
+	l := &longRunning{}
+	for c := range classes {
+		l.watches[c], l.streams[c] = newPool(bounds.NodeWatches), newPool(streams)
+	}
+	l.watches[others] = newPool(watches)
+	return l
+}
+
+func (l *longRunning) wrap(m *metrics) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			info, u := request.InfoFrom(r.Context()), actor(r.Context())
+			if !LongRunning(info) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			p := &place{pool: l.streams[classOf(u)], who: account(u), n: 1}
+			if info.Verb == "watch" {
+				selectors := len(info.LabelSelector) + len(info.FieldSelector)
+				p.pool, p.n = l.watches[classOf(u)], weight(r)+int64(selectors*bounds.SelectorCost/bounds.RequestUnit)
+			}
+			if !p.take() {
+				refuse(w, r, m)
+				return
+			}
+			defer p.leave()
+			if short := trailOf(r.Context()).place; short != nil {
+				short.leave() // it is counted here now
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
