@@ -23,6 +23,7 @@ import (
 //	warn kind=Pod            what a client is warned of; two documents for an update
 //	row kind=Pod             the object's line in kubectl get -o wide, at 2026-01-01T01:00:00Z
 //
+// Files of rows (base, fill, try, change) show each rule of a kind once: see base.
 // Findings are printed one a line, sorted. Run with -rewrite to accept the output.
 func TestScenarios(t *testing.T) {
 	kinds := map[string]*kind.Kind{}
@@ -30,7 +31,12 @@ func TestScenarios(t *testing.T) {
 		kinds[k.Kind] = k
 	}
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var rows base
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			switch d.Cmd {
+			case "base", "fill", "try", "change":
+				return rows.run(t, d, kinds)
+			}
 			var name, sub string
 			d.ScanArgs(t, "kind", &name)
 			d.MaybeScanArgs(t, "sub", &sub)
@@ -85,6 +91,12 @@ func updateScenario(t *testing.T, d *datadriven.TestData, k *kind.Kind, sub stri
 		d.Fatalf(t, "want two documents")
 	}
 	old, obj := decode(t, d, k, before), decode(t, d, k, after)
+	errs := update(t, d, k, old, obj, sub)
+	return finish(t, obj, errs, d.HasArg("show"))
+}
+
+// update is what the change from old to obj is refused for, through the kind or one of its subresources.
+func update(t *testing.T, d *datadriven.TestData, k *kind.Kind, old, obj store.Object, sub string) field.ErrorList {
 	for _, o := range []store.Object{old, obj} {
 		if o.GetName() == "" {
 			o.SetName("x")
@@ -95,14 +107,18 @@ func updateScenario(t *testing.T, d *datadriven.TestData, k *kind.Kind, sub stri
 	if sub == "status" {
 		prepare, validate = k.Status.Prepare, k.Status.Validate
 	} else if sub != "" {
+		prepare = nil
 		for _, s := range k.Subresources {
 			if s.Name == sub {
 				prepare, validate = s.Rules.Prepare, s.Rules.Validate
 			}
 		}
 	}
+	if prepare == nil {
+		d.Fatalf(t, "%s has no subresource %s", k.Kind, sub)
+	}
 	prepare(t.Context(), obj, old)
-	return finish(t, obj, validate(obj, old), d.HasArg("show"))
+	return validate(obj, old)
 }
 
 // finish prints findings, or ok, or the object. Of a finding with a difference

@@ -1,0 +1,237 @@
+package kinds
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+
+	"hyperkube/apiserver/kind"
+	"hyperkube/store"
+)
+
+// base is a valid object that the rows of a file change a little, one row for each rule:
+//
+//	base kind=Pod            the object; prints each field that defaulting and preparing set
+//	fill                     rows; the same for the changed base, where it differs
+//	try                      rows; what creating the changed base is refused for
+//	change [sub=status]      rows; the same for an update of the base to the changed one
+//
+// A row is a YAML mapping in one line, from the path of a field to its new value:
+// `spec.ports.0.port: 0`, `{spec.a: 1, spec.b: 2}`. null takes the field or item away, + as the last
+// part of a path appends. In `row => row` the first changes the old object too.
+// Each finding is a line, the second and later ones of a row start with "  + ".
+type base struct {
+	k      *kind.Kind
+	tree   any
+	filled map[string]string
+}
+
+// more comes before the second and later findings of a row.
+const more = "\n  + "
+
+func (b *base) run(t *testing.T, d *datadriven.TestData, kinds map[string]*kind.Kind) string {
+	if d.Cmd == "base" {
+		var name string
+		d.ScanArgs(t, "kind", &name)
+		if b.k = kinds[name]; b.k == nil {
+			d.Fatalf(t, "no kind %s", name)
+		}
+		b.tree = tree(t, d, []byte(d.Input))
+		b.filled = b.fill(t, d, b.tree, nil)
+		return filled(b.filled, "\n")
+	}
+	if b.k == nil {
+		d.Fatalf(t, "no base yet")
+	}
+	var sub string
+	d.MaybeScanArgs(t, "sub", &sub)
+	var out strings.Builder
+	for row := range strings.Lines(d.Input) {
+		before, after, pair := strings.Cut(row, " => ")
+		first := edit(t, d, b.tree, before)
+		switch {
+		case d.Cmd == "fill":
+			out.WriteString(filled(b.fill(t, d, first, b.filled), more))
+		case d.Cmd == "try":
+			out.WriteString(findings(create(t, b.k, b.object(t, d, first))))
+		case pair:
+			out.WriteString(b.change(t, d, first, edit(t, d, first, after), sub))
+		default:
+			out.WriteString(b.change(t, d, b.tree, first, sub))
+		}
+	}
+	return out.String()
+}
+
+// change is the answer to an update, as a client with the old object in hand sends it.
+func (b *base) change(t *testing.T, d *datadriven.TestData, before, after any, sub string) string {
+	return findings(update(t, d, b.k, b.object(t, d, before), b.object(t, d, after), sub))
+}
+
+// fill is what create puts into the object beyond what the client sent. With usual, only
+// what differs from that.
+func (b *base) fill(t *testing.T, d *datadriven.TestData, sent any, usual map[string]string) map[string]string {
+	obj := b.object(t, d, sent)
+	before := leaves(t, d, obj)
+	if errs := create(t, b.k, obj); len(errs) > 0 {
+		d.Fatalf(t, "%s", findings(errs))
+	}
+	after := leaves(t, d, obj)
+	for path, value := range before {
+		if _, kept := after[path]; !kept && value != "{}" {
+			after[path] = "gone"
+		} else if after[path] == value {
+			delete(after, path)
+		}
+	}
+	for _, path := range []string{"metadata.name", "metadata.namespace", "metadata.uid"} {
+		delete(after, path)
+	}
+	for path, value := range usual {
+		if after[path] == value {
+			delete(after, path)
+		} else if _, sent := before[path]; !sent && after[path] == "" && value != "{}" {
+			after[path] = "not filled"
+		}
+	}
+	return after
+}
+
+// filled prints what fill found.
+func filled(values map[string]string, separator string) string {
+	var out []string
+	for _, path := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, path+": "+values[path])
+	}
+	if len(out) == 0 {
+		return "nothing\n"
+	}
+	return strings.Join(out, separator) + "\n"
+}
+
+func (b *base) object(t *testing.T, d *datadriven.TestData, tree any) store.Object {
+	text, err := json.Marshal(tree)
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return decode(t, d, b.k, string(text))
+}
+
+func findings(errs field.ErrorList) string {
+	lines := make([]string, len(errs))
+	for i, e := range errs {
+		lines[i], _, _ = strings.Cut(e.Error(), "\n")
+	}
+	slices.Sort(lines)
+	if len(lines) == 0 {
+		return "ok\n"
+	}
+	return strings.Join(lines, more) + "\n"
+}
+
+func tree(t *testing.T, d *datadriven.TestData, text []byte) any {
+	text, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		d.Fatalf(t, "%s: %v", text, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return v
+}
+
+// edit is a copy of v with the row's changes.
+func edit(t *testing.T, d *datadriven.TestData, v any, row string) any {
+	text, err := json.Marshal(v)
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	v = tree(t, d, text)
+	changes, ok := tree(t, d, []byte(row)).(map[string]any)
+	if !ok {
+		d.Fatalf(t, "%q is no mapping", row)
+	}
+	for _, path := range slices.Sorted(maps.Keys(changes)) {
+		if v, err = set(v, strings.Split(path, "."), changes[path]); err != nil {
+			d.Fatalf(t, "%s: %v", path, err)
+		}
+	}
+	return v
+}
+
+func set(v any, path []string, to any) (any, error) {
+	if len(path) == 0 {
+		return to, nil
+	}
+	list, isList := v.([]any)
+	if path[0] == "+" && (isList || v == nil) && len(path) == 1 {
+		return append(list, to), nil
+	}
+	if isList {
+		i, err := strconv.Atoi(path[0])
+		if err != nil || i >= len(list) {
+			return nil, fmt.Errorf("no item %s among %d", path[0], len(list))
+		}
+		if len(path) == 1 && to == nil {
+			return slices.Delete(list, i, i+1), nil
+		}
+		list[i], err = set(list[i], path[1:], to)
+		return list, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		if v != nil {
+			return nil, fmt.Errorf("%v has no field %s", v, path[0])
+		}
+		m = map[string]any{}
+	}
+	if len(path) == 1 && to == nil {
+		delete(m, path[0])
+		return m, nil
+	}
+	var err error
+	m[path[0]], err = set(m[path[0]], path[1:], to)
+	return m, err
+}
+
+// leaves are the object's values by path; an empty mapping or list is one too.
+func leaves(t *testing.T, d *datadriven.TestData, obj any) map[string]string {
+	text, err := json.Marshal(obj)
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	out := map[string]string{}
+	collect(out, "", tree(t, d, text))
+	return out
+}
+
+func collect(out map[string]string, path string, v any) {
+	switch at := strings.TrimPrefix(path, "."); v := v.(type) {
+	case map[string]any:
+		for k, item := range v {
+			collect(out, path+"."+k, item)
+		}
+		if len(v) == 0 {
+			out[at] = "{}"
+		}
+	case []any:
+		for i, item := range v {
+			collect(out, fmt.Sprintf("%s.%d", path, i), item)
+		}
+	default:
+		text, _ := json.Marshal(v)
+		out[at] = string(text)
+	}
+}
