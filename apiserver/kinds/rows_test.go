@@ -27,7 +27,7 @@ import (
 //
 // A row is a YAML mapping in one line, from the path of a field to its new value:
 // `spec.ports.0.port: 0`, `{spec.a: 1, spec.b: 2}`. null takes the field or item away, + as the last
-// part of a path appends. In `row => row` the first changes the old object too.
+// part of a path appends, 20* does so twenty times. In `row => row` the first changes the old object too.
 // Each finding is a line, the second and later ones of a row start with "  + ".
 type base struct {
 	k      *kind.Kind
@@ -135,6 +135,9 @@ func findings(errs field.ErrorList) string {
 	if len(lines) == 0 {
 		return "ok\n"
 	}
+	if n := len(lines) - 5; n > 0 {
+		lines = append(lines[:5], fmt.Sprintf("%d more", n))
+	}
 	return strings.Join(lines, more) + "\n"
 }
 
@@ -176,8 +179,12 @@ func set(v any, path []string, to any) (any, error) {
 		return to, nil
 	}
 	list, isList := v.([]any)
-	if path[0] == "+" && (isList || v == nil) && len(path) == 1 {
-		return append(list, to), nil
+	if n, many := strings.CutSuffix(path[0], "*"); (path[0] == "+" || many) && (isList || v == nil) && len(path) == 1 {
+		times, err := strconv.Atoi(n)
+		if !many {
+			times, err = 1, nil
+		}
+		return append(list, slices.Repeat([]any{to}, times)...), err
 	}
 	if isList {
 		i, err := strconv.Atoi(path[0])
