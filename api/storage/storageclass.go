@@ -35,6 +35,7 @@ func ValidateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 	if c.ReclaimPolicy != nil {
 		errs = append(errs, rules.OneOf(*c.ReclaimPolicy, field.NewPath("reclaimPolicy"), corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
 	}
+	errs = append(errs, validateTopologies(c.AllowedTopologies, field.NewPath("allowedTopologies"))...)
 	if c.VolumeBindingMode == nil {
 		return append(errs, field.Required(field.NewPath("volumeBindingMode"), ""))
 	}
