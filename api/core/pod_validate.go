@@ -108,28 +108,6 @@ func validatePodReferences(s *corev1.PodSpec, path *field.Path) (errs field.Erro
 	return errs
 }
 
-func validateOS(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
-	if s.OS.Name == "" {
-		return field.ErrorList{field.Required(path.Child("os", "name"), "cannot be empty")}
-	}
-	errs = oneOf(errs, s.OS.Name, path.Child("os", "name"), corev1.Linux, corev1.Windows)
-	sc := s.SecurityContext
-	switch {
-	case s.OS.Name == corev1.Linux && sc != nil && sc.WindowsOptions != nil:
-		errs = append(errs, field.Forbidden(path.Child("securityContext", "windowsOptions"), "windows options cannot be set for a linux pod"))
-	case s.OS.Name == corev1.Windows:
-		for _, f := range []struct {
-			name string
-			set  bool
-		}{{"hostPID", s.HostPID}, {"hostIPC", s.HostIPC}, {"shareProcessNamespace", s.ShareProcessNamespace != nil && *s.ShareProcessNamespace}} {
-			if f.set {
-				errs = append(errs, field.Forbidden(path.Child(f.name), "cannot be set for a windows pod"))
-			}
-		}
-	}
-	return errs
-}
-
 func validateGates(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
 	for i, g := range s.ReadinessGates {
 		errs = checkQualified(errs, string(g.ConditionType), path.Child("readinessGates").Index(i).Child("conditionType"))
