@@ -16,6 +16,7 @@ import (
 func ValidatePod(p *corev1.Pod) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := ValidatePodSpec(&p.Spec, spec)
+	errs = append(errs, validateSpreadKeys(p.Spec.TopologySpreadConstraints, spec.Child("topologySpreadConstraints"))...)
 	if len(p.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "cannot be set on create"))
 	}
@@ -55,6 +56,7 @@ func ValidatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.Erro
 		errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, path.Child("annotations"))...)
 	}
 	errs = append(errs, ValidatePodSpec(&t.Spec, path.Child("spec"))...)
+	errs = append(errs, validateSpreadKeys(t.Spec.TopologySpreadConstraints, path.Child("spec", "topologySpreadConstraints"))...)
 	if len(t.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}
