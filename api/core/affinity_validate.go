@@ -226,7 +226,8 @@ func validateSpreadKeys(cs []corev1.TopologySpreadConstraint, path *field.Path) 
 	return errs
 }
 
-func validateTolerations(ts []corev1.Toleration, path *field.Path) (errs field.ErrorList) {
+// ValidateTolerations judges the tolerations of a pod.
+func ValidateTolerations(ts []corev1.Toleration, path *field.Path) (errs field.ErrorList) {
 	for i := range ts {
 		t, p := &ts[i], path.Index(i)
 		if t.Key != "" {
