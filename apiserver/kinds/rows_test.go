@@ -27,7 +27,8 @@ import (
 //
 // A row is a YAML mapping in one line, from the path of a field to its new value:
 // `spec.ports.0.port: 0`, `{spec.a: 1, spec.b: 2}`. null takes the field or item away, + as the last
-// part of a path appends, 20* does so twenty times. In `row => row` the first changes the old object too.
+// part of a path appends, 20* does so twenty times,
+// and text under a*20 is twenty times as long. In `row => row` the first changes the old object too.
 // Each finding is a line, the second and later ones of a row start with "  + ".
 type base struct {
 	k      *kind.Kind
@@ -207,6 +208,11 @@ func set(v any, path []string, to any) (any, error) {
 	if len(path) == 1 && to == nil {
 		delete(m, path[0])
 		return m, nil
+	}
+	if name, n, long := strings.Cut(path[0], "*"); long && len(path) == 1 {
+		times, err := strconv.Atoi(n)
+		m[name] = strings.Repeat(fmt.Sprint(to), times)
+		return m, err
 	}
 	var err error
 	m[path[0]], err = set(m[path[0]], path[1:], to)
