@@ -22,6 +22,7 @@ import (
 //
 //	base kind=Pod            the object; prints each field that defaulting and preparing set
 //	fill                     rows; the same for the changed base, where it differs
+//	hint                     rows; what whoever creates the changed base is warned of
 //	try                      rows; what creating the changed base is refused for
 //	change [sub=status]      rows; the same for an update of the base to the changed one
 //
@@ -62,6 +63,10 @@ func (b *base) run(t *testing.T, d *datadriven.TestData, kinds map[string]*kind.
 		switch {
 		case d.Cmd == "fill":
 			out.WriteString(filled(b.fill(t, d, first, b.filled), more))
+		case d.Cmd == "hint":
+			obj := b.object(t, d, first)
+			create(t, b.k, obj)
+			out.WriteString(strings.Join(append(b.k.Warnings(obj, nil), "."), more) + "\n")
 		case d.Cmd == "try":
 			out.WriteString(findings(create(t, b.k, b.object(t, d, first))))
 		case pair:

@@ -34,7 +34,7 @@ func TestScenarios(t *testing.T) {
 		var rows base
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
-			case "base", "fill", "try", "change":
+			case "base", "fill", "hint", "try", "change":
 				return rows.run(t, d, kinds)
 			}
 			var name, sub string
@@ -54,7 +54,7 @@ func TestScenarios(t *testing.T) {
 				return warn(t, d, k)
 			case "row":
 				obj := decode(t, d, k, d.Input)
-				return row(k, obj)
+				return row(t, d, k, obj)
 			}
 			d.Fatalf(t, "unknown command %s", d.Cmd)
 			return ""
@@ -143,10 +143,14 @@ func finish(t *testing.T, obj store.Object, errs field.ErrorList, show bool) str
 	return string(b)
 }
 
-func row(k *kind.Kind, obj store.Object) string {
+func row(t *testing.T, d *datadriven.TestData, k *kind.Kind, obj store.Object) string {
+	t.Helper()
 	k.Default(obj)
 	now := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
 	cells := k.Row(obj, now)
+	if len(cells) != len(k.Columns) {
+		d.Fatalf(t, "%d cells for %d columns", len(cells), len(k.Columns))
+	}
 	out := make([]string, len(cells))
 	for i, c := range cells {
 		out[i] = fmt.Sprint(c)
