@@ -66,7 +66,7 @@ func (b *base) run(t *testing.T, d *datadriven.TestData, kinds map[string]*kind.
 		case d.Cmd == "hint":
 			obj := b.object(t, d, first)
 			create(t, b.k, obj)
-			out.WriteString(strings.Join(append(b.k.Warnings(obj, nil), "."), more) + "\n")
+			out.WriteString(lines(b.k.Warnings(obj, nil), "none", more))
 		case d.Cmd == "try":
 			out.WriteString(findings(create(t, b.k, b.object(t, d, first))))
 		case pair:
@@ -118,10 +118,15 @@ func filled(values map[string]string, separator string) string {
 	for _, path := range slices.Sorted(maps.Keys(values)) {
 		out = append(out, path+": "+values[path])
 	}
-	if len(out) == 0 {
-		return "nothing\n"
+	return lines(out, "nothing", separator)
+}
+
+// lines joins what was found; none stands for an empty list.
+func lines(list []string, none, separator string) string {
+	if len(list) == 0 {
+		return none + "\n"
 	}
-	return strings.Join(out, separator) + "\n"
+	return strings.Join(list, separator) + "\n"
 }
 
 func (b *base) object(t *testing.T, d *datadriven.TestData, tree any) store.Object {
@@ -133,18 +138,15 @@ func (b *base) object(t *testing.T, d *datadriven.TestData, tree any) store.Obje
 }
 
 func findings(errs field.ErrorList) string {
-	lines := make([]string, len(errs))
+	found := make([]string, len(errs))
 	for i, e := range errs {
-		lines[i], _, _ = strings.Cut(e.Error(), "\n")
+		found[i], _, _ = strings.Cut(e.Error(), "\n")
 	}
-	slices.Sort(lines)
-	if len(lines) == 0 {
-		return "ok\n"
+	slices.Sort(found)
+	if n := len(found) - 5; n > 0 {
+		found = append(found[:5], fmt.Sprintf("%d more", n))
 	}
-	if n := len(lines) - 5; n > 0 {
-		lines = append(lines[:5], fmt.Sprintf("%d more", n))
-	}
-	return strings.Join(lines, more) + "\n"
+	return lines(found, "ok", more)
 }
 
 func tree(t *testing.T, d *datadriven.TestData, text []byte) any {
