@@ -49,10 +49,17 @@ func validateDaemonStrategy(u *appsv1.DaemonSetUpdateStrategy, path *field.Path)
 			return field.ErrorList{field.Required(path.Child("rollingUpdate"), "")}
 		}
 		at, unavailable, surge := path.Child("rollingUpdate"), u.RollingUpdate.MaxUnavailable, u.RollingUpdate.MaxSurge
-		if !rules.IsZero(unavailable) && !rules.IsZero(surge) {
-			return field.ErrorList{field.Invalid(at.Child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero")}
+		errs := validateSteps(unavailable, surge, at)
+		if surge != nil {
+			errs = append(errs, rules.AtMostAll(*surge, at.Child("maxSurge"))...)
 		}
-		return validateRolling(unavailable, surge, at)
+		switch {
+		case !rules.IsZero(unavailable) && !rules.IsZero(surge):
+			errs = append(errs, field.Invalid(at.Child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero"))
+		case rules.IsZero(unavailable) && rules.IsZero(surge):
+			errs = append(errs, field.Required(at.Child("maxUnavailable"), "cannot be 0 when maxSurge is 0"))
+		}
+		return errs
 	}
 	return rules.OneOf(u.Type, path.Child("type"), appsv1.RollingUpdateDaemonSetStrategyType, appsv1.OnDeleteDaemonSetStrategyType)
 }

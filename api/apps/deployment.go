@@ -94,6 +94,15 @@ func validateDeploymentStrategy(s *appsv1.DeploymentStrategy, path *field.Path) 
 }
 
 func validateRolling(unavailable, surge *intstr.IntOrString, path *field.Path) field.ErrorList {
+	errs := validateSteps(unavailable, surge, path)
+	if rules.IsZero(unavailable) && rules.IsZero(surge) {
+		errs = append(errs, field.Invalid(path.Child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0"))
+	}
+	return errs
+}
+
+// validateSteps checks each of the two for itself.
+func validateSteps(unavailable, surge *intstr.IntOrString, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if unavailable != nil {
 		errs = append(errs, rules.IntOrPercent(*unavailable, path.Child("maxUnavailable"))...)
@@ -101,9 +110,6 @@ func validateRolling(unavailable, surge *intstr.IntOrString, path *field.Path) f
 	}
 	if surge != nil {
 		errs = append(errs, rules.IntOrPercent(*surge, path.Child("maxSurge"))...)
-	}
-	if rules.IsZero(unavailable) && rules.IsZero(surge) {
-		errs = append(errs, field.Invalid(path.Child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0"))
 	}
 	return errs
 }
@@ -120,6 +126,7 @@ func ValidateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 		"replicas": s.Replicas, "updatedReplicas": s.UpdatedReplicas, "readyReplicas": s.ReadyReplicas,
 		"availableReplicas": s.AvailableReplicas, "unavailableReplicas": s.UnavailableReplicas,
 	})
+	errs = append(errs, rules.MaybeNotNegative(s.TerminatingReplicas, path.Child("terminatingReplicas"))...)
 	errs = append(errs, rules.NotNegative(s.ObservedGeneration, path.Child("observedGeneration"))...)
 	errs = append(errs, atMost(path, "updatedReplicas", s.UpdatedReplicas, s.Replicas, "status.replicas")...)
 	errs = append(errs, atMost(path, "readyReplicas", s.ReadyReplicas, s.Replicas, "status.replicas")...)

@@ -40,6 +40,7 @@ func ValidateReplicaSetStatus(r, _ *appsv1.ReplicaSet) field.ErrorList {
 		"replicas": s.Replicas, "fullyLabeledReplicas": s.FullyLabeledReplicas,
 		"readyReplicas": s.ReadyReplicas, "availableReplicas": s.AvailableReplicas,
 	})
+	errs = append(errs, rules.MaybeNotNegative(s.TerminatingReplicas, path.Child("terminatingReplicas"))...)
 	errs = append(errs, rules.NotNegative(s.ObservedGeneration, path.Child("observedGeneration"))...)
 	errs = append(errs, atMost(path, "fullyLabeledReplicas", s.FullyLabeledReplicas, s.Replicas, "status.replicas")...)
 	errs = append(errs, atMost(path, "readyReplicas", s.ReadyReplicas, s.Replicas, "status.replicas")...)

@@ -8,7 +8,6 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -73,14 +72,7 @@ func ValidateHorizontalPodAutoscaler(h *autoscalingv2.HorizontalPodAutoscaler) f
 	if s.MaxReplicas < low {
 		errs = append(errs, field.Invalid(spec.Child("maxReplicas"), s.MaxReplicas, "must be greater than or equal to `minReplicas`"))
 	}
-	ref := spec.Child("scaleTargetRef")
-	for name, v := range map[string]string{"kind": s.ScaleTargetRef.Kind, "name": s.ScaleTargetRef.Name} {
-		if v == "" {
-			errs = append(errs, field.Required(ref.Child(name), ""))
-		} else {
-			errs = append(errs, rules.Messages(pathvalidation.IsValidPathSegmentName(v), v, ref.Child(name))...)
-		}
-	}
+	errs = append(errs, validateReference(&s.ScaleTargetRef, spec.Child("scaleTargetRef"))...)
 	for i := range s.Metrics {
 		errs = append(errs, validateMetric(&s.Metrics[i], spec.Child("metrics").Index(i))...)
 	}
@@ -89,68 +81,6 @@ func ValidateHorizontalPodAutoscaler(h *autoscalingv2.HorizontalPodAutoscaler) f
 		errs = append(errs, validateScaling(s.Behavior.ScaleDown, spec.Child("behavior", "scaleDown"))...)
 	}
 	return errs
-}
-
-// aims reports whether the target has a value of a sort that metrics of the type have. The others are lost
-// in autoscaling/v1, where the object could then not be written again.
-func aims(t autoscalingv2.MetricSourceType, target *autoscalingv2.MetricTarget) bool {
-	switch t {
-	case autoscalingv2.ResourceMetricSourceType, autoscalingv2.ContainerResourceMetricSourceType:
-		return target.AverageUtilization != nil || target.AverageValue != nil
-	case autoscalingv2.PodsMetricSourceType:
-		return target.AverageValue != nil
-	}
-	return target.Value != nil || target.AverageValue != nil
-}
-
-func validateMetric(m *autoscalingv2.MetricSpec, path *field.Path) field.ErrorList {
-	target, at, found := target(m, path)
-	if !found {
-		if m.Type == "" {
-			return field.ErrorList{field.Required(path.Child("type"), "must specify a metric source type")}
-		}
-		switch m.Type {
-		case autoscalingv2.ObjectMetricSourceType, autoscalingv2.PodsMetricSourceType, autoscalingv2.ResourceMetricSourceType,
-			autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.ExternalMetricSourceType:
-			return field.ErrorList{field.Required(at, "must populate information for the given metric source")}
-		}
-		return field.ErrorList{field.NotSupported(path.Child("type"), m.Type, []autoscalingv2.MetricSourceType{
-			autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.ExternalMetricSourceType, autoscalingv2.ObjectMetricSourceType,
-			autoscalingv2.PodsMetricSourceType, autoscalingv2.ResourceMetricSourceType,
-		})}
-	}
-	at = at.Child("target")
-	errs := rules.OneOf(target.Type, at.Child("type"), autoscalingv2.UtilizationMetricType, autoscalingv2.ValueMetricType, autoscalingv2.AverageValueMetricType)
-	if target.AverageUtilization != nil {
-		errs = append(errs, rules.Positive(*target.AverageUtilization, at.Child("averageUtilization"))...)
-	}
-	if target.Value != nil && target.Value.Sign() != 1 {
-		errs = append(errs, field.Invalid(at.Child("value"), target.Value, "must be positive"))
-	}
-	if target.AverageValue != nil && target.AverageValue.Sign() != 1 {
-		errs = append(errs, field.Invalid(at.Child("averageValue"), target.AverageValue, "must be positive"))
-	}
-	if !aims(m.Type, target) {
-		errs = append(errs, field.Required(at, "must set either a target value or a target average"))
-	}
-	return errs
-}
-
-// target finds what a metric should be kept at, and the path of its source.
-func target(m *autoscalingv2.MetricSpec, path *field.Path) (*autoscalingv2.MetricTarget, *field.Path, bool) {
-	switch {
-	case m.Type == autoscalingv2.ObjectMetricSourceType && m.Object != nil:
-		return &m.Object.Target, path.Child("object"), true
-	case m.Type == autoscalingv2.PodsMetricSourceType && m.Pods != nil:
-		return &m.Pods.Target, path.Child("pods"), true
-	case m.Type == autoscalingv2.ResourceMetricSourceType && m.Resource != nil:
-		return &m.Resource.Target, path.Child("resource"), true
-	case m.Type == autoscalingv2.ContainerResourceMetricSourceType && m.ContainerResource != nil:
-		return &m.ContainerResource.Target, path.Child("containerResource"), true
-	case m.Type == autoscalingv2.ExternalMetricSourceType && m.External != nil:
-		return &m.External.Target, path.Child("external"), true
-	}
-	return nil, path, false
 }
 
 func validateScaling(r *autoscalingv2.HPAScalingRules, path *field.Path) field.ErrorList {
@@ -164,6 +94,9 @@ func validateScaling(r *autoscalingv2.HPAScalingRules, path *field.Path) field.E
 	if r.SelectPolicy != nil {
 		errs = append(errs, rules.OneOf(*r.SelectPolicy, path.Child("selectPolicy"),
 			autoscalingv2.DisabledPolicySelect, autoscalingv2.MaxChangePolicySelect, autoscalingv2.MinChangePolicySelect)...)
+	}
+	if r.Tolerance != nil && r.Tolerance.Sign() < 0 {
+		errs = append(errs, field.Invalid(path.Child("tolerance"), r.Tolerance.String(), "must be greater than or equal to 0"))
 	}
 	if len(r.Policies) == 0 {
 		errs = append(errs, field.Required(path.Child("policies"), "must specify at least one Policy"))

@@ -19,7 +19,7 @@ func targets(h *autoscalingv2.HorizontalPodAutoscaler) string {
 	var list []string
 	for i := range h.Spec.Metrics {
 		m := &h.Spec.Metrics[i]
-		want, _, ok := target(m, nil)
+		want, ok := target(m)
 		if !ok {
 			list = append(list, table.Unknown)
 			continue
@@ -92,4 +92,21 @@ func compare(now *autoscalingv2.MetricValueStatus, want *autoscalingv2.MetricTar
 		return fmt.Sprintf("%s/%s (avg)", quantity(now.AverageValue), want.AverageValue)
 	}
 	return fmt.Sprintf("%s/%s", quantity(now.Value), quantity(want.Value))
+}
+
+// target finds what a metric should be kept at.
+func target(m *autoscalingv2.MetricSpec) (*autoscalingv2.MetricTarget, bool) {
+	switch {
+	case m.Type == autoscalingv2.ObjectMetricSourceType && m.Object != nil:
+		return &m.Object.Target, true
+	case m.Type == autoscalingv2.PodsMetricSourceType && m.Pods != nil:
+		return &m.Pods.Target, true
+	case m.Type == autoscalingv2.ResourceMetricSourceType && m.Resource != nil:
+		return &m.Resource.Target, true
+	case m.Type == autoscalingv2.ContainerResourceMetricSourceType && m.ContainerResource != nil:
+		return &m.ContainerResource.Target, true
+	case m.Type == autoscalingv2.ExternalMetricSourceType && m.External != nil:
+		return &m.External.Target, true
+	}
+	return nil, false
 }

@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"fmt"
+
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -80,18 +82,35 @@ func ValidateJobStatus(j, old *batchv1.Job) field.ErrorList {
 	errs = append(errs, rules.NotNegative(s.Failed, path.Child("failed"))...)
 	errs = append(errs, rules.MaybeNotNegative(s.Ready, path.Child("ready"))...)
 	errs = append(errs, rules.MaybeNotNegative(s.Terminating, path.Child("terminating"))...)
+	return append(errs, validateJobEnd(s, &old.Status, path)...)
+}
+
+// validateJobEnd: a job ends once, one way, with nothing running, and stays as it ended.
+func validateJobEnd(s, old *batchv1.JobStatus, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	conditions := path.Child("conditions")
 	complete, failed := has(s, batchv1.JobComplete), has(s, batchv1.JobFailed)
-	if complete && failed {
-		errs = append(errs, field.Invalid(path.Child("conditions"), field.OmitValueType{}, "cannot set Complete=True and Failed=True conditions"))
+	for _, other := range []batchv1.JobConditionType{batchv1.JobFailed, batchv1.JobFailureTarget} {
+		if complete && has(s, other) {
+			errs = append(errs, field.Invalid(conditions, field.OmitValueType{}, fmt.Sprintf("cannot set Complete=True and %s=True conditions", other)))
+		}
 	}
-	if s.CompletionTime != nil && !complete {
-		errs = append(errs, field.Invalid(path.Child("completionTime"), s.CompletionTime, "cannot set completionTime when there is no Complete=True condition"))
+	for _, t := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed, batchv1.JobFailureTarget} {
+		if has(old, t) && !has(s, t) {
+			errs = append(errs, field.Invalid(conditions, field.OmitValueType{}, fmt.Sprintf("cannot disable the terminal %s=True condition", t)))
+		}
 	}
-	if has(&old.Status, batchv1.JobComplete) && !complete {
-		errs = append(errs, field.Invalid(path.Child("conditions"), field.OmitValueType{}, "cannot disable the terminal Complete=True condition"))
+	at, ended := path.Child("completionTime"), complete && !has(old, batchv1.JobComplete)
+	switch {
+	case s.CompletionTime != nil && !complete:
+		errs = append(errs, field.Invalid(at, s.CompletionTime, "cannot set completionTime when there is no Complete=True condition"))
+	case s.CompletionTime == nil && ended:
+		errs = append(errs, field.Required(at, "completionTime is required for Complete jobs"))
+	case complete && old.CompletionTime != nil && !old.CompletionTime.Equal(s.CompletionTime):
+		errs = append(errs, field.Invalid(at, s.CompletionTime, "field is immutable"))
 	}
-	if has(&old.Status, batchv1.JobFailed) && !failed {
-		errs = append(errs, field.Invalid(path.Child("conditions"), field.OmitValueType{}, "cannot disable the terminal Failed=True condition"))
+	if s.Active > 0 && (ended || failed && !has(old, batchv1.JobFailed)) {
+		errs = append(errs, field.Invalid(path.Child("active"), s.Active, "active>0 is invalid for finished job"))
 	}
 	return errs
 }

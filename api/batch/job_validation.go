@@ -24,6 +24,12 @@ const (
 	maxFailureConditions  = 20
 	maxManagedByLength    = 63
 	maxSuccessPolicyRules = 20
+
+	// Above manyCompletions a Job with a limit for each index must bound its failures and its parallelism.
+	manyCompletions       = 100_000
+	maxFailedIndexes      = 100_000
+	maxFailedOfMany       = 10_000
+	maxParallelismForMany = 10_000
 )
 
 // ValidateJob checks a Job to be created, after PrepareJob.
@@ -99,6 +105,8 @@ func validateJobRestart(s *batchv1.JobSpec, at *field.Path) field.ErrorList {
 		return field.ErrorList{field.NotSupported(at, p, []corev1.RestartPolicy{corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever})}
 	case s.PodFailurePolicy != nil && p != corev1.RestartPolicyNever:
 		return field.ErrorList{field.Invalid(at, p, fmt.Sprintf("only %q is supported when podFailurePolicy is specified", corev1.RestartPolicyNever))}
+	case s.BackoffLimitPerIndex != nil && p != corev1.RestartPolicyNever:
+		return field.ErrorList{field.Invalid(at, p, fmt.Sprintf("only %q is supported when backoffLimitPerIndex is specified", corev1.RestartPolicyNever))}
 	}
 	return nil
 }
@@ -121,11 +129,38 @@ func validateJobMode(s *batchv1.JobSpec, path *field.Path) field.ErrorList {
 		if s.Completions != nil && *s.Completions > maxIndexedCompletions {
 			errs = append(errs, field.Invalid(path.Child("completions"), *s.Completions, fmt.Sprintf("must be less than or equal to %d", maxIndexedCompletions)))
 		}
-	} else if s.BackoffLimitPerIndex != nil {
-		errs = append(errs, field.Invalid(path.Child("backoffLimitPerIndex"), *s.BackoffLimitPerIndex, "requires indexed completion mode"))
+		errs = append(errs, validateManyIndexes(s, path)...)
+	} else {
+		if s.BackoffLimitPerIndex != nil {
+			errs = append(errs, field.Invalid(path.Child("backoffLimitPerIndex"), *s.BackoffLimitPerIndex, "requires indexed completion mode"))
+		}
+		if s.MaxFailedIndexes != nil {
+			errs = append(errs, field.Invalid(path.Child("maxFailedIndexes"), *s.MaxFailedIndexes, "requires indexed completion mode"))
+		}
 	}
 	if s.MaxFailedIndexes != nil && s.BackoffLimitPerIndex == nil {
 		errs = append(errs, field.Required(path.Child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"))
+	}
+	return errs
+}
+
+// validateManyIndexes bounds what the status of a Job with a limit for each index may come to hold.
+func validateManyIndexes(s *batchv1.JobSpec, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	failed := path.Child("maxFailedIndexes")
+	if s.MaxFailedIndexes != nil && *s.MaxFailedIndexes > maxFailedIndexes {
+		errs = append(errs, field.Invalid(failed, *s.MaxFailedIndexes, fmt.Sprintf("must be less than or equal to %d", maxFailedIndexes)))
+	}
+	if s.BackoffLimitPerIndex == nil || s.Completions == nil || *s.Completions <= manyCompletions {
+		return errs
+	}
+	if s.MaxFailedIndexes == nil {
+		errs = append(errs, field.Required(failed, fmt.Sprintf("must be specified when completions is above %d", manyCompletions)))
+	} else if *s.MaxFailedIndexes > maxFailedOfMany {
+		errs = append(errs, field.Invalid(failed, *s.MaxFailedIndexes, fmt.Sprintf("must be less than or equal to %d when completions are above %d and used with backoff limit per index", maxFailedOfMany, manyCompletions)))
+	}
+	if s.Parallelism != nil && *s.Parallelism > maxParallelismForMany {
+		errs = append(errs, field.Invalid(path.Child("parallelism"), *s.Parallelism, fmt.Sprintf("must be less than or equal to %d when completions are above %d and used with backoff limit per index", maxParallelismForMany, manyCompletions)))
 	}
 	return errs
 }
@@ -207,32 +242,6 @@ func validateExitCodes(e *batchv1.PodFailurePolicyOnExitCodesRequirement, contai
 			errs = append(errs, field.Duplicate(at.Index(i), v))
 		case i > 0 && v < e.Values[i-1]:
 			errs = append(errs, field.Invalid(at, e.Values, "must be ordered"))
-		}
-	}
-	return errs
-}
-
-func validateSuccessPolicy(s *batchv1.JobSpec, path *field.Path) field.ErrorList {
-	if s.SuccessPolicy == nil {
-		return nil
-	}
-	var errs field.ErrorList
-	if !indexed(s) {
-		errs = append(errs, field.Invalid(path, field.OmitValueType{}, "requires indexed completion mode"))
-	}
-	at := path.Child("rules")
-	switch n := len(s.SuccessPolicy.Rules); {
-	case n == 0:
-		errs = append(errs, field.Required(at, "at least one rules must be specified when the successPolicy is specified"))
-	case n > maxSuccessPolicyRules:
-		errs = append(errs, field.TooMany(at, n, maxSuccessPolicyRules))
-	}
-	for i, r := range s.SuccessPolicy.Rules {
-		if r.SucceededCount == nil && r.SucceededIndexes == nil {
-			errs = append(errs, field.Required(at.Index(i), "at least one of succeededCount or succeededIndexes must be specified"))
-		}
-		if r.SucceededCount != nil {
-			errs = append(errs, rules.Positive(*r.SucceededCount, at.Index(i).Child("succeededCount"))...)
 		}
 	}
 	return errs

@@ -6,6 +6,7 @@ package certificates
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,6 +92,8 @@ func validateSigner(name string, path *field.Path) field.ErrorList {
 	}
 	if rest == "" {
 		errs = append(errs, field.Invalid(path, name, "validation should not be empty"))
+	} else {
+		errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(rest), name, path)...)
 	}
 	if len(name) > maxSignerName {
 		errs = append(errs, field.TooLong(path, "", maxSignerName))
@@ -101,10 +104,13 @@ func validateSigner(name string, path *field.Path) field.ErrorList {
 func validateConditions(list []certificatesv1.CertificateSigningRequestCondition, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	approved, denied := false, false
+	seen := rules.Seen[certificatesv1.RequestConditionType]{}
 	for i, c := range list {
 		at := path.Index(i)
 		if c.Type == "" {
 			errs = append(errs, field.Required(at.Child("type"), ""))
+		} else if seen.Again(c.Type) {
+			errs = append(errs, field.Duplicate(at.Child("type"), c.Type))
 		}
 		final := c.Type == certificatesv1.CertificateApproved || c.Type == certificatesv1.CertificateDenied || c.Type == certificatesv1.CertificateFailed
 		switch {
@@ -143,11 +149,32 @@ func ValidateDecision(c, old *certificatesv1.CertificateSigningRequest, approval
 		errs = append(errs, field.Forbidden(field.NewPath("status", "certificate"), "updates may not modify a certificate once set"))
 	}
 	if len(c.Status.Certificate) > 0 && len(old.Status.Certificate) == 0 {
-		if block, _ := pem.Decode(c.Status.Certificate); block == nil || block.Type != "CERTIFICATE" {
-			errs = append(errs, field.Invalid(field.NewPath("status", "certificate"), "<certificate data>", "must contain at least one CERTIFICATE PEM block"))
+		if err := parseCertificates(c.Status.Certificate); err != nil {
+			errs = append(errs, field.Invalid(field.NewPath("status", "certificate"), "<certificate data>", err.Error()))
 		}
 	}
 	return errs
+}
+
+// parseCertificates: PEM blocks of certificates, without headers, and nothing else.
+func parseCertificates(text []byte) error {
+	for n := 0; ; n++ {
+		block, rest := pem.Decode(text)
+		switch {
+		case block == nil && n == 0:
+			return errors.New("must contain at least one CERTIFICATE PEM block")
+		case block == nil:
+			return nil
+		case block.Type != "CERTIFICATE":
+			return fmt.Errorf("only CERTIFICATE PEM blocks are allowed, found %q", block.Type)
+		case len(block.Headers) > 0:
+			return errors.New("no PEM block headers are permitted")
+		}
+		if _, err := x509.ParseCertificates(block.Bytes); err != nil {
+			return err
+		}
+		text = rest
+	}
 }
 
 func conditions(c *certificatesv1.CertificateSigningRequest, t certificatesv1.RequestConditionType) []certificatesv1.CertificateSigningRequestCondition {

@@ -140,9 +140,13 @@ func validatePodTerm(t *corev1.PodAffinityTerm, p *field.Path) field.ErrorList {
 			errs = checkQualified(errs, k, p.Child(l.name).Index(i))
 		}
 	}
-	for i, k := range t.MatchLabelKeys {
-		for _, m := range t.MismatchLabelKeys {
-			if k == m {
+	if len(t.MismatchLabelKeys) > 0 {
+		mismatch := rules.Seen[string]{}
+		for _, k := range t.MismatchLabelKeys {
+			mismatch.Again(k)
+		}
+		for i, k := range t.MatchLabelKeys {
+			if mismatch.Has(k) {
 				errs = append(errs, field.Invalid(p.Child("matchLabelKeys").Index(i), k, "exists in both matchLabelKeys and mismatchLabelKeys"))
 			}
 		}
@@ -198,7 +202,32 @@ func validateSpread(cs []corev1.TopologySpreadConstraint, path *field.Path) (err
 	return errs
 }
 
-func validateTolerations(ts []corev1.Toleration, path *field.Path) (errs field.ErrorList) {
+// validateSpreadKeys refuses a key that a constraint names twice. It is asked of what is new only: other
+// API servers write the values of matchLabelKeys into the selectors of the pods that they keep.
+func validateSpreadKeys(cs []corev1.TopologySpreadConstraint, path *field.Path) (errs field.ErrorList) {
+	for i := range cs {
+		c := &cs[i]
+		if len(c.MatchLabelKeys) == 0 || c.LabelSelector == nil {
+			continue
+		}
+		selected := rules.Seen[string]{}
+		for k := range c.LabelSelector.MatchLabels {
+			selected.Again(k)
+		}
+		for _, r := range c.LabelSelector.MatchExpressions {
+			selected.Again(r.Key)
+		}
+		for j, k := range c.MatchLabelKeys {
+			if selected.Has(k) {
+				errs = append(errs, field.Invalid(path.Index(i).Child("matchLabelKeys").Index(j), k, "exists in both matchLabelKeys and labelSelector"))
+			}
+		}
+	}
+	return errs
+}
+
+// ValidateTolerations judges the tolerations of a pod.
+func ValidateTolerations(ts []corev1.Toleration, path *field.Path) (errs field.ErrorList) {
 	for i := range ts {
 		t, p := &ts[i], path.Index(i)
 		if t.Key != "" {

@@ -27,6 +27,9 @@ func ValidateClaimSpec(s *corev1.PersistentVolumeClaimSpec, path *field.Path) (e
 	if n := s.StorageClassName; n != nil && *n != "" {
 		errs = checkSubdomain(errs, *n, path.Child("storageClassName"))
 	}
+	if n := s.VolumeAttributesClassName; n != nil && *n != "" {
+		errs = checkSubdomain(errs, *n, path.Child("volumeAttributesClassName"))
+	}
 	if s.VolumeMode != nil {
 		errs = oneOf(errs, *s.VolumeMode, path.Child("volumeMode"), corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem)
 	}

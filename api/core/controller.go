@@ -75,6 +75,9 @@ func ValidateReplicationControllerStatus(rc, _ *corev1.ReplicationController) (e
 			errs = append(errs, field.Invalid(path.Child(n.name), n.count, "cannot be greater than status.replicas"))
 		}
 	}
+	if s.AvailableReplicas > s.ReadyReplicas {
+		errs = append(errs, field.Invalid(path.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
+	}
 	return errs
 }
 

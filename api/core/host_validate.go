@@ -26,6 +26,9 @@ func validateHost(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
 		if s.HostNetwork {
 			errs = append(errs, field.Forbidden(at, "may not be set when hostNetwork is true"))
 		}
+		if s.SetHostnameAsFQDN != nil && *s.SetHostnameAsFQDN {
+			errs = append(errs, field.Forbidden(at, "may not be set when setHostnameAsFQDN is true"))
+		}
 	}
 	for i, a := range s.HostAliases {
 		at := path.Child("hostAliases").Index(i)

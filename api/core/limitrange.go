@@ -45,12 +45,27 @@ func ValidateLimitRange(l *corev1.LimitRange) (errs field.ErrorList) {
 		it, at := &l.Spec.Limits[i], field.NewPath("spec", "limits").Index(i)
 		if it.Type == "" {
 			errs = append(errs, field.Required(at.Child("type"), ""))
+		} else {
+			errs = append(errs, validateLimitType(it.Type, at.Child("type"))...)
 		}
 		if seen[it.Type] {
 			errs = append(errs, field.Duplicate(at.Child("type"), it.Type))
 		}
 		seen[it.Type] = true
 		errs = append(errs, validateLimitItem(it, at)...)
+	}
+	return errs
+}
+
+// validateLimitType: one of those that the cluster enforces, or somebody's own with a domain.
+func validateLimitType(t corev1.LimitType, path *field.Path) field.ErrorList {
+	switch t {
+	case corev1.LimitTypePod, corev1.LimitTypeContainer, corev1.LimitTypePersistentVolumeClaim:
+		return nil
+	}
+	errs := checkQualified(nil, string(t), path)
+	if len(errs) == 0 && !containsSlash(string(t)) {
+		errs = append(errs, field.Invalid(path, t, "must be a standard limit type or fully qualified"))
 	}
 	return errs
 }

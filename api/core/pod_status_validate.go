@@ -1,6 +1,8 @@
 package core
 
 import (
+	"net/netip"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -37,10 +39,30 @@ func validateStatusIPs(p *corev1.Pod, path *field.Path) (errs field.ErrorList) {
 	for i, ip := range p.Status.HostIPs {
 		errs = append(errs, validation.IsValidIPForLegacyField(path.Child("hostIPs").Index(i), ip.IP, false, nil)...)
 	}
+	errs = append(errs, oneOfEachFamily(p.Status.PodIPs, func(ip corev1.PodIP) string { return ip.IP }, path.Child("podIPs"))...)
+	errs = append(errs, oneOfEachFamily(p.Status.HostIPs, func(ip corev1.HostIP) string { return ip.IP }, path.Child("hostIPs"))...)
 	if len(p.Status.HostIPs) > 0 && p.Status.HostIP != p.Status.HostIPs[0].IP {
 		errs = append(errs, field.Invalid(path.Child("hostIPs").Index(0).Child("ip"), p.Status.HostIPs[0].IP, "must be equal to `hostIP`"))
 	}
 	return errs
+}
+
+// oneOfEachFamily: a pod has at most one IPv4 and one IPv6 address, of its own and of its host.
+func oneOfEachFamily[T any](list []T, text func(T) string, path *field.Path) field.ErrorList {
+	four, six := 0, 0
+	for _, x := range list {
+		if ip, err := netip.ParseAddr(text(x)); err != nil {
+			continue
+		} else if ip.Unmap().Is4() {
+			four++
+		} else {
+			six++
+		}
+	}
+	if four > 1 || six > 1 {
+		return field.ErrorList{field.Invalid(path, list, "may specify no more than one IP for each IP family")}
+	}
+	return nil
 }
 
 // validateEnded: where nothing is restarted, what has ended stays ended.

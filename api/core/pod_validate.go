@@ -17,6 +17,7 @@ func ValidatePod(p *corev1.Pod) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := ValidatePodSpec(&p.Spec, spec)
 	errs = append(errs, validateMirror(p.Annotations, &p.Spec, field.NewPath("metadata", "annotations"))...)
+	errs = append(errs, validateSpreadKeys(p.Spec.TopologySpreadConstraints, spec.Child("topologySpreadConstraints"))...)
 	if len(p.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "cannot be set on create"))
 	}
@@ -57,6 +58,7 @@ func ValidatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.Erro
 	}
 	errs = append(errs, ValidatePodSpec(&t.Spec, path.Child("spec"))...)
 	errs = append(errs, validateMirror(t.Annotations, &t.Spec, path.Child("annotations"))...)
+	errs = append(errs, validateSpreadKeys(t.Spec.TopologySpreadConstraints, path.Child("spec", "topologySpreadConstraints"))...)
 	if len(t.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}
@@ -67,20 +69,6 @@ func ValidatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.Erro
 func validateMirror(annotations map[string]string, s *corev1.PodSpec, path *field.Path) field.ErrorList {
 	if value, mirror := annotations[corev1.MirrorPodAnnotationKey]; mirror && s.NodeName == "" {
 		return field.ErrorList{field.Invalid(path.Key(corev1.MirrorPodAnnotationKey), value, "must set spec.nodeName if mirror pod annotation is set")}
-	}
-	return nil
-}
-
-// validateMirrorKept: a pod does not become a mirror, nor another one's, nor stops to be one.
-func validateMirrorKept(p, old *corev1.Pod) field.ErrorList {
-	is, now := p.Annotations[corev1.MirrorPodAnnotationKey]
-	was, before := old.Annotations[corev1.MirrorPodAnnotationKey]
-	at := field.NewPath("metadata", "annotations").Key(corev1.MirrorPodAnnotationKey)
-	switch {
-	case now && !before:
-		return field.ErrorList{field.Forbidden(at, "may not add mirror pod annotation")}
-	case before && (!now || is != was):
-		return field.ErrorList{field.Forbidden(at, "may not remove or update mirror pod annotation")}
 	}
 	return nil
 }
@@ -99,7 +87,7 @@ func ValidatePodSpec(s *corev1.PodSpec, path *field.Path) field.ErrorList {
 	errs = append(errs, validatePodSecurity(s, path)...)
 	errs = append(errs, validateAffinity(s.Affinity, path.Child("affinity"))...)
 	errs = append(errs, validateSpread(s.TopologySpreadConstraints, path.Child("topologySpreadConstraints"))...)
-	errs = append(errs, validateTolerations(s.Tolerations, path.Child("tolerations"))...)
+	errs = append(errs, ValidateTolerations(s.Tolerations, path.Child("tolerations"))...)
 	errs = append(errs, validateDNS(s, path)...)
 	errs = append(errs, validateGates(s, path)...)
 	errs = append(errs, validateHost(s, path)...)
@@ -128,28 +116,6 @@ func validatePodReferences(s *corev1.PodSpec, path *field.Path) (errs field.Erro
 	}
 	if s.OS != nil {
 		errs = append(errs, validateOS(s, path)...)
-	}
-	return errs
-}
-
-func validateOS(s *corev1.PodSpec, path *field.Path) (errs field.ErrorList) {
-	if s.OS.Name == "" {
-		return field.ErrorList{field.Required(path.Child("os", "name"), "cannot be empty")}
-	}
-	errs = oneOf(errs, s.OS.Name, path.Child("os", "name"), corev1.Linux, corev1.Windows)
-	sc := s.SecurityContext
-	switch {
-	case s.OS.Name == corev1.Linux && sc != nil && sc.WindowsOptions != nil:
-		errs = append(errs, field.Forbidden(path.Child("securityContext", "windowsOptions"), "windows options cannot be set for a linux pod"))
-	case s.OS.Name == corev1.Windows:
-		for _, f := range []struct {
-			name string
-			set  bool
-		}{{"hostPID", s.HostPID}, {"hostIPC", s.HostIPC}, {"shareProcessNamespace", s.ShareProcessNamespace != nil && *s.ShareProcessNamespace}} {
-			if f.set {
-				errs = append(errs, field.Forbidden(path.Child(f.name), "cannot be set for a windows pod"))
-			}
-		}
 	}
 	return errs
 }

@@ -1,11 +1,12 @@
 package core
 
 import (
-	"math"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"hyperkube/api/rules"
 )
 
 // keyedSource is a secret or config map as a volume.
@@ -116,7 +117,7 @@ func validateProjection(s *corev1.VolumeProjection, taken map[string]bool, at *f
 	}
 	if p, ok := one("podCertificate", s.PodCertificate != nil); ok {
 		c := s.PodCertificate
-		errs = requireText(errs, c.SignerName, p.Child("signerName"))
+		errs = append(errs, validateCertificateProjection(c, p)...)
 		for _, f := range []struct{ name, file string }{
 			{"credentialBundlePath", c.CredentialBundlePath}, {"keyPath", c.KeyPath}, {"certificateChainPath", c.CertificateChainPath}} {
 			if f.file != "" {
@@ -146,7 +147,7 @@ func validateLifetime(seconds int64, p *field.Path) field.ErrorList {
 	if seconds < 600 {
 		return field.ErrorList{field.Invalid(p, seconds, "may not specify a duration less than 10 minutes")}
 	}
-	if seconds > math.MaxUint32 {
+	if seconds > 1<<32 {
 		return field.ErrorList{field.Invalid(p, seconds, "may not specify a duration larger than 2^32 seconds")}
 	}
 	return nil
@@ -166,6 +167,26 @@ func validateTrustProjection(c *corev1.ClusterTrustBundleProjection, p *field.Pa
 		return append(errs, field.Required(p.Child("path"), ""))
 	}
 	return append(errs, validateFilePath(c.Path, p.Child("path"))...)
+}
+
+// The kinds of keys that a kubelet makes for a pod, and how long the certificate may be asked for.
+var certificateKeys = []string{"ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096"}
+
+const (
+	minCertificateSeconds = 3600
+	maxCertificateSeconds = 91 * 24 * 3600
+)
+
+func validateCertificateProjection(c *corev1.PodCertificateProjection, p *field.Path) field.ErrorList {
+	errs := requireText(nil, c.SignerName, p.Child("signerName"))
+	errs = requireOneOf(errs, c.KeyType, p.Child("keyType"), certificateKeys...)
+	if s := c.MaxExpirationSeconds; s != nil {
+		errs = append(errs, rules.Between(*s, minCertificateSeconds, maxCertificateSeconds, p.Child("maxExpirationSeconds"))...)
+	}
+	if c.CredentialBundlePath == "" && c.KeyPath == "" && c.CertificateChainPath == "" {
+		errs = append(errs, field.Required(p, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"))
+	}
+	return errs
 }
 
 func validateInlineCSI(c *corev1.CSIVolumeSource, p *field.Path) field.ErrorList {

@@ -98,7 +98,7 @@ func checkContainerResource(errs field.ErrorList, name corev1.ResourceName, q re
 		if q.Sign() >= 0 && !IsHugePage(name) {
 			return errs
 		}
-		return checkQuantity(errs, name, q, path.Key(string(name)))
+		return checkPages(checkQuantity(errs, name, q, path.Key(string(name))), name, q, path.Key(string(name)))
 	}
 	p := path.Key(string(name))
 	errs = validateResourceName(errs, name, p)
@@ -108,6 +108,15 @@ func checkContainerResource(errs field.ErrorList, name corev1.ResourceName, q re
 		errs = append(errs, field.Invalid(p, name, "doesn't follow extended resource name standard"))
 	}
 	return checkQuantity(errs, name, q, p)
+}
+
+// checkPages: a container gets whole huge pages.
+func checkPages(errs field.ErrorList, name corev1.ResourceName, q resource.Quantity, path *field.Path) field.ErrorList {
+	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix))
+	if IsHugePage(name) && err == nil && size.Value() > 0 && q.MilliValue()%1000 == 0 && q.Value()%size.Value() != 0 {
+		errs = append(errs, field.Invalid(path, q.String(), "must be a multiple of the page size, "+size.String()))
+	}
+	return errs
 }
 
 // validateResourceName: a qualified name, and without a domain a well-known one.

@@ -129,6 +129,9 @@ func validatePodSecurity(spec *corev1.PodSpec, p *field.Path) (errs field.ErrorL
 	if sc.FSGroupChangePolicy != nil {
 		errs = oneOf(errs, *sc.FSGroupChangePolicy, at.Child("fsGroupChangePolicy"), corev1.FSGroupChangeAlways, corev1.FSGroupChangeOnRootMismatch)
 	}
+	if sc.SELinuxChangePolicy != nil {
+		errs = oneOf(errs, *sc.SELinuxChangePolicy, at.Child("seLinuxChangePolicy"), corev1.SELinuxChangePolicyMountOption, corev1.SELinuxChangePolicyRecursive)
+	}
 	if len(sc.Sysctls) > 0 {
 		errs = append(errs, validateSysctls(sc.Sysctls, spec, at.Child("sysctls"))...)
 	}

@@ -29,6 +29,9 @@ func ValidateServiceUpdate(s, old *corev1.Service) field.ErrorList {
 	if old.Spec.Type == corev1.ServiceTypeLoadBalancer && s.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		errs = immutable(errs, ptr.Equal(s.Spec.LoadBalancerClass, old.Spec.LoadBalancerClass), "", path.Child("loadBalancerClass"))
 	}
+	if needsHealthPort(old) && needsHealthPort(s) && old.Spec.HealthCheckNodePort != 0 {
+		errs = immutable(errs, s.Spec.HealthCheckNodePort == old.Spec.HealthCheckNodePort, s.Spec.HealthCheckNodePort, path.Child("healthCheckNodePort"))
+	}
 	return errs
 }
 

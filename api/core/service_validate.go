@@ -175,6 +175,13 @@ func validateClusterIPs(sp *corev1.ServiceSpec, path *field.Path) (errs field.Er
 		}
 		errs = append(errs, validation.IsValidIPForLegacyField(at.Index(i), ip, false, nil)...)
 	}
+	if len(sp.ClusterIPs) == 2 {
+		x, errX := netip.ParseAddr(sp.ClusterIPs[0])
+		y, errY := netip.ParseAddr(sp.ClusterIPs[1])
+		if errX == nil && errY == nil && x.Is4() == y.Is4() {
+			errs = append(errs, field.Invalid(at, sp.ClusterIPs, "may specify no more than one IP for each IP family"))
+		}
+	}
 	families := rules.Seen[corev1.IPFamily]{}
 	for i, f := range sp.IPFamilies {
 		fp := path.Child("ipFamilies").Index(i)

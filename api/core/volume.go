@@ -34,6 +34,12 @@ func ValidatePersistentVolume(v *corev1.PersistentVolume) (errs field.ErrorList)
 	if s.StorageClassName != "" {
 		errs = checkSubdomain(errs, s.StorageClassName, path.Child("storageClassName"))
 	}
+	if n := s.VolumeAttributesClassName; n != nil {
+		errs = checkSubdomain(errs, *n, path.Child("volumeAttributesClassName"))
+		if s.CSI == nil {
+			errs = append(errs, field.Required(path.Child("csi"), "has to be specified when using volumeAttributesClassName"))
+		}
+	}
 	if s.NodeAffinity != nil {
 		errs = append(errs, validateVolumeAffinity(s.NodeAffinity, path.Child("nodeAffinity"))...)
 	} else if s.Local != nil {

@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,6 +36,18 @@ func DefaultEndpointSlice(s *discoveryv1.EndpointSlice) {
 			tcp := corev1.ProtocolTCP
 			s.Ports[i].Protocol = &tcp
 		}
+	}
+}
+
+// DropTopology empties the topology of endpoints, which held what v1beta1 said of them and is not writable
+// any more: what a client writes there is ignored. What an old slice has of it stays.
+func DropTopology(s, old *discoveryv1.EndpointSlice) {
+	for i := range s.Endpoints {
+		if old != nil && i < len(old.Endpoints) && slices.Equal(s.Endpoints[i].Addresses, old.Endpoints[i].Addresses) {
+			s.Endpoints[i].DeprecatedTopology = old.Endpoints[i].DeprecatedTopology
+			continue
+		}
+		s.Endpoints[i].DeprecatedTopology = nil
 	}
 }
 
@@ -74,13 +87,39 @@ func validateEndpoint(e *discoveryv1.Endpoint, kind discoveryv1.AddressType, pat
 	if e.Hostname != nil {
 		errs = append(errs, rules.Messages(validation.IsDNS1123Label(*e.Hostname), *e.Hostname, path.Child("hostname"))...)
 	}
-	if e.Hints != nil && len(e.Hints.ForZones) > maxHints {
-		errs = append(errs, field.TooMany(path.Child("hints", "forZones"), len(e.Hints.ForZones), maxHints))
+	if e.Hints != nil {
+		errs = append(errs, validateHints(e.Hints, path.Child("hints"))...)
 	}
-	for _, key := range []string{"endpointslice.kubernetes.io/topology"} {
-		if _, set := e.DeprecatedTopology[key]; set {
-			errs = append(errs, field.Invalid(path.Child("deprecatedTopology").Key(key), e.DeprecatedTopology[key], "may not be set"))
+	return errs
+}
+
+// validateHints: a few zones and nodes, each once.
+func validateHints(h *discoveryv1.EndpointHints, path *field.Path) field.ErrorList {
+	zones, nodes := path.Child("forZones"), path.Child("forNodes")
+	var errs field.ErrorList
+	if n := len(h.ForZones); n > maxHints {
+		errs = append(errs, field.TooMany(zones, n, maxHints))
+	}
+	seen := rules.Seen[string]{}
+	for i, z := range h.ForZones {
+		at := zones.Index(i).Child("name")
+		if z.Name == "" {
+			errs = append(errs, field.Required(at, ""))
+		} else if seen.Again(z.Name) {
+			errs = append(errs, field.Duplicate(at, z.Name))
 		}
+		errs = append(errs, rules.Messages(validation.IsValidLabelValue(z.Name), z.Name, at)...)
+	}
+	if n := len(h.ForNodes); n > maxHints {
+		errs = append(errs, field.TooMany(nodes, n, maxHints))
+	}
+	seen = rules.Seen[string]{}
+	for i, node := range h.ForNodes {
+		at := nodes.Index(i).Child("name")
+		if seen.Again(node.Name) {
+			errs = append(errs, field.Duplicate(at, node.Name))
+		}
+		errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(node.Name), node.Name, at)...)
 	}
 	return errs
 }

@@ -8,13 +8,17 @@ import (
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"hyperkube/api/rules"
 	"hyperkube/api/table"
 )
 
-const maxPrecedence = 10000
+const (
+	maxPrecedence = 10000
+	exempt        = "exempt" // the one schema that goes before all, and the one level without limits
+)
 
 // DefaultFlowSchema fills in the documented defaults.
 func DefaultFlowSchema(f *flowcontrolv1.FlowSchema) {
@@ -30,7 +34,7 @@ func ValidateFlowSchema(f *flowcontrolv1.FlowSchema) field.ErrorList {
 	if p := f.Spec.MatchingPrecedence; p <= 0 || p > maxPrecedence {
 		errs = append(errs, rules.Between(p, 1, maxPrecedence, spec.Child("matchingPrecedence"))...)
 	}
-	if p := f.Spec.MatchingPrecedence; p == 1 && f.Name != "exempt" {
+	if p := f.Spec.MatchingPrecedence; p == 1 && f.Name != exempt {
 		errs = append(errs, field.Invalid(spec.Child("matchingPrecedence"), p, "only the schema named 'exempt' may have matchingPrecedence 1"))
 	}
 	if d := f.Spec.DistinguisherMethod; d != nil {
@@ -39,52 +43,12 @@ func ValidateFlowSchema(f *flowcontrolv1.FlowSchema) field.ErrorList {
 	}
 	if f.Spec.PriorityLevelConfiguration.Name == "" {
 		errs = append(errs, field.Required(spec.Child("priorityLevelConfiguration", "name"), "must reference a priority level"))
+	} else {
+		name := f.Spec.PriorityLevelConfiguration.Name
+		errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(name), name, spec.Child("priorityLevelConfiguration", "name"))...)
 	}
 	for i := range f.Spec.Rules {
 		errs = append(errs, validateFlowRule(&f.Spec.Rules[i], spec.Child("rules").Index(i))...)
-	}
-	return errs
-}
-
-func validateFlowRule(r *flowcontrolv1.PolicyRulesWithSubjects, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if len(r.Subjects) == 0 {
-		errs = append(errs, field.Required(path.Child("subjects"), "subjects must contain at least one value"))
-	}
-	for i, s := range r.Subjects {
-		at := path.Child("subjects").Index(i)
-		errs = append(errs, rules.OneOf(s.Kind, at.Child("kind"), flowcontrolv1.SubjectKindGroup, flowcontrolv1.SubjectKindServiceAccount, flowcontrolv1.SubjectKindUser)...)
-		switch {
-		case s.Kind == flowcontrolv1.SubjectKindUser && s.User == nil:
-			errs = append(errs, field.Required(at.Child("user"), "user is required when subject kind is 'User'"))
-		case s.Kind == flowcontrolv1.SubjectKindGroup && s.Group == nil:
-			errs = append(errs, field.Required(at.Child("group"), "group is required when subject kind is 'Group'"))
-		case s.Kind == flowcontrolv1.SubjectKindServiceAccount && s.ServiceAccount == nil:
-			errs = append(errs, field.Required(at.Child("serviceAccount"), "serviceAccount is required when subject kind is 'ServiceAccount'"))
-		}
-	}
-	if len(r.ResourceRules)+len(r.NonResourceRules) == 0 {
-		errs = append(errs, field.Required(path, "at least one of resourceRules and nonResourceRules has to be non-empty"))
-	}
-	for i, x := range r.ResourceRules {
-		at := path.Child("resourceRules").Index(i)
-		for name, list := range map[string][]string{"verbs": x.Verbs, "apiGroups": x.APIGroups, "resources": x.Resources} {
-			if len(list) == 0 {
-				errs = append(errs, field.Required(at.Child(name), name+" must contain at least one value"))
-			}
-		}
-		if len(x.Namespaces) == 0 && !x.ClusterScope {
-			errs = append(errs, field.Required(at.Child("namespaces"), "resource rules that are not cluster scoped must supply at least one namespace"))
-		}
-	}
-	for i, x := range r.NonResourceRules {
-		at := path.Child("nonResourceRules").Index(i)
-		if len(x.Verbs) == 0 {
-			errs = append(errs, field.Required(at.Child("verbs"), "verbs must contain at least one value"))
-		}
-		if len(x.NonResourceURLs) == 0 {
-			errs = append(errs, field.Required(at.Child("nonResourceURLs"), "nonResourceURLs must contain at least one value"))
-		}
 	}
 	return errs
 }

@@ -44,10 +44,20 @@ func positive(p *int32, v int32) {
 func ValidatePriorityLevelConfiguration(p *flowcontrolv1.PriorityLevelConfiguration) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := rules.OneOf(p.Spec.Type, spec.Child("type"), flowcontrolv1.PriorityLevelEnablementExempt, flowcontrolv1.PriorityLevelEnablementLimited)
+	if (p.Name == exempt) != (p.Spec.Type == flowcontrolv1.PriorityLevelEnablementExempt) {
+		errs = append(errs, field.Invalid(spec.Child("type"), p.Spec.Type, "type must be 'Exempt' if and only if `name` is 'exempt'"))
+	}
 	switch p.Spec.Type {
 	case flowcontrolv1.PriorityLevelEnablementExempt:
 		if p.Spec.Limited != nil {
 			errs = append(errs, field.Forbidden(spec.Child("limited"), "must be nil if the type is Exempt"))
+		}
+		if e := p.Spec.Exempt; e != nil {
+			at := spec.Child("exempt")
+			errs = append(errs, rules.MaybeNotNegative(e.NominalConcurrencyShares, at.Child("nominalConcurrencyShares"))...)
+			if e.LendablePercent != nil {
+				errs = append(errs, rules.Between(*e.LendablePercent, 0, 100, at.Child("lendablePercent"))...)
+			}
 		}
 	case flowcontrolv1.PriorityLevelEnablementLimited:
 		if p.Spec.Exempt != nil {

@@ -117,14 +117,7 @@ func validateBackend(b *networkingv1.IngressBackend, path *field.Path) field.Err
 	case b.Resource != nil && b.Service != nil:
 		return field.ErrorList{field.Invalid(path, "", "cannot set both resource and service backends")}
 	case b.Resource != nil:
-		var errs field.ErrorList
-		if b.Resource.Kind == "" {
-			errs = append(errs, field.Required(path.Child("resource", "kind"), ""))
-		}
-		if b.Resource.Name == "" {
-			errs = append(errs, field.Required(path.Child("resource", "name"), ""))
-		}
-		return errs
+		return validateReference(b.Resource.APIGroup, b.Resource.Kind, b.Resource.Name, path.Child("resource"))
 	case b.Service == nil:
 		return field.ErrorList{field.Required(path, "resource or service backend is required")}
 	}
@@ -160,6 +153,9 @@ func ValidateIngressStatus(i, _ *networkingv1.Ingress) field.ErrorList {
 		}
 		if lb.Hostname != "" {
 			errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(lb.Hostname), lb.Hostname, at.Child("hostname"))...)
+			if _, err := netip.ParseAddr(lb.Hostname); err == nil {
+				errs = append(errs, field.Invalid(at.Child("hostname"), lb.Hostname, "must be a DNS name, not an IP address"))
+			}
 		}
 	}
 	return errs

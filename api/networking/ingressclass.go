@@ -35,12 +35,7 @@ func ValidateIngressClass(c *networkingv1.IngressClass) field.ErrorList {
 	if p == nil {
 		return errs
 	}
-	if p.Kind == "" {
-		errs = append(errs, field.Required(at.Child("kind"), ""))
-	}
-	if p.Name == "" {
-		errs = append(errs, field.Required(at.Child("name"), ""))
-	}
+	errs = append(errs, validateReference(p.APIGroup, p.Kind, p.Name, at)...)
 	if p.Scope == nil {
 		return append(errs, field.Required(at.Child("scope"), ""))
 	}
@@ -49,6 +44,8 @@ func ValidateIngressClass(c *networkingv1.IngressClass) field.ErrorList {
 	switch {
 	case *p.Scope == inside && (p.Namespace == nil || *p.Namespace == ""):
 		errs = append(errs, field.Required(at.Child("namespace"), "`parameters.scope` is set to 'Namespace'"))
+	case *p.Scope == inside:
+		errs = append(errs, rules.Messages(validation.IsDNS1123Label(*p.Namespace), *p.Namespace, at.Child("namespace"))...)
 	case *p.Scope == cluster && p.Namespace != nil:
 		errs = append(errs, field.Forbidden(at.Child("namespace"), "`parameters.scope` is set to 'Cluster'"))
 	}

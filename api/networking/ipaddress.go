@@ -31,12 +31,10 @@ func ValidateIPAddress(a *networkingv1.IPAddress) field.ErrorList {
 	if r == nil {
 		return field.ErrorList{field.Required(path, "")}
 	}
-	var errs field.ErrorList
-	if r.Resource == "" {
-		errs = append(errs, field.Required(path.Child("resource"), ""))
-	}
-	if r.Name == "" {
-		errs = append(errs, field.Required(path.Child("name"), ""))
+	errs := validateSegment(r.Resource, path.Child("resource"))
+	errs = append(errs, validateSegment(r.Name, path.Child("name"))...)
+	if r.Namespace != "" {
+		errs = append(errs, validateSegment(r.Namespace, path.Child("namespace"))...)
 	}
 	if r.Group != "" {
 		errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(r.Group), r.Group, path.Child("group"))...)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"hyperkube/api/core"
 	"hyperkube/api/rules"
 	"hyperkube/api/table"
 )
@@ -30,7 +31,7 @@ func DefaultRuntimeClass(c *nodev1.RuntimeClass) {
 
 // ValidateRuntimeClass checks a class.
 func ValidateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
-	errs := rules.Messages(validation.IsDNS1123Label(c.Handler), c.Handler, field.NewPath("handler"))
+	errs := validateHandler(c.Handler, field.NewPath("handler"))
 	if c.Overhead != nil {
 		for name, q := range c.Overhead.PodFixed {
 			if q.Sign() < 0 {
@@ -40,6 +41,26 @@ func ValidateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	}
 	if c.Scheduling != nil {
 		errs = append(errs, metavalidation.ValidateLabels(c.Scheduling.NodeSelector, field.NewPath("scheduling", "nodeSelector"))...)
+		errs = append(errs, validateTolerations(c.Scheduling.Tolerations, field.NewPath("scheduling", "tolerations"))...)
+	}
+	return errs
+}
+
+func validateHandler(name string, path *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	return rules.Messages(validation.IsDNS1123Label(name), name, path)
+}
+
+// validateTolerations: each as in a pod, and none twice, as they are added to those of the pods.
+func validateTolerations(list []corev1.Toleration, path *field.Path) field.ErrorList {
+	errs := core.ValidateTolerations(list, path)
+	seen := rules.Seen[string]{}
+	for i := range list {
+		if seen.Again(list[i].String()) {
+			errs = append(errs, field.Duplicate(path.Index(i), list[i]))
+		}
 	}
 	return errs
 }

@@ -22,17 +22,21 @@ func ValidatePodDisruptionBudget(b *policyv1.PodDisruptionBudget) field.ErrorLis
 	if s.MinAvailable != nil && s.MaxUnavailable != nil {
 		errs = append(errs, field.Invalid(spec, s, "minAvailable and maxUnavailable cannot be both set"))
 	}
-	for name, v := range map[string]*intstr.IntOrString{"minAvailable": s.MinAvailable, "maxUnavailable": s.MaxUnavailable} {
-		if v != nil {
-			errs = append(errs, rules.IntOrPercent(*v, spec.Child(name))...)
-			errs = append(errs, rules.AtMostAll(*v, spec.Child(name))...)
-		}
-	}
+	errs = append(errs, validateShare(s.MinAvailable, spec.Child("minAvailable"))...)
+	errs = append(errs, validateShare(s.MaxUnavailable, spec.Child("maxUnavailable"))...)
 	errs = append(errs, metavalidation.ValidateLabelSelector(s.Selector, metavalidation.LabelSelectorValidationOptions{}, spec.Child("selector"))...)
 	if s.UnhealthyPodEvictionPolicy != nil {
 		errs = append(errs, rules.OneOf(*s.UnhealthyPodEvictionPolicy, spec.Child("unhealthyPodEvictionPolicy"), policyv1.AlwaysAllow, policyv1.IfHealthyBudget)...)
 	}
 	return errs
+}
+
+// validateShare checks a number of pods or a part of all.
+func validateShare(v *intstr.IntOrString, path *field.Path) field.ErrorList {
+	if v == nil {
+		return nil
+	}
+	return append(rules.IntOrPercent(*v, path), rules.AtMostAll(*v, path)...)
 }
 
 // ValidatePodDisruptionBudgetStatus checks what the disruption controller reports.

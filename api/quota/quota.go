@@ -127,20 +127,26 @@ func claimUsage(u corev1.ResourceList, c *corev1.PersistentVolumeClaim) {
 }
 
 // Unspecified lists what a quota demands that containers say and they do not:
-// "limits.cpu for: a,b". A quota on compute needs every pod to ask for it.
+// "limits.cpu for: a,b". A quota on compute needs every pod to ask for it,
+// for itself as a whole or in each container; asking for nothing is asking.
 func Unspecified(p *corev1.Pod, hard corev1.ResourceList) []string {
 	missing := map[string][]string{}
+	var whole corev1.ResourceRequirements
+	if p.Spec.Resources != nil {
+		whole = *p.Spec.Resources
+	}
 	demand := func(c *corev1.Container) {
 		for name := range hard {
 			n := string(name)
-			list, key := c.Resources.Requests, strings.TrimPrefix(n, "requests.")
+			list, ofPod, key := c.Resources.Requests, whole.Requests, strings.TrimPrefix(n, "requests.")
 			if l, ok := strings.CutPrefix(n, "limits."); ok {
-				list, key = c.Resources.Limits, l
+				list, ofPod, key = c.Resources.Limits, whole.Limits, l
 			}
 			if r := corev1.ResourceName(key); r != corev1.ResourceCPU && r != corev1.ResourceMemory {
 				continue
 			}
-			if q, ok := list[corev1.ResourceName(key)]; (!ok || q.IsZero()) && !whole(p, n, corev1.ResourceName(key)) {
+			_, said := list[corev1.ResourceName(key)]
+			if _, saidOfPod := ofPod[corev1.ResourceName(key)]; !said && !saidOfPod {
 				missing[n] = append(missing[n], c.Name)
 			}
 		}
@@ -158,19 +164,6 @@ func Unspecified(p *corev1.Pod, hard corev1.ResourceList) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// whole reports whether the pod says for all its containers together what a quota demands.
-func whole(p *corev1.Pod, demand string, name corev1.ResourceName) bool {
-	if p.Spec.Resources == nil {
-		return false
-	}
-	list := p.Spec.Resources.Requests
-	if strings.HasPrefix(demand, "limits.") {
-		list = p.Spec.Resources.Limits
-	}
-	q, ok := list[name]
-	return ok && !q.IsZero()
 }
 
 // Lowered reports whether an object of the resource uses less of something than it did.

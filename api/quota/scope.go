@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"hyperkube/api/core"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -72,20 +74,7 @@ func matches(r corev1.ScopedResourceSelectorRequirement, value string) bool {
 	return value != ""
 }
 
-func bestEffort(p *corev1.Pod) bool {
-	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
-		for i := range list {
-			for _, l := range []corev1.ResourceList{list[i].Resources.Requests, list[i].Resources.Limits} {
-				for n, q := range l {
-					if (n == corev1.ResourceCPU || n == corev1.ResourceMemory) && !q.IsZero() {
-						return false
-					}
-				}
-			}
-		}
-	}
-	return true
-}
+func bestEffort(p *corev1.Pod) bool { return core.QOSClass(&p.Spec) == corev1.PodQOSBestEffort }
 
 func crossNamespace(p *corev1.Pod) bool {
 	a := p.Spec.Affinity

@@ -1,5 +1,5 @@
 // Package resource is the behaviour of the kinds of resource.k8s.io/v1 (dynamic
-// resource allocation): immutability and columns. Pure functions on the
+// resource allocation): defaults, validation and columns. Pure functions on the
 // published types.
 package resource
 
@@ -29,6 +29,7 @@ func ValidateResourceSliceUpdate(s, old *resourcev1.ResourceSlice) field.ErrorLi
 	spec := field.NewPath("spec")
 	errs := rules.Same(s.Spec.Driver, old.Spec.Driver, spec.Child("driver"))
 	errs = append(errs, rules.Same(s.Spec.NodeName, old.Spec.NodeName, spec.Child("nodeName"))...)
+	errs = append(errs, ValidateResourceSlice(s)...)
 	return append(errs, rules.Same(s.Spec.Pool.Name, old.Spec.Pool.Name, spec.Child("pool", "name"))...)
 }
 

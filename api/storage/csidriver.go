@@ -52,6 +52,9 @@ func ValidateCSIDriver(d *storagev1.CSIDriver) field.ErrorList {
 			errs = append(errs, rules.Between(*t.ExpirationSeconds, minutes, years, at.Child("expirationSeconds"))...)
 		}
 	}
+	if s.ServiceAccountTokenInSecrets != nil && len(s.TokenRequests) == 0 {
+		errs = append(errs, field.Forbidden(spec.Child("serviceAccountTokenInSecrets"), "may only be set together with tokenRequests"))
+	}
 	if p := s.NodeAllocatableUpdatePeriodSeconds; p != nil && *p < 10 {
 		errs = append(errs, field.Invalid(spec.Child("nodeAllocatableUpdatePeriodSeconds"), *p, "must be greater than or equal to 10 seconds"))
 	}

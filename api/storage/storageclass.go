@@ -35,6 +35,7 @@ func ValidateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 	if c.ReclaimPolicy != nil {
 		errs = append(errs, rules.OneOf(*c.ReclaimPolicy, field.NewPath("reclaimPolicy"), corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
 	}
+	errs = append(errs, validateTopologies(c.AllowedTopologies, field.NewPath("allowedTopologies"))...)
 	if c.VolumeBindingMode == nil {
 		return append(errs, field.Required(field.NewPath("volumeBindingMode"), ""))
 	}
@@ -44,15 +45,9 @@ func ValidateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 // ValidateStorageClassUpdate refuses to change what volumes were made with.
 func ValidateStorageClassUpdate(c, old *storagev1.StorageClass) field.ErrorList {
 	errs := ValidateStorageClass(c)
-	if len(rules.Same(c.Parameters, old.Parameters, nil)) > 0 {
-		errs = append(errs, field.Forbidden(field.NewPath("parameters"), "updates to parameters are forbidden."))
-	}
-	if c.Provisioner != old.Provisioner {
-		errs = append(errs, field.Forbidden(field.NewPath("provisioner"), "updates to provisioner are forbidden."))
-	}
-	if len(rules.Same(c.ReclaimPolicy, old.ReclaimPolicy, nil)) > 0 {
-		errs = append(errs, field.Forbidden(field.NewPath("reclaimPolicy"), "updates to reclaimPolicy are forbidden."))
-	}
+	errs = append(errs, rules.Same(c.Parameters, old.Parameters, field.NewPath("parameters"))...)
+	errs = append(errs, rules.Same(c.Provisioner, old.Provisioner, field.NewPath("provisioner"))...)
+	errs = append(errs, rules.Same(c.ReclaimPolicy, old.ReclaimPolicy, field.NewPath("reclaimPolicy"))...)
 	return append(errs, rules.Same(c.VolumeBindingMode, old.VolumeBindingMode, field.NewPath("volumeBindingMode"))...)
 }
 

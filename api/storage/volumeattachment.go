@@ -23,6 +23,8 @@ func ValidateVolumeAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 		errs = append(errs, field.Forbidden(spec.Child("source"), "must specify exactly one of inlineVolumeSpec and persistentVolumeName"))
 	case src.PersistentVolumeName != nil && *src.PersistentVolumeName == "":
 		errs = append(errs, field.Required(spec.Child("source", "persistentVolumeName"), ""))
+	case src.PersistentVolumeName != nil:
+		errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(*src.PersistentVolumeName), *src.PersistentVolumeName, spec.Child("source", "persistentVolumeName"))...)
 	}
 	errs = append(errs, rules.Messages(validation.IsDNS1123Subdomain(a.Spec.NodeName), a.Spec.NodeName, spec.Child("nodeName"))...)
 	return append(errs, validateAttachmentStatus(&a.Status)...)

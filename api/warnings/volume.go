@@ -100,6 +100,12 @@ func filesOf(s *corev1.VolumeProjection) (out []string) {
 		out = append(out, s.ServiceAccountToken.Path)
 	case s.ClusterTrustBundle != nil:
 		out = append(out, s.ClusterTrustBundle.Path)
+	case s.PodCertificate != nil:
+		for _, p := range []string{s.PodCertificate.CredentialBundlePath, s.PodCertificate.KeyPath, s.PodCertificate.CertificateChainPath} {
+			if p != "" {
+				out = append(out, p)
+			}
+		}
 	}
 	return out[:min(len(out), maxProjected)]
 }

@@ -23,6 +23,7 @@ import (
 //	warn kind=Pod            what a client is warned of; two documents for an update
 //	row kind=Pod             the object's line in kubectl get -o wide, at 2026-01-01T01:00:00Z
 //
+// Files of rows (base, fill, try, change) show each rule of a kind once: see base.
 // Findings are printed one a line, sorted. Run with -rewrite to accept the output.
 func TestScenarios(t *testing.T) {
 	kinds := map[string]*kind.Kind{}
@@ -30,7 +31,12 @@ func TestScenarios(t *testing.T) {
 		kinds[k.Kind] = k
 	}
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var rows base
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			switch d.Cmd {
+			case "base", "fill", "hint", "try", "change":
+				return rows.run(t, d, kinds)
+			}
 			var name, sub string
 			d.ScanArgs(t, "kind", &name)
 			d.MaybeScanArgs(t, "sub", &sub)
@@ -48,7 +54,7 @@ func TestScenarios(t *testing.T) {
 				return warn(t, d, k)
 			case "row":
 				obj := decode(t, d, k, d.Input)
-				return row(k, obj)
+				return row(t, d, k, obj)
 			}
 			d.Fatalf(t, "unknown command %s", d.Cmd)
 			return ""
@@ -85,6 +91,12 @@ func updateScenario(t *testing.T, d *datadriven.TestData, k *kind.Kind, sub stri
 		d.Fatalf(t, "want two documents")
 	}
 	old, obj := decode(t, d, k, before), decode(t, d, k, after)
+	errs := update(t, d, k, old, obj, sub)
+	return finish(t, obj, errs, d.HasArg("show"))
+}
+
+// update is what the change from old to obj is refused for, through the kind or one of its subresources.
+func update(t *testing.T, d *datadriven.TestData, k *kind.Kind, old, obj store.Object, sub string) field.ErrorList {
 	for _, o := range []store.Object{old, obj} {
 		if o.GetName() == "" {
 			o.SetName("x")
@@ -95,14 +107,18 @@ func updateScenario(t *testing.T, d *datadriven.TestData, k *kind.Kind, sub stri
 	if sub == "status" {
 		prepare, validate = k.Status.Prepare, k.Status.Validate
 	} else if sub != "" {
+		prepare = nil
 		for _, s := range k.Subresources {
 			if s.Name == sub {
 				prepare, validate = s.Rules.Prepare, s.Rules.Validate
 			}
 		}
 	}
+	if prepare == nil {
+		d.Fatalf(t, "%s has no subresource %s", k.Kind, sub)
+	}
 	prepare(t.Context(), obj, old)
-	return finish(t, obj, validate(obj, old), d.HasArg("show"))
+	return validate(obj, old)
 }
 
 // finish prints findings, or ok, or the object. Of a finding with a difference
@@ -127,10 +143,14 @@ func finish(t *testing.T, obj store.Object, errs field.ErrorList, show bool) str
 	return string(b)
 }
 
-func row(k *kind.Kind, obj store.Object) string {
+func row(t *testing.T, d *datadriven.TestData, k *kind.Kind, obj store.Object) string {
+	t.Helper()
 	k.Default(obj)
 	now := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
 	cells := k.Row(obj, now)
+	if len(cells) != len(k.Columns) {
+		d.Fatalf(t, "%d cells for %d columns", len(cells), len(k.Columns))
+	}
 	out := make([]string, len(cells))
 	for i, c := range cells {
 		out[i] = fmt.Sprint(c)

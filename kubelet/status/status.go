@@ -81,6 +81,7 @@ func Compute(in Input) v1.PodStatus {
 		s.Phase, s.Conditions = in.Final.Phase, others(in, nil)
 		return s
 	}
+	in.HostIPs = oneOfEach(in.HostIPs)
 	for _, ip := range in.HostIPs {
 		s.HostIPs = append(s.HostIPs, v1.HostIP{IP: ip})
 	}
@@ -147,7 +148,7 @@ func ephemeral(pod *v1.Pod) []v1.Container {
 }
 
 func setIPs(s *v1.PodStatus, in Input) {
-	ips := in.Runtime.IPs()
+	ips := oneOfEach(in.Runtime.IPs())
 	if in.Pod.Spec.HostNetwork {
 		ips = nil
 		if in.Runtime.Sandbox() != nil {

@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"context"
+
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +22,12 @@ func endpointSlice() *kind.Kind {
 		Warnings: warnings.EndpointSlice,
 		NewList:  func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 		Default:  rules.DefaultEndpointSlice,
+		PrepareCreate: func(_ context.Context, o *discoveryv1.EndpointSlice) {
+			rules.DropTopology(o, nil)
+		},
+		PrepareUpdate: func(_ context.Context, o, old *discoveryv1.EndpointSlice) {
+			rules.DropTopology(o, old)
+		},
 		Generation: func(o, old *discoveryv1.EndpointSlice) bool {
 			return !apiequality.Semantic.DeepEqual(o.Endpoints, old.Endpoints) || !apiequality.Semantic.DeepEqual(o.Ports, old.Ports) ||
 				!apiequality.Semantic.DeepEqual(o.Labels, old.Labels)

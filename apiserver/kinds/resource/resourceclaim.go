@@ -22,6 +22,8 @@ func resourceClaim() *kind.Kind {
 		NewList:        func() runtime.Object { return &resourcev1.ResourceClaimList{} },
 		PrepareCreate:  func(_ context.Context, o *resourcev1.ResourceClaim) { o.Status = resourcev1.ResourceClaimStatus{} },
 		PrepareUpdate:  func(_ context.Context, o, old *resourcev1.ResourceClaim) { o.Status = old.Status },
+		Default:        rules.DefaultResourceClaim,
+		Validate:       rules.ValidateResourceClaim,
 		ValidateUpdate: rules.ValidateResourceClaimUpdate,
 		Columns:        rules.ResourceClaimColumns(),
 		Row:            rules.ResourceClaimRow,
@@ -30,6 +32,7 @@ func resourceClaim() *kind.Kind {
 				o.Spec = old.Spec
 				metav1.ResetObjectMetaForStatus(o, old)
 			},
+			Validate: rules.ValidateResourceClaimStatus,
 		},
 	})
 }

@@ -19,6 +19,8 @@ func resourceClaimTemplate() *kind.Kind {
 		ReturnDeleted:  true,
 		New:            func() *resourcev1.ResourceClaimTemplate { return &resourcev1.ResourceClaimTemplate{} },
 		NewList:        func() runtime.Object { return &resourcev1.ResourceClaimTemplateList{} },
+		Default:        rules.DefaultResourceClaimTemplate,
+		Validate:       rules.ValidateResourceClaimTemplate,
 		ValidateUpdate: rules.ValidateResourceClaimTemplateUpdate,
 		Columns:        rules.PlainColumns(),
 		Row:            func(o *resourcev1.ResourceClaimTemplate, now time.Time) []any { return rules.PlainRow(o, now) },

@@ -18,6 +18,7 @@ func resourceSlice() *kind.Kind {
 		New:            func() *resourcev1.ResourceSlice { return &resourcev1.ResourceSlice{} },
 		NewList:        func() runtime.Object { return &resourcev1.ResourceSliceList{} },
 		Generation:     func(o, old *resourcev1.ResourceSlice) bool { return !apiequality.Semantic.DeepEqual(o.Spec, old.Spec) },
+		Validate:       rules.ValidateResourceSlice,
 		ValidateUpdate: rules.ValidateResourceSliceUpdate,
 		Columns:        rules.ResourceSliceColumns(),
 		Row:            rules.ResourceSliceRow,
