@@ -125,7 +125,10 @@ func startDaemon(ctx context.Context, o Options, p Paths, l *os.File, out io.Wri
 	from := logEnd(p.Log)
 	cmd, err := o.keeper(p, l, w)
 	if err == nil && ctx.Err() != nil {
-		err = ctx.Err()
+		err = errInterrupted
+		if errors.Is(context.Cause(ctx), errSlow) {
+			err = errSlow
+		}
 	}
 	if err == nil {
 		err = cmd.Start()

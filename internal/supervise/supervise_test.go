@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,11 +127,11 @@ func TestEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{Log: slog.New(slog.DiscardHandler), Backoff: Backoff{First: time.Second, Max: time.Minute, Sound: time.Minute}})
 		ctx, cancel := context.WithCancel(t.Context())
-		fails := true
+		var well atomic.Bool
 		for _, name := range []string{"b", "a"} {
 			g.Start(ctx, Role{name, func() (func(context.Context) error, error) {
 				return func(ctx context.Context) error {
-					if fails {
+					if !well.Load() {
 						return errors.New("no room")
 					}
 					<-ctx.Done()
@@ -142,7 +143,7 @@ func TestEnded(t *testing.T) {
 		if err := g.Ended(); err == nil || err.Error() != "a ended: no room\nb ended: no room" {
 			t.Errorf("ended: %v", err)
 		}
-		fails = false
+		well.Store(true)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if err := g.Ended(); err != nil {
