@@ -1,33 +1,13 @@
 package podworker
 
 import (
-	"context"
 	"math"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-// TestPace: some turns at once, then one at a time; who has waited may go at once again.
-func TestPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var p pace
-		for round := range 2 {
-			began := time.Now()
-			for i := range 3 * atOnce {
-				p.wait(context.Background())
-				want := time.Duration(max(i+1-atOnce, 0)) * apart
-				if got := time.Since(began); got != want {
-					t.Errorf("round %d, turn %d after %v, want %v", round, i, got, want)
-				}
-			}
-			time.Sleep(time.Hour)
-		}
-	})
-}
 
 // TestLongGrace: no number of seconds turns into a time that is over.
 func TestLongGrace(t *testing.T) {

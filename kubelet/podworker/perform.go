@@ -226,13 +226,10 @@ func (w *Worker) fault(name string, f *Fault, first, most time.Duration) {
 }
 
 func (w *Worker) start(ctx context.Context, pod *v1.Pod, a Action) (func(), error) {
-	select {
-	case w.starts <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := w.starts.take(ctx); err != nil {
+		return nil, err
 	}
-	var once sync.Once
-	release := func() { once.Do(func() { <-w.starts }) }
+	release := sync.OnceFunc(w.starts.leave)
 	defer release()
 	spec, _ := specOf(pod, a.Container)
 	w.mu.Lock()
@@ -377,8 +374,11 @@ func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	if first && !a.Now && spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {
 		w.preStop(ctx, pod, spec, a)
 	}
-	late := w.kills.wait(ctx)
-	grace := max(time.Until(a.Deadline.Add(late)), minGrace)
+	if err := w.stops.take(ctx); err != nil {
+		return nil, err
+	}
+	defer w.stops.leave()
+	grace := max(time.Until(a.Deadline), minGrace)
 	if a.Now || overdue { // the runtime could not even send the signal, as where an image names one that does not exist
 		grace = 0
 	}

@@ -31,6 +31,9 @@ type faulty struct {
 	in         map[string]string // sandbox of a container
 	fails      map[string]error  // by call; "*" for all
 	calls      map[string]int
+	dying      time.Duration // how long a container takes to stop
+	stopping   int           // now, and most at once
+	most       int
 	emit       func(*runtimeapi.ContainerEventResponse)
 }
 
@@ -195,6 +198,14 @@ func (f *faulty) StopContainer(_ context.Context, r *runtimeapi.StopContainerReq
 	if err := f.called("StopContainer"); err != nil {
 		return nil, err
 	}
+	f.stopping++
+	f.most = max(f.most, f.stopping)
+	if d := f.dying; d > 0 {
+		f.mu.Unlock()
+		time.Sleep(d)
+		f.mu.Lock()
+	}
+	f.stopping--
 	if err := f.fails["StopSignal"]; err != nil && r.Timeout > 0 { // as containerd where the signal to be sent does not exist
 		return nil, err
 	}

@@ -77,8 +77,8 @@ type Worker struct {
 	left    bool // freed was called
 	panics  int  // of decisions, in a row
 
-	kills    pace
-	starts   chan struct{} // one for each container that is being started
+	stops    turns
+	starts   turns
 	troubles map[Op]*trouble.Teller
 	wg       sync.WaitGroup
 }
@@ -88,7 +88,7 @@ func newWorker(d *Deps, pod *v1.Pod, rt *cri.Pod) *Worker {
 		d: d, kick: make(chan struct{}, 1), seen: time.Now(), self: pod,
 		view:    View{Pod: pod, Busy: map[string]Op{}, Containers: map[string]Container{}},
 		cancels: map[string]context.CancelFunc{}, probes: map[string]context.CancelFunc{}, words: map[string]string{}, troubles: map[Op]*trouble.Teller{},
-		starts: make(chan struct{}, atOnce),
+		stops: make(turns, atOnce), starts: make(turns, atOnce),
 	}
 	if rt != nil {
 		w.view.Runtime = *rt
