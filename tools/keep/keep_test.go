@@ -4,6 +4,7 @@ package keep
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,8 +203,21 @@ func adopt(t *testing.T, keep, adopted, script string) (*kept, *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.cmd.Process.Kill() })
+	k.listens()
 	go func() { k.exit <- k.cmd.Wait() }()
 	return k, process
+}
+
+// listens waits until a signal would be taken, and not end the keeper before its first step.
+func (k *kept) listens() {
+	k.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", k.cmd.Process.Pid))
+		if err == nil && strings.Contains(string(b), "SigBlk:\tffff") {
+			return
+		}
+	}
+	k.t.Fatal("the keeper never blocked its signals")
 }
 
 // TestAdopted: a process that another keeper had started is started again too, and told to end when its keeper is.
