@@ -380,7 +380,7 @@ func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	}
 	leave := sync.OnceFunc(w.stops.leave)
 	defer leave()
-	defer time.AfterFunc(signalled, leave).Stop() // it may take all of its time
+	defer time.AfterFunc(signalled, leave).Stop()
 	if a.Now || overdue { // the runtime could not even send the signal, as where an image names one that does not exist
 		grace = 0
 	}
