@@ -61,11 +61,12 @@ func playSlots(steps []int) string {
 	}
 	for at, step := range steps {
 		var next *puller // whose turn it is
+		had := free()
 		switch {
 		case step < 4:
 			ctx, cancel := context.WithCancel(context.Background())
 			x := &puller{namespace: fmt.Sprint(step), give: cancel}
-			if free() > 0 {
+			if had > 0 {
 				next = x
 			} else if waits(x.namespace) == nil {
 				turns = append(turns, x.namespace)
@@ -82,13 +83,13 @@ func playSlots(steps []int) string {
 			if i < 0 {
 				continue
 			}
+			had++
 			if all[i].ended = true; len(turns) > 0 {
 				next = waits(turns[0])
 				turns = append(turns[1:], turns[0])
 			}
 			s.leave()
 		}
-		had := free()
 		synctest.Wait()
 		if next != nil {
 			had--
