@@ -23,6 +23,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 	"hyperkube/kit"
@@ -208,11 +209,16 @@ func (k *Kubelet) prepare() error {
 	if k.cgroups == nil {
 		return nil
 	}
-	a := k.agent.Allocatable()
-	return k.cgroups.EnsureRoot(cgroup.Limits{
+	return k.cgroups.EnsureRoot(allPods(k.agent.Allocatable(), node.Processes("/")))
+}
+
+// allPods is what all pods together may use of a node on a machine of so many processes.
+func allPods(a v1.ResourceList, processes int64) cgroup.Limits {
+	return cgroup.Limits{
 		CPUShares: cri.CPUShares(a.Cpu().MilliValue()),
 		Memory:    a.Memory().Value() + memorySlack,
-	})
+		PIDs:      processes - processes/bounds.SystemProcesses,
+	}
 }
 
 // memorySlack is what eviction keeps free of pods' memory; the kernel's limit leaves it to eviction.

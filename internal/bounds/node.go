@@ -6,6 +6,10 @@ const (
 	// control plane takes its own from the same number. A kubelet by itself has no limit
 	// (--pod-max-pids), as is standard.
 	PodProcesses = 4096
+	// SystemProcesses is the part of a machine's processes and threads, one in so many, that
+	// all pods together leave to everything else: without any left no container is started
+	// or stopped, and nobody logs in.
+	SystemProcesses = 4
 	// Environment is how many bytes the environment of a container may have after its
 	// references are expanded: what the kernel takes of arguments and environment.
 	Environment = 2 << 20

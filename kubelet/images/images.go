@@ -55,8 +55,8 @@ type Tell func(eventType, reason, message string)
 type Puller struct {
 	client  *cri.Client
 	secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)
-	slots   chan struct{} // one for each pull that has just begun
-	slow    chan struct{} // one for each of the others
+	slots   *slots // of pulls that have just begun
+	slow    *crowd // the others
 	// Here is closed once images are on the node that are imported at its start and can be pulled from nowhere: what
 	// is not there before may be there then. Nil where nothing is imported.
 	Here <-chan struct{}
@@ -67,8 +67,8 @@ type Puller struct {
 
 // NewPuller returns a puller of at most parallel images at a time.
 func NewPuller(c *cri.Client, parallel int, secrets func(ctx context.Context, namespace, name string) (*v1.Secret, error)) *Puller {
-	return &Puller{client: c, secrets: secrets, slots: make(chan struct{}, max(parallel, 1)),
-		slow: make(chan struct{}, bounds.SlowPulls), pulls: map[string]chan struct{}{}}
+	return &Puller{client: c, secrets: secrets, slots: newSlots(max(parallel, 1)),
+		slow: &crowd{most: bounds.SlowPulls}, pulls: map[string]chan struct{}{}}
 }
 
 // Ensure makes a container's image present by its pull policy. Its errors are *Error.
@@ -184,7 +184,7 @@ func exposed(info string) []int32 {
 func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name string, tell Tell) (Image, error) {
 	tell(v1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image))
 	asked := time.Now()
-	t, err := p.acquire(ctx, name)
+	t, err := p.acquire(ctx, name, pod.Namespace)
 	if err != nil {
 		return Image{}, &Error{ErrImagePull, err.Error()}
 	}
@@ -210,7 +210,7 @@ func (p *Puller) pull(ctx context.Context, pod *v1.Pod, c *v1.Container, name st
 }
 
 // acquire waits for another pull of the same image, and then for a slot.
-func (p *Puller) acquire(ctx context.Context, name string) (*turn, error) {
+func (p *Puller) acquire(ctx context.Context, name, namespace string) (*turn, error) {
 	done := make(chan struct{})
 	for {
 		p.mu.Lock()
@@ -228,15 +228,13 @@ func (p *Puller) acquire(ctx context.Context, name string) (*turn, error) {
 			return nil, ctx.Err()
 		}
 	}
-	t := &turn{p: p, name: name, done: done}
-	select {
-	case p.slots <- struct{}{}:
-		t.in = p.slots
-		return t, nil
-	case <-ctx.Done():
+	t := &turn{p: p, name: name, namespace: namespace, done: done}
+	if err := p.slots.take(ctx, namespace); err != nil {
 		t.end()
-		return nil, ctx.Err()
+		return nil, err
 	}
+	t.leave = p.slots.leave
+	return t, nil
 }
 
 func (p *Puller) try(ctx context.Context, pod *v1.Pod, name string, tell Tell) error {

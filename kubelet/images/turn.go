@@ -18,10 +18,11 @@ var errSlow = errors.New("too many slow pulls")
 
 // turn is a pull under way.
 type turn struct {
-	p    *Puller
-	name string
-	done chan struct{}
-	in   chan struct{} // where it has a place; nil for none
+	p         *Puller
+	name      string
+	namespace string // of who asked for it
+	done      chan struct{}
+	leave     func() // gives up the place it has; nil for none
 }
 
 // run pulls, and makes way when that takes long.
@@ -39,12 +40,9 @@ func (t *turn) run(ctx context.Context, pull func(context.Context) error) error 
 			return
 		case <-timer.C:
 		}
-		select {
-		case t.p.slow <- struct{}{}:
-			<-t.in
-			t.in = t.p.slow
-		default:
-			cancel(errSlow)
+		if leave := t.p.slow.join(t.namespace, func() { cancel(errSlow) }); leave != nil {
+			t.leave()
+			t.leave = leave
 		}
 	}()
 	err := pull(ctx)
@@ -62,7 +60,7 @@ func (t *turn) end() {
 	delete(t.p.pulls, t.name)
 	t.p.mu.Unlock()
 	close(t.done)
-	if t.in != nil {
-		<-t.in
+	if t.leave != nil {
+		t.leave()
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"hyperkube/internal/bounds"
@@ -85,7 +86,44 @@ func TestSlowPulls(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		if n := len(p.slots) + len(p.slow) + len(p.pulls); n != 0 {
+		if n := 2 - p.slots.free + len(p.slow.in) + len(p.pulls); n != 0 || len(p.slots.waiting)+len(p.slots.order) != 0 {
+			t.Errorf("%d places are taken for ever", n)
+		}
+	})
+}
+
+// TestSlowPullsOfOthers: whoever pulls many images that never come keeps those of other namespaces waiting for one of
+// its own, and what takes long there goes on.
+func TestSlowPullsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPuller(&cri.Client{Images: &registry{pulled: map[string]bool{}}}, 2, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		pull := func(namespace, image string) error {
+			_, err := p.Ensure(ctx, &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}, &v1.Container{Image: image}, func(string, string, string) {})
+			return err
+		}
+		for i := range 4 * bounds.SlowPulls {
+			go pull("greedy", fmt.Sprintf("slow:greedy-%d", i))
+		}
+		time.Sleep(patience / 2)
+		began := time.Now()
+		if err := pull("other", "quick:0"); err != nil || time.Since(began) > patience {
+			t.Errorf("behind many that wait: %v after %v", err, time.Since(began))
+		}
+		time.Sleep(2 * bounds.SlowPulls * patience) // more than may take long
+		synctest.Wait()
+		large := make(chan error, 1)
+		go func() { large <- pull("other", "slow:large") }()
+		time.Sleep(4 * bounds.SlowPulls * patience)
+		synctest.Wait()
+		select {
+		case err := <-large:
+			t.Errorf("one that takes long, of another namespace: %v", err)
+		default:
+		}
+		cancel()
+		synctest.Wait()
+		if n := 2 - p.slots.free + len(p.slow.in) + len(p.pulls); n != 0 || len(p.slots.waiting)+len(p.slots.order) != 0 {
 			t.Errorf("%d places are taken for ever", n)
 		}
 	})

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -159,6 +160,19 @@ func (m Machine) info(version, runtimeVersion string) v1.NodeSystemInfo {
 	}
 }
 
+// Processes is how many processes and threads there may be on the machine whose files are
+// below root: each has a number, and the kernel memory; 0 where it does not say. What runs
+// in a control group of its own, as in a container, may have fewer.
+func Processes(root string) int64 {
+	most := int64(0)
+	for _, file := range []string{"proc/sys/kernel/pid_max", "proc/sys/kernel/threads-max", "sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max"} {
+		if n, err := strconv.ParseInt(word(filepath.Join(root, file)), 10, 64); err == nil && n > 0 && (most == 0 || n < most) {
+			most = n
+		}
+	}
+	return most
+}
+
 // Use is how scarce things are right now.
 type Use struct{ MemoryLow, DiskLow, PIDsLow bool }
 
@@ -172,7 +186,7 @@ func ReadUse(root string) Use {
 	if unix.Statfs(root, &st) == nil && st.Blocks > 0 {
 		u.DiskLow = st.Bavail*diskFloorPart < st.Blocks || st.Files > 0 && st.Ffree*inodeFloorPart < st.Files
 	}
-	if most, err := strconv.ParseInt(word("/proc/sys/kernel/pid_max"), 10, 64); err == nil {
+	if most := Processes("/"); most > 0 {
 		if f := strings.Fields(word("/proc/loadavg")); len(f) > 3 {
 			if _, total, ok := strings.Cut(f[3], "/"); ok {
 				n, _ := strconv.ParseInt(total, 10, 64)

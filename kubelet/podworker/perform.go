@@ -374,11 +374,13 @@ func (w *Worker) kill(ctx context.Context, pod *v1.Pod, a Action) (func(), error
 	if first && !a.Now && spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && time.Until(a.Deadline) > minGrace/2 {
 		w.preStop(ctx, pod, spec, a)
 	}
+	grace := max(time.Until(a.Deadline), minGrace) // from the signal on, also of one that is told later than others
 	if err := w.stops.take(ctx); err != nil {
 		return nil, err
 	}
-	defer w.stops.leave()
-	grace := max(time.Until(a.Deadline), minGrace)
+	leave := sync.OnceFunc(w.stops.leave)
+	defer leave()
+	defer time.AfterFunc(signalled, leave).Stop()
 	if a.Now || overdue { // the runtime could not even send the signal, as where an image names one that does not exist
 		grace = 0
 	}

@@ -34,6 +34,7 @@ type faulty struct {
 	dying      time.Duration // how long a container takes to stop
 	stopping   int           // now, and most at once
 	most       int
+	cut        int // how many were killed before that
 	emit       func(*runtimeapi.ContainerEventResponse)
 }
 
@@ -201,6 +202,10 @@ func (f *faulty) StopContainer(_ context.Context, r *runtimeapi.StopContainerReq
 	f.stopping++
 	f.most = max(f.most, f.stopping)
 	if d := f.dying; d > 0 {
+		if left := time.Duration(r.Timeout) * time.Second; left < d {
+			f.cut++
+			d = left
+		}
 		f.mu.Unlock()
 		time.Sleep(d)
 		f.mu.Lock()

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"hyperkube/internal/bounds"
+	"hyperkube/kubelet/node"
 	"hyperkube/network/bridge"
 	"hyperkube/test/harness"
 )
@@ -63,7 +64,7 @@ func (k *client) shows(name, want string) {
 	})
 }
 
-// limited: a pod cannot take all the processes that the host has.
+// limited: neither a pod nor all of them together can take all the processes that the host has.
 func (k *client) limited() {
 	k.t.Helper()
 	uid := k.ok("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.uid}")
@@ -75,6 +76,11 @@ func (k *client) limited() {
 		for _, f := range files {
 			if b, err := os.ReadFile(f); err != nil || strings.TrimSpace(string(b)) != strconv.Itoa(bounds.PodProcesses) {
 				k.t.Errorf("%s: %s, %v; want %d", f, b, err, bounds.PodProcesses)
+			}
+			all := filepath.Join(filepath.Dir(f), "..", "..", "pids.max")
+			b, err := os.ReadFile(all)
+			if n, e := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err != nil || e != nil || n <= 0 || n >= node.Processes("/") {
+				k.t.Errorf("%s: %s, %v; want less than %d", all, b, err, node.Processes("/"))
 			}
 			return
 		}
