@@ -19,10 +19,16 @@ func TestInterrupted(t *testing.T) {
 	c := harness.Bare(t, h)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	up := h.Command(ctx, c.Bin, "up", "--data-dir", c.DataDir, "--node-name", "node-1")
+	up, said := h.Command(ctx, c.Bin, "up", "--data-dir", c.DataDir, "--node-name", "node-1"), &record{}
+	up.Stdout, up.Stderr = said, said
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the first start said:\n%s", said)
+		}
+	})
 	awaitImage(ctx, t, "/run/hyperkube/"+harness.ShortID(c.DataDir)+"/containerd.sock")
 	c.Kill()
 	if err := up.Wait(); err == nil {
@@ -46,8 +52,10 @@ func awaitImage(ctx context.Context, t *testing.T, socket string) {
 		if err == nil && img.Labels()[images.BuildLabel] != "" {
 			return
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			t.Fatal(err)
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
