@@ -109,6 +109,7 @@ type Network struct {
 	tables []*table
 	conf   *fsnotify.Watcher
 	left   leftovers
+	bridge atomic.Int32 // its index, for who listens
 
 	lost      map[string]bool      // pods' links that are gone
 	repaired  map[string]time.Time // pods' ends of links, when last
@@ -296,6 +297,7 @@ func (n *Network) apply() error {
 	}
 	br, err := bridge.Ensure(plan.Bridge)
 	if err == nil {
+		n.bridge.Store(int32(br.Attrs().Index))
 		err = n.lookForTwins(plan, br)
 	}
 	var portErr error // of some pods: the others' network is set up all the same

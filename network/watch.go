@@ -2,9 +2,11 @@ package network
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,7 +89,7 @@ func (n *Network) listen(receive func() ([]syscall.NetlinkMessage, error)) error
 }
 
 // concerns says whether a notification is of the bridge, a pod's link, an address that
-// went, or a route of ours or by a gateway.
+// went, a route of ours or by a gateway, or the kernel's own route by the bridge that went.
 func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
@@ -108,6 +110,9 @@ func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
 			return true
 		}
 		attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofRtMsg:])
+		if lost := m.Header.Type == unix.RTM_DELROUTE && netlink.RouteProtocol(m.Data[5]) == unix.RTPROT_KERNEL; lost && toBridge(attrs, n.bridge.Load()) {
+			return true
+		}
 		for _, a := range attrs {
 			if a.Attr.Type == unix.RTA_GATEWAY {
 				return true
@@ -116,6 +121,13 @@ func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
 		return err != nil
 	}
 	return false
+}
+
+// toBridge says whether a route's packets leave by the link with an index.
+func toBridge(attrs []syscall.NetlinkRouteAttr, index int32) bool {
+	return slices.ContainsFunc(attrs, func(a syscall.NetlinkRouteAttr) bool {
+		return a.Attr.Type == unix.RTA_OIF && len(a.Value) == 4 && int32(binary.NativeEndian.Uint32(a.Value)) == index
+	})
 }
 
 func (n *Network) watchTables(w *watchers) error {

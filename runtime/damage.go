@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -26,7 +27,10 @@ import (
 //	metadata.db   snapshots ◀─┘ ────────▶ snapshots/N/fs
 //
 // containerd makes from right to left and removes from left to right, so that what is on the
-// left is always on the right, whenever it was killed.
+// left is always on the right, whenever it was killed; but for one thing. A layer that is
+// unpacked gets its name in metadata.db first, and then in meta.db: between the two, meta.db
+// knows it by the name it had while it was unpacked. Nobody uses it by that name, and containerd
+// unpacks it again.
 const (
 	metaDB     = "io.containerd.metadata.v1.bolt/meta.db"
 	overlayDir = "io.containerd.snapshotter.v1.overlayfs"
@@ -70,9 +74,9 @@ func checkRoot(root string) error {
 	case !has[metaDB]:
 		return &damage{what: metaDB + " is lost, though there are snapshots"}
 	}
-	snapshots := map[string]uint64{} // numbers by name
+	numbers := map[string]uint64{} // of snapshots, by name
 	if has[overlayDB] {
-		if err := inDatabase(filepath.Join(root, overlayDB), func(tx *bbolt.Tx) error { return readSnapshots(tx, snapshots) }); err != nil {
+		if err := inDatabase(filepath.Join(root, overlayDB), func(tx *bbolt.Tx) error { return readSnapshots(tx, numbers) }); err != nil {
 			return err
 		}
 	}
@@ -81,7 +85,7 @@ func checkRoot(root string) error {
 		if spaces == nil {
 			return nil
 		}
-		return spaces.ForEachBucket(func(name []byte) error { return checkSpace(root, spaces.Bucket(name), snapshots) })
+		return spaces.ForEachBucket(func(name []byte) error { return checkSpace(root, spaces.Bucket(name), numbers) })
 	})
 }
 
@@ -97,12 +101,17 @@ func readSnapshots(tx *bbolt.Tx, into map[string]uint64) error {
 }
 
 // checkSpace compares a namespace of containerd with what it refers to.
-func checkSpace(root string, space *bbolt.Bucket, snapshots map[string]uint64) error {
+func checkSpace(root string, space *bbolt.Bucket, numbers map[string]uint64) error {
+	used := usedBy(space)
 	if list := bucket(space, "snapshots", "overlayfs"); list != nil {
 		if err := list.ForEachBucket(func(key []byte) error {
 			name := string(list.Bucket(key).Get([]byte("name")))
-			id, known := snapshots[name]
-			if !known {
+			id, known := numbers[name]
+			switch {
+			case known:
+			case unpacked(key, list.Bucket(key), used):
+				return nil
+			default:
 				return &damage{what: fmt.Sprintf("%s does not know snapshot %s of %s", overlayDB, name, metaDB)}
 			}
 			return present(filepath.Join(root, overlayDir, "snapshots", strconv.FormatUint(id, 10), "fs"))
@@ -118,6 +127,33 @@ func checkSpace(root string, space *bbolt.Bucket, snapshots map[string]uint64) e
 		algorithm, sum, _ := strings.Cut(string(digest), ":")
 		return present(filepath.Join(root, blobsDir, algorithm, sum))
 	})
+}
+
+// usedBy are the snapshots of a namespace's containers, by key.
+func usedBy(space *bbolt.Bucket) map[string]bool {
+	used := map[string]bool{}
+	containers := bucket(space, "containers")
+	if containers == nil {
+		return used
+	}
+	_ = containers.ForEachBucket(func(id []byte) error { // fails for no reason of its own
+		used[string(containers.Bucket(id).Get([]byte("snapshotKey")))] = true
+		return nil
+	})
+	return used
+}
+
+// unpacked says that a snapshot is nothing but what a layer was unpacked in.
+func unpacked(key []byte, snapshot *bbolt.Bucket, used map[string]bool) bool {
+	if !strings.HasPrefix(string(key), snapshots.UnpackKeyPrefix+"-") || used[string(key)] {
+		return false
+	}
+	children := snapshot.Bucket([]byte("children"))
+	if children == nil {
+		return true
+	}
+	first, _ := children.Cursor().First()
+	return first == nil
 }
 
 // bucket follows names down; nil when there is none.

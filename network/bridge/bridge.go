@@ -76,7 +76,7 @@ func Ensure(c Config) (netlink.Link, error) {
 			return nil, fmt.Errorf("setting %s up: %w", c.Name, err)
 		}
 	}
-	return link, nil
+	return link, ensureWays(link, c.Gateways)
 }
 
 // believeNobody keeps pods from telling the node how to reach the world: with CAP_NET_RAW

@@ -13,6 +13,9 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver"
 	etcderrors "go.etcd.io/etcd/server/v3/etcdserver/errors"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"go.etcd.io/raft/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Host is where the member runs. Members come and go: one that fails is
@@ -86,8 +89,11 @@ func (e *Embedded) txn(ctx context.Context, r *pb.TxnRequest, size int, removal 
 	ctx, done := within(ctx, life)
 	defer done()
 	resp, err := server.Txn(ctx, r)
-	if err != nil {
-		return 0, false, ended(life, err)
+	switch {
+	case err != nil && life.Err() != nil: // it may lie in the log, and the next member applies it
+		return 0, false, ErrUnsure
+	case err != nil:
+		return 0, false, known(err)
 	}
 	return resp.Header.Revision, resp.Succeeded, nil
 }
@@ -172,7 +178,20 @@ func known(err error) error {
 	if errors.Is(err, etcderrors.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrRequestTooLarge) {
 		return fmt.Errorf("%w (%w): make the object smaller", ErrTooLarge, err)
 	}
+	if declined(err) {
+		return fmt.Errorf("%w: %w", ErrDown, err)
+	}
 	return err
+}
+
+// declined says that a member took no request in: while its cluster hands over to another leader,
+// as at each orderly stop of one, or while it has too much to do. gRPC has no code for the first.
+func declined(err error) bool {
+	if errors.Is(err, raft.ErrProposalDropped) || errors.Is(err, etcderrors.ErrTooManyRequests) || errors.Is(err, rpctypes.ErrTooManyRequests) {
+		return true
+	}
+	s, ok := status.FromError(err)
+	return ok && s.Code() == codes.Unknown && s.Message() == raft.ErrProposalDropped.Error()
 }
 
 // Revision implements Backend.

@@ -12,9 +12,10 @@
 //   - An Ephemeral member never calls fsync: the data is lost with the machine.
 //   - Writes end before the disk is full (Admit) and go on by themselves.
 //   - A member that fails ends alone: calls to it fail with backend.ErrDown until
-//     the next one runs. Where its hold on the files cannot be ended, only a new
-//     process gets at the data: Done is closed, Err is ErrNewProcess, as soon
-//     as the disk has room for that process to start.
+//     the next one runs; writes under way with backend.ErrUnsure, as its log may
+//     have them. Where its hold on the files cannot be ended, only a new process
+//     gets at the data: Done is closed, Err is ErrNewProcess, as soon as the disk
+//     has room for that process to start.
 package etcd
 
 import (

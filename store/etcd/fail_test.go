@@ -72,8 +72,8 @@ func failing(ctx context.Context, dir string) (*Server, error) {
 	}
 	began := time.Now()
 	for i := 0; ; i++ { // acknowledged until the commit fails: the log has them
-		if err := put(ctx, b, fmt.Sprint("/l/", i)); errors.Is(err, backend.ErrDown) {
-			break
+		if err := put(ctx, b, fmt.Sprint("/l/", i)); errors.Is(err, backend.ErrUnsure) || errors.Is(err, backend.ErrDown) {
+			break // under way when it failed, or after: the former may be in the log as well
 		} else if err != nil {
 			return nil, err
 		}
