@@ -21,6 +21,15 @@ const (
 	// terminal as JSON.
 	Frame        = 1 << 20
 	TerminalSize = 4 << 10
+	// DataFrame is how many bytes of a SPDY data frame are passed on at a time: who reads them
+	// keeps some hundred frames of a connection. ControlFrame is how large another frame may
+	// be, StreamHeaders how many headers a stream may have and StreamHeader how long one may
+	// be, ResizeStreams how many streams of a connection may be for a terminal's sizes.
+	DataFrame     = 4 << 10
+	ControlFrame  = 16 << 10
+	StreamHeaders = 64
+	StreamHeader  = 4 << 10
+	ResizeStreams = 16
 	// Bodies is how many bodies of one account may be on their way in at the same time.
 	Bodies = 100
 	// BodyBytesUser is how many bytes of bodies one account's requests may hold, BodyBytesAll
