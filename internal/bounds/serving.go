@@ -1,5 +1,7 @@
 package bounds
 
+import "time"
+
 // What the requests under way may hold of the API server.
 const (
 	// RequestUnit is what a request is counted in: the bytes of its head, and about what a
@@ -15,6 +17,8 @@ const (
 	// Streams is how many connections through the server (exec, attach, port-forward, logs,
 	// proxies) users may have at once; less where the process may open few files.
 	Streams = 4096
+	// Beginnings is how many of them may begin at the same time for one account.
+	Beginnings = 16
 	// BackendHead is how many bytes of headers a pod or a service that is proxied to may answer with.
 	BackendHead = 256 << 10
 	// Frame is how large a frame of a WebSocket may be, TerminalSize how long a size of a
@@ -68,3 +72,6 @@ const (
 	Connections     = 1 << 16
 	ConnectionPorts = 8
 )
+
+// BeginningTime is how long a connection through the server counts as one that begins.
+const BeginningTime = 50 * time.Millisecond
