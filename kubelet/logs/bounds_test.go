@@ -36,7 +36,7 @@ func TestEndlessLine(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var out bytes.Buffer
-	if err := Read(t.Context(), path, Options{}, nil, &out); err != nil {
+	if err := new(Reader).Read(t.Context(), path, Options{}, nil, &out); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -48,7 +48,7 @@ func TestEndlessLine(t *testing.T) {
 		t.Errorf("%d bytes were needed", grown)
 	}
 	out.Reset()
-	if err := Read(t.Context(), path, Options{Tail: new(int64(1))}, nil, &out); err != nil || out.String() != "after\n" {
+	if err := new(Reader).Read(t.Context(), path, Options{Tail: new(int64(1))}, nil, &out); err != nil || out.String() != "after\n" {
 		t.Errorf("tail: %.40q, %v", out.String(), err)
 	}
 	runtime.ReadMemStats(&before)
@@ -74,7 +74,7 @@ func TestTailOfRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out countingWriter
-	if err := Read(t.Context(), path, Options{Tail: new(int64(2003))}, nil, &out); err != nil {
+	if err := new(Reader).Read(t.Context(), path, Options{Tail: new(int64(2003))}, nil, &out); err != nil {
 		t.Fatal(err)
 	}
 	if out.lines != 2003 {

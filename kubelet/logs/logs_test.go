@@ -45,7 +45,7 @@ func TestRead(t *testing.T) {
 		"stream":     {Options{Stream: "stderr"}, "oops\n"},
 	} {
 		var out bytes.Buffer
-		if err := Read(t.Context(), path, c.o, nil, &out); err != nil || out.String() != c.want {
+		if err := new(Reader).Read(t.Context(), path, c.o, nil, &out); err != nil || out.String() != c.want {
 			t.Errorf("%s: %q, %v; want %q", name, out.String(), err, c.want)
 		}
 	}
@@ -62,7 +62,7 @@ func TestTailOfLargeFile(t *testing.T) {
 	path := save(t, t.TempDir(), "0.log", b.String())
 	for _, n := range []int64{1, 999, 5000} {
 		var out bytes.Buffer
-		if err := Read(t.Context(), path, Options{Tail: &n}, nil, &out); err != nil {
+		if err := new(Reader).Read(t.Context(), path, Options{Tail: &n}, nil, &out); err != nil {
 			t.Fatal(err)
 		}
 		if got := int64(strings.Count(out.String(), "\n")); got != n || !strings.HasPrefix(out.String(), fmt.Sprint("line ", 20000-n)) {
@@ -80,7 +80,7 @@ func TestFollow(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := Read(context.Background(), path, Options{Follow: true}, alive.Load, w)
+		err := new(Reader).Read(context.Background(), path, Options{Follow: true}, alive.Load, w)
 		w.Close()
 		done <- err
 	}()

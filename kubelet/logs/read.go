@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
 	"hyperkube/internal/bounds"
 )
 
@@ -33,27 +31,24 @@ var errLimit = errors.New("limit reached")
 
 // Read writes a container's log. With Follow it goes on until ctx ends or, once everything is written, alive says
 // that the container has stopped.
-func Read(ctx context.Context, path string, o Options, alive func() bool, w io.Writer) error {
+func (r *Reader) Read(ctx context.Context, path string, o Options, alive func() bool, w io.Writer) error {
 	out := &printer{o: o, w: w, left: -1, begin: true}
 	if o.Limit != nil {
 		out.left = *o.Limit
 	}
-	err := read(ctx, path, o, alive, out)
+	err := r.read(ctx, path, o, alive, out)
 	if errors.Is(err, errLimit) {
 		return nil
 	}
 	return err
 }
 
-func read(ctx context.Context, path string, o Options, alive func() bool, out *printer) error {
-	var events chan fsnotify.Event
-	if o.Follow { // a host has few watches; who gets none looks once a second
-		if watch, err := fsnotify.NewWatcher(); err == nil {
-			defer watch.Close()
-			if watch.Add(filepath.Dir(path)) == nil {
-				events = watch.Events
-			}
-		}
+func (r *Reader) read(ctx context.Context, path string, o Options, alive func() bool, out *printer) error {
+	var changed <-chan struct{}
+	if o.Follow { // who gets no watch looks once a second
+		var stop func()
+		changed, stop = r.watch(filepath.Dir(path))
+		defer stop()
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -63,26 +58,26 @@ func read(ctx context.Context, path string, o Options, alive func() bool, out *p
 	if err := begin(f, path, o, out); err != nil {
 		return err
 	}
-	r := &lines{r: bufio.NewReaderSize(f, block)}
+	text := &lines{r: bufio.NewReaderSize(f, block)}
 	for {
 		// Asked before reading: what is written before the container's end is then read below.
 		last := !o.Follow || !alive()
-		if err := copyLines(ctx, r, out, last); err != nil {
+		if err := copyLines(ctx, text, out, last); err != nil {
 			return err
 		}
 		if fresh, err := rotated(f, path); err == nil && fresh != nil {
-			if err := copyLines(ctx, r, out, true); err != nil { // what came until the rotation
+			if err := copyLines(ctx, text, out, true); err != nil { // what came until the rotation
 				fresh.Close()
 				return err
 			}
 			f.Close()
-			f, r = fresh, &lines{r: bufio.NewReaderSize(fresh, block)}
+			f, text = fresh, &lines{r: bufio.NewReaderSize(fresh, block)}
 			continue
 		}
 		if last {
 			return nil
 		}
-		if err := waitChange(ctx, events); err != nil {
+		if err := waitChange(ctx, changed); err != nil {
 			return nil // the reader has gone, or the kubelet is going
 		}
 	}
@@ -248,16 +243,13 @@ func rotated(f *os.File, path string) (*os.File, error) {
 
 // waitChange waits for the directory to change. The container's end shows as no change of its own,
 // so a follower looks up now and then as well.
-func waitChange(ctx context.Context, events <-chan fsnotify.Event) error {
+func waitChange(ctx context.Context, changed <-chan struct{}) error {
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case _, ok := <-events:
-		if !ok {
-			return io.EOF
-		}
+	case <-changed:
 	case <-timer.C:
 	}
 	return nil

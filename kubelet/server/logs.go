@@ -50,7 +50,7 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request) {
 		out.f, _ = w.(http.Flusher)
 		out.Flush()
 	}
-	if err := logs.Read(r.Context(), c.LogPath, o, alive, out); err != nil && r.Context().Err() == nil {
+	if err := s.logs.Read(r.Context(), c.LogPath, o, alive, out); err != nil && r.Context().Err() == nil {
 		if !out.wrote {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

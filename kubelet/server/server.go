@@ -26,6 +26,7 @@ import (
 
 	"hyperkube/internal/turnstile"
 	"hyperkube/kubelet/cri"
+	"hyperkube/kubelet/logs"
 	"hyperkube/kubelet/podworker"
 )
 
@@ -56,6 +57,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	handler http.Handler
+	logs    logs.Reader
 }
 
 // New returns a server that does not listen yet.
