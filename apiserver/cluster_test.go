@@ -226,6 +226,11 @@ func TestSource(t *testing.T) {
 	w.Stop()
 	for range w.ResultChan() {
 	}
+	_, err = lw.WatchWithContext(ctx, metav1.ListOptions{SendInitialEvents: &yes, AllowWatchBookmarks: true,
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, ResourceVersion: "9999999999"})
+	if !apierrors.IsTimeout(err) || !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
+		t.Errorf("a revision that is not there yet: %v", err)
+	}
 	inf := cache.NewSharedIndexInformer(cacheBoth{lw}, &corev1.ConfigMap{}, 0, nil)
 	go inf.RunWithContext(ctx)
 	if !cache.WaitForCacheSync(ctx.Done(), inf.HasSynced) {

@@ -114,6 +114,9 @@ func TestFuture(t *testing.T) {
 	if d := time.Since(began); d < futureLimit || d > 2*futureLimit {
 		t.Fatal(d)
 	}
+	if _, err := c.Watch(t.Context(), WatchOptions{Initial: true, Latest: true, EndOfInitial: true, Min: 1000}); !errors.Is(err, ErrFuture) {
+		t.Fatal(err)
+	}
 	got := make(chan error, 1)
 	go func() {
 		_, err := c.List(t.Context(), ListOptions{Freshness: Freshness{Min: s.Revision() + 1}})

@@ -164,8 +164,10 @@ type WatchOptions struct {
 	From int64
 	// Initial, with From == 0, first delivers the present state as ADDED events
 	// ("any" state; with Latest the state is as new as etcd when the call began).
+	// With Min it has that revision at least (ErrFuture when it does not come in time).
 	Initial bool
 	Latest  bool
+	Min     int64
 	// EndOfInitial delivers a bookmark marked InitialEventsEnd after the present state.
 	EndOfInitial bool
 	// Bookmarks delivers the revision now and then, about once a minute and before a planned end.

@@ -59,6 +59,11 @@ func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error)
 	if err := c.fresh(ctx, Freshness{Any: !o.Latest || o.From > 0}); err != nil {
 		return nil, err
 	}
+	if o.Min > 0 {
+		if err := c.fresh(ctx, Freshness{Min: o.Min}); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.store.known(ctx, o.From); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"hyperkube/api/invalid"
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/frames"
 	"hyperkube/store"
 )
 
@@ -67,7 +68,7 @@ func (h *Handler) log(w http.ResponseWriter, r *http.Request, info *request.Info
 	if wsstream.IsWebSocketRequest(r) {
 		// Buffered, because the copy drops what is read together with the end.
 		body := bufio.NewReader(resp.Body)
-		if err := wsstream.NewReader(body, true, wsstream.NewDefaultReaderProtocols()).Copy(framed{w}, r); err != nil {
+		if err := wsstream.NewReader(body, true, wsstream.NewDefaultReaderProtocols()).Copy(frames.Bound(w, frames.WebSocket), r); err != nil {
 			h.logf(r, "sending a log over WebSocket", err)
 		}
 		return nil

@@ -19,6 +19,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/frames"
 	"hyperkube/internal/supervise"
 )
 
@@ -45,7 +46,7 @@ func (h *Handler) translate(w http.ResponseWriter, r *http.Request, node string,
 	}
 	conn := wsstream.NewConn(protocols(s))
 	conn.SetIdleTimeout(idleTimeout)
-	protocol, ch, err := conn.Open(framed{w}, r)
+	protocol, ch, err := conn.Open(frames.Bound(w, frames.WebSocket), r)
 	if err != nil {
 		h.logf(r, "websocket handshake failed", err)
 		return nil // the client has been told

@@ -9,12 +9,14 @@ import (
 
 // longRunning bounds the requests that have no seat: watches by what they keep of memory,
 // connections through the server by the files they take of the process. Each class of users has its own.
+// Connections of one account also take turns to begin.
 type longRunning struct {
 	watches, streams [classes]*pool
+	turns            *turns
 }
 
 func newLongRunning(watches, streams int64) *longRunning {
-	l := &longRunning{}
+	l := &longRunning{turns: newTurns()}
 	for c := range classes {
 		l.watches[c], l.streams[c] = newPool(bounds.NodeWatches), newPool(streams)
 	}
@@ -42,6 +44,13 @@ func (l *longRunning) wrap(m *metrics) func(http.Handler) http.Handler {
 			defer p.leave()
 			if short := trailOf(r.Context()).place; short != nil {
 				short.leave() // it is counted here now
+			}
+			if info.Verb != "watch" && classOf(u) == others {
+				done, err := l.turns.take(r.Context(), account(u))
+				if err != nil {
+					panic(http.ErrAbortHandler) // nobody waits for the answer
+				}
+				defer done()
 			}
 			next.ServeHTTP(w, r)
 		})

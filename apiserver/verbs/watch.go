@@ -80,7 +80,7 @@ func (e endpoint) watchRequest(namespace string, o *metav1.ListOptions) (store.W
 	switch {
 	case o.SendInitialEvents != nil && *o.SendInitialEvents:
 		wo.Initial, wo.EndOfInitial = true, o.AllowWatchBookmarks
-		wo.Latest = o.ResourceVersion == "" || rv > 0
+		wo.Latest, wo.Min = o.ResourceVersion == "" || rv > 0, rv
 	case rv > 0:
 		wo.From = rv
 	case o.SendInitialEvents == nil:

@@ -1,5 +1,7 @@
 package bounds
 
+import "time"
+
 // What the requests under way may hold of the API server.
 const (
 	// RequestUnit is what a request is counted in: the bytes of its head, and about what a
@@ -15,12 +17,23 @@ const (
 	// Streams is how many connections through the server (exec, attach, port-forward, logs,
 	// proxies) users may have at once; less where the process may open few files.
 	Streams = 4096
+	// Beginnings is how many of them may begin at the same time for one account.
+	Beginnings = 16
 	// BackendHead is how many bytes of headers a pod or a service that is proxied to may answer with.
 	BackendHead = 256 << 10
 	// Frame is how large a frame of a WebSocket may be, TerminalSize how long a size of a
 	// terminal as JSON.
 	Frame        = 1 << 20
 	TerminalSize = 4 << 10
+	// DataFrame is how many bytes of a SPDY data frame are passed on at a time: who reads them
+	// keeps some hundred frames of a connection. ControlFrame is how large another frame may
+	// be, StreamHeaders how many headers a stream may have and StreamHeader how long one may
+	// be, ResizeStreams how many streams of a connection may be for a terminal's sizes.
+	DataFrame     = 4 << 10
+	ControlFrame  = 16 << 10
+	StreamHeaders = 64
+	StreamHeader  = 4 << 10
+	ResizeStreams = 16
 	// Bodies is how many bodies of one account may be on their way in at the same time.
 	Bodies = 100
 	// BodyBytesUser is how many bytes of bodies one account's requests may hold, BodyBytesAll
@@ -59,3 +72,6 @@ const (
 	Connections     = 1 << 16
 	ConnectionPorts = 8
 )
+
+// BeginningTime is how long a connection through the server counts as one that begins.
+const BeginningTime = 50 * time.Millisecond

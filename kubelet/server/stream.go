@@ -10,7 +10,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/proxy"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"hyperkube/internal/frames"
 	"hyperkube/kubelet/podworker"
 )
 
@@ -117,6 +119,7 @@ func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
 }
 
 // pass hands the connection to the runtime's streaming address; whatever protocol was asked for is the runtime's to speak.
+// What the client sends is bounded on the way: the runtime serves all pods, and keeps whole frames and terminal sizes.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request, to string) {
 	u, err := url.Parse(to)
 	if err != nil {
@@ -124,7 +127,11 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, to string) {
 		return
 	}
 	h := proxy.NewUpgradeAwareHandler(u, nil, false, true, refusal{})
-	h.ServeHTTP(w, r)
+	protocol := frames.SPDY
+	if wsstream.IsWebSocketRequest(r) {
+		protocol = frames.WebSocket
+	}
+	h.ServeHTTP(frames.Bound(w, protocol), r)
 }
 
 // refusal answers requests that could not be passed on.

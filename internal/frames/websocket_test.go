@@ -1,4 +1,4 @@
-package connect
+package frames
 
 import (
 	"bufio"
@@ -36,7 +36,7 @@ func TestFramesPass(t *testing.T) {
 			n := rapid.SampledFrom([]int{0, 1, 125, 126, 127, 4096, 70_000}).Draw(t, "length")
 			sent = append(sent, frame(bytes.Repeat([]byte{'x'}, n), uint64(n), rapid.Bool().Draw(t, "long head"))...)
 		}
-		var from io.Reader = &frames{from: bufio.NewReader(bytes.NewReader(sent))}
+		var from io.Reader = &webSocket{from: bufio.NewReader(bytes.NewReader(sent))}
 		if rapid.Bool().Draw(t, "by halves") {
 			from = iotest.HalfReader(from)
 		}
@@ -52,36 +52,13 @@ func TestLargeFrame(t *testing.T) {
 	for name, n := range map[string]uint64{"one byte more": bounds.Frame + 1, "the most there is": 1<<64 - 1} {
 		first := frame([]byte("size"), 4, false)
 		sent := append(bytes.Clone(first), frame([]byte("begins"), n, true)...)
-		got, err := io.ReadAll(&frames{from: bufio.NewReader(bytes.NewReader(sent))})
+		got, err := io.ReadAll(&webSocket{from: bufio.NewReader(bytes.NewReader(sent))})
 		if err == nil || !strings.Contains(err.Error(), "too large") || !bytes.Equal(got, first) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
 	}
 	whole := frame(make([]byte, bounds.Frame), bounds.Frame, true)
-	if got, err := io.ReadAll(&frames{from: bufio.NewReader(bytes.NewReader(whole))}); err != nil || len(got) != len(whole) {
+	if got, err := io.ReadAll(&webSocket{from: bufio.NewReader(bytes.NewReader(whole))}); err != nil || len(got) != len(whole) {
 		t.Errorf("as large as may be: %d bytes, %v", len(got), err)
-	}
-}
-
-// TestTerminalSizes: sizes come one by one; one that is too long ends them, not the connection.
-func TestTerminalSizes(t *testing.T) {
-	for name, c := range map[string]struct {
-		in   string
-		want int
-	}{
-		"two":       {`{"Width":1,"Height":2}` + "\n" + `{"Width":3,"Height":4}`, 2},
-		"malformed": {`{"Width":1,"Height":2}{"Width":`, 1},
-		"too long":  {`{"Width":1,"Height":2}{"a":"` + strings.Repeat("a", 1<<20) + `"}{"Width":3,"Height":4}`, 1},
-		"very many": {strings.Repeat(`{"Width":1,"Height":2}`, 2000), 2000},
-	} {
-		q, n := make(sizeQueue), 0
-		rest := strings.NewReader(c.in)
-		go q.read(t.Context(), rest)
-		for q.Next() != nil {
-			n++
-		}
-		if n != c.want || rest.Len() > 0 {
-			t.Errorf("%s: %d sizes, %d bytes unread", name, n, rest.Len())
-		}
 	}
 }

@@ -1,41 +1,23 @@
-package connect
+package frames
 
 import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 
 	"hyperkube/internal/bounds"
 )
 
-// framed is a ResponseWriter whose hijacked connection ends when the client sends a
-// WebSocket frame larger than bounds.Frame: the library that reads it keeps all of a frame.
-type framed struct{ http.ResponseWriter }
-
-// Hijack implements http.Hijacker.
-func (f framed) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(f.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	return conn, bufio.NewReadWriter(bufio.NewReader(&frames{from: rw.Reader}), rw.Writer), nil
-}
-
-// Unwrap serves http.ResponseController.
-func (f framed) Unwrap() http.ResponseWriter { return f.ResponseWriter }
-
-// frames passes a WebSocket's bytes on and knows where its frames begin.
-type frames struct {
+// webSocket passes a WebSocket's bytes on and knows where its frames begin.
+type webSocket struct {
 	from *bufio.Reader
 	left uint64 // of the frame's payload
 	head []byte // read and not yet passed on
 }
 
 // Read implements io.Reader. It never passes on the head of a frame that is too large.
-func (f *frames) Read(p []byte) (int, error) {
+func (f *webSocket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -58,7 +40,7 @@ func (f *frames) Read(p []byte) (int, error) {
 }
 
 // next reads the head of a frame (RFC 6455, 5.2).
-func (f *frames) next() error {
+func (f *webSocket) next() error {
 	head := make([]byte, 2, 14)
 	if _, err := io.ReadFull(f.from, head); err != nil {
 		return err
