@@ -13,6 +13,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	"hyperkube/internal/supervise"
@@ -105,18 +106,28 @@ func (r *Runtime) sweepOnce(whole context.Context, leaked, mute *sweep.Sweeper[s
 	return errors.Join(errs...)
 }
 
-// knownContainers are the containers of pods and the sandboxes they are in.
-func knownContainers(ctx context.Context, socket string) (map[string]bool, error) {
+// containersOf lists the containers of the containerd at socket, in the namespace of ctx. The
+// client is for further questions and the caller's to close.
+func containersOf(ctx context.Context, socket string) (*containerd.Client, []containers.Container, error) {
 	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace))
 	if err != nil {
-		return nil, fmt.Errorf("connecting to containerd: %w", err)
+		return nil, nil, fmt.Errorf("connecting to containerd: %w", err)
 	}
-	defer c.Close()
-	ctx = namespaces.WithNamespace(ctx, criSpace)
 	list, err := c.ContainerService().List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing containers: %w", err)
+		return nil, nil, errors.Join(fmt.Errorf("listing containers: %w", err), c.Close())
 	}
+	return c, list, nil
+}
+
+// knownContainers are the containers of pods and the sandboxes they are in.
+func knownContainers(ctx context.Context, socket string) (map[string]bool, error) {
+	ctx = namespaces.WithNamespace(ctx, criSpace)
+	c, list, err := containersOf(ctx, socket)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
 	boxes, err := c.SandboxStore().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing sandboxes: %w", err)

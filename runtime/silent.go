@@ -2,14 +2,12 @@ package runtime
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
-	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -63,16 +61,12 @@ func silent(ctx context.Context, running []shim, of map[string][]string, ask ask
 
 // silentShims asks all shims of the containerd at socket.
 func silentShims(ctx context.Context, socket string, running []shim) ([]shim, error) {
-	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace))
+	ctx = namespaces.WithNamespace(ctx, criSpace)
+	c, list, err := containersOf(ctx, socket)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to containerd: %w", err)
+		return nil, err
 	}
 	defer c.Close()
-	ctx = namespaces.WithNamespace(ctx, criSpace)
-	list, err := c.ContainerService().List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("listing containers: %w", err)
-	}
 	of := map[string][]string{}
 	for _, one := range list {
 		of[one.SandboxID] = append(of[one.SandboxID], one.ID)
