@@ -7,11 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"go.etcd.io/bbolt"
 )
 
@@ -33,19 +30,7 @@ const (
 // unpack makes a layer as containerd unpacks it, above one that is there.
 func unpack(t *testing.T, root, key string, wrap func(snapshots.Snapshotter) snapshots.Snapshotter) error {
 	t.Helper()
-	sn, err := overlay.NewSnapshotter(filepath.Join(root, overlayDir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blobs, err := local.NewStore(filepath.Join(root, filepath.Dir(blobsDir)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := bbolt.Open(filepath.Join(root, metaDB), 0o644, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := metadata.NewDB(file, blobs, map[string]snapshots.Snapshotter{"overlayfs": wrap(sn)})
+	db, sn := databases(t, root, wrap)
 	ctx := namespaces.WithNamespace(context.Background(), criSpace)
 	keep := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "yes"})
 	s := db.Snapshotter("overlayfs")

@@ -29,19 +29,7 @@ func grow(t *testing.T, root string, names ...string) {
 			t.Fatal(err)
 		}
 	}
-	sn, err := overlay.NewSnapshotter(filepath.Join(root, overlayDir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blobs, err := local.NewStore(filepath.Join(root, filepath.Dir(blobsDir)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := bbolt.Open(filepath.Join(root, metaDB), 0o644, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := metadata.NewDB(file, blobs, map[string]snapshots.Snapshotter{"overlayfs": sn})
+	db, sn := databases(t, root, func(sn snapshots.Snapshotter) snapshots.Snapshotter { return sn })
 	ctx := namespaces.WithNamespace(context.Background(), criSpace)
 	if err := db.Init(ctx); err != nil {
 		t.Fatal(err)
@@ -64,6 +52,24 @@ func grow(t *testing.T, root string, names ...string) {
 	if err := errors.Join(db.Close(), sn.Close()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// databases opens those of a root as containerd does; both are the caller's to close.
+func databases(t *testing.T, root string, wrap func(snapshots.Snapshotter) snapshots.Snapshotter) (*metadata.DB, snapshots.Snapshotter) {
+	t.Helper()
+	sn, err := overlay.NewSnapshotter(filepath.Join(root, overlayDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := local.NewStore(filepath.Join(root, filepath.Dir(blobsDir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := bbolt.Open(filepath.Join(root, metaDB), 0o644, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return metadata.NewDB(file, blobs, map[string]snapshots.Snapshotter{"overlayfs": wrap(sn)}), sn
 }
 
 func names(prefix string, n int) (out []string) {
