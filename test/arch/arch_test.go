@@ -46,6 +46,7 @@ func TestHouse(t *testing.T) {
 		t.Fatalf("found only %d Go files: the walk is broken", len(files))
 	}
 	t.Run("imports point down", func(t *testing.T) { checkImports(t, files) })
+	t.Run("parts know what they may", func(t *testing.T) { checkInside(t, files) })
 	t.Run("every package says its contract", func(t *testing.T) { checkDocs(t, files) })
 	t.Run("no init and no drawers", func(t *testing.T) { checkContent(t, files) })
 	t.Run("only store imports etcd", func(t *testing.T) { checkEtcd(t, files) })
