@@ -3,60 +3,39 @@ package cri
 import (
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/api/core"
 )
 
 // CPUPeriod is the length of a CFS period in microseconds.
 const CPUPeriod = 100000
 
+// maxMilli is the request that has the largest weight of cgroup v1, 262144.
+const maxMilli = 256000
+
 // CPUShares converts a request to the weight of cgroup v1.
 func CPUShares(milli int64) int64 {
-	if milli == 0 {
-		return 2
-	}
-	return min(max(milli*1024/1000, 2), 262144)
+	// Bounded first: the product of a large request would wrap to the smallest weight.
+	return max(min(milli, maxMilli)*1024/1000, 2)
 }
 
-// CPUQuota converts a limit to microseconds a period; no limit is zero.
+// unlimitedMilli is a limit that no machine reaches; the kernel refuses much larger quotas.
+const unlimitedMilli = 1_000_000_000
+
+// CPUQuota converts a limit to microseconds a period; no limit, and one of a million processors or more, is zero.
 func CPUQuota(milli int64) int64 {
-	if milli == 0 {
+	if milli <= 0 || milli >= unlimitedMilli {
 		return 0
 	}
 	return max(milli*CPUPeriod/1000, 1000)
 }
 
-// QoS is the class of a pod, by its containers' requests and limits.
+// QoS is the class of a pod: the one it was given, else what its containers' requests and limits say.
 func QoS(pod *v1.Pod) v1.PodQOSClass {
 	if pod.Status.QOSClass != "" {
 		return pod.Status.QOSClass
 	}
-	any, guaranteed := false, true
-	look := func(r v1.ResourceRequirements) {
-		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-			req, lim := r.Requests[name], r.Limits[name]
-			if !req.IsZero() || !lim.IsZero() {
-				any = true
-			}
-			if lim.IsZero() || (!req.IsZero() && req.Cmp(lim) != 0) {
-				guaranteed = false
-			}
-		}
-	}
-	if pod.Spec.Resources != nil {
-		look(*pod.Spec.Resources)
-	} else {
-		for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-			for _, c := range list {
-				look(c.Resources)
-			}
-		}
-	}
-	switch {
-	case !any:
-		return v1.PodQOSBestEffort
-	case guaranteed:
-		return v1.PodQOSGuaranteed
-	}
-	return v1.PodQOSBurstable
+	return core.QOSClass(&pod.Spec)
 }
 
 // OOMScoreAdj says how willing the kernel is to kill a container when memory runs out.
@@ -74,6 +53,9 @@ func OOMScoreAdj(pod *v1.Pod, c *v1.Container, capacity int64) int64 {
 		return 999
 	}
 	request := c.Resources.Requests.Memory().Value()
+	if request >= capacity { // and no product that wraps
+		return 3
+	}
 	adj := 1000 - 1000*request/capacity
 	switch {
 	case adj < 3:
