@@ -74,7 +74,7 @@ func (c *control) buildScheduler() (func(context.Context) error, error) {
 		if err != nil {
 			return nil, err
 		}
-		return together(events.Run, s.Run), nil
+		return supervise.Together(supervise.Part{Name: "events", Run: events.Run}, supervise.Part{Name: "scheduler", Run: s.Run}), nil
 	})
 }
 

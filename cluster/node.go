@@ -190,7 +190,7 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 	if err != nil {
 		return nil, err
 	}
-	return together(informers.Run, k.Run), nil
+	return supervise.Together(supervise.Part{Name: "informers", Run: informers.Run}, supervise.Part{Name: "kubelet", Run: k.Run}), nil
 }
 
 func (n *node) networkOptions() (network.Options, error) {

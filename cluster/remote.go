@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
-	"hyperkube/internal/supervise"
 	"hyperkube/kit"
 )
 
@@ -106,27 +104,4 @@ func (e Election) lease(kube kubernetes.Interface, log *slog.Logger, failures *p
 		Kube: kube, Namespace: e.Namespace, Name: e.Name, Identity: host + "_" + string(uuid.NewUUID()), Log: log,
 		Duration: e.Duration, Renew: e.Renew, Retry: e.Retry, Failures: failures,
 	}, nil
-}
-
-// together runs parts as one: when one ends, the others are stopped. The first error is
-// told, which for a part that panics is its panic.
-func together(parts ...func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		ends := make(chan error, len(parts))
-		for i, run := range parts {
-			go func() {
-				ends <- supervise.Contain(fmt.Sprintf("part %d", i+1), func() error { return run(ctx) })
-				cancel()
-			}()
-		}
-		var first error
-		for range parts {
-			if err := <-ends; first == nil {
-				first = err
-			}
-		}
-		return first
-	}
 }

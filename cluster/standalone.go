@@ -13,6 +13,7 @@ import (
 	"hyperkube/apiserver/tokens"
 	"hyperkube/controllers"
 	"hyperkube/controllers/env"
+	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 	"hyperkube/kit"
 	"hyperkube/kubelet"
@@ -72,7 +73,7 @@ func (o ControllerManager) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return together(port, m.Run)(ctx)
+	return supervise.Together(supervise.Part{Name: "serving", Run: port}, supervise.Part{Name: "controllers", Run: m.Run})(ctx)
 }
 
 // Scheduler is the scheduler as a process of its own.
@@ -106,7 +107,7 @@ func (o Scheduler) Run(ctx context.Context) error {
 	if lease != nil {
 		work = func(ctx context.Context) error { return kit.Lead(ctx, *lease, term) }
 	}
-	return together(port, work)(ctx)
+	return supervise.Together(supervise.Part{Name: "serving", Run: port}, supervise.Part{Name: "scheduler", Run: work})(ctx)
 }
 
 func (o Scheduler) term(ctx context.Context, r *Remote, reg *registries) error {
@@ -126,7 +127,7 @@ func (o Scheduler) term(ctx context.Context, r *Remote, reg *registries) error {
 	if err != nil {
 		return err
 	}
-	return together(so.Informers.Run, events.Run, s.Run)(ctx)
+	return supervise.Together(supervise.Part{Name: "informers", Run: so.Informers.Run}, supervise.Part{Name: "events", Run: events.Run}, supervise.Part{Name: "scheduler", Run: s.Run})(ctx)
 }
 
 // RunKubelet runs a kubelet whose API server is elsewhere; client and informers
@@ -149,7 +150,7 @@ func RunKubelet(ctx context.Context, c Client, healthz string, o kubelet.Options
 	if err != nil {
 		return err
 	}
-	return together(answer, o.Informers.Run, k.Run)(ctx)
+	return supervise.Together(supervise.Part{Name: "health", Run: answer}, supervise.Part{Name: "informers", Run: o.Informers.Run}, supervise.Part{Name: "kubelet", Run: k.Run})(ctx)
 }
 
 // RunProxy is RunKubelet for the service proxy.
@@ -166,7 +167,7 @@ func RunProxy(ctx context.Context, c Client, o proxy.Options) error {
 	if err != nil {
 		return err
 	}
-	return together(o.Informers.Run, p.Run)(ctx)
+	return supervise.Together(supervise.Part{Name: "informers", Run: o.Informers.Run}, supervise.Part{Name: "proxy", Run: p.Run})(ctx)
 }
 
 // RunNetwork is RunKubelet for the pod network. endpoint is the runtime's CRI
@@ -188,5 +189,5 @@ func RunNetwork(ctx context.Context, c Client, endpoint string, o network.Option
 	if err != nil {
 		return err
 	}
-	return together(o.Informers.Run, n.Run)(ctx)
+	return supervise.Together(supervise.Part{Name: "informers", Run: o.Informers.Run}, supervise.Part{Name: "network", Run: n.Run})(ctx)
 }

@@ -54,7 +54,7 @@ func TestVitalParts(t *testing.T) {
 // TestTogetherContainsPanics: a part that panics ends its role, not the process.
 func TestTogetherContainsPanics(t *testing.T) {
 	waits := func(ctx context.Context) error { <-ctx.Done(); return nil }
-	err := together(waits, func(context.Context) error { panic("boom") }, waits)(t.Context())
+	err := supervise.Together(supervise.Part{Name: "a", Run: waits}, supervise.Part{Name: "b", Run: func(context.Context) error { panic("boom") }})(t.Context())
 	var p *supervise.Panic
 	if !errors.As(err, &p) || !strings.Contains(err.Error(), "boom") {
 		t.Errorf("got %v", err)

@@ -107,7 +107,7 @@ func (e *Events) send(ctx context.Context, correlator *record.EventCorrelator, e
 		if try == 1 { // not all senders at once
 			d = time.Duration(float64(d) * rand.Float64())
 		}
-		pause(ctx, d)
+		supervise.Pause(ctx, d)
 	}
 }
 

@@ -59,7 +59,7 @@ func Lead(ctx context.Context, l Lease, run func(context.Context) error) error {
 		if err := c.term(ctx, run); err != nil {
 			return err
 		}
-		pause(ctx, c.Retry)
+		supervise.Pause(ctx, c.Retry)
 	}
 	return nil
 }
@@ -88,19 +88,9 @@ func (c *candidate) stand(ctx context.Context) bool {
 			c.trouble.Failed(err)
 		}
 		// Not in step with the others.
-		pause(ctx, c.Retry+time.Duration(rand.Float64()*float64(c.Retry)*0.2))
+		supervise.Pause(ctx, c.Retry+time.Duration(rand.Float64()*float64(c.Retry)*0.2))
 	}
 	return false
-}
-
-// pause waits for d or until ctx is done.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 // term runs the work and renews the lease until the work has ended. The lease is given up only
@@ -137,7 +127,7 @@ func (c *candidate) term(ctx context.Context, run func(context.Context) error) e
 // keep renews the lease until ctx is done, or the lease lost: false.
 func (c *candidate) keep(ctx context.Context, deadline *time.Timer) bool {
 	for {
-		pause(ctx, min(c.Retry, max(c.left(), 0)))
+		supervise.Pause(ctx, min(c.Retry, max(c.left(), 0)))
 		if ctx.Err() != nil {
 			return c.left() > 0
 		}

@@ -12,11 +12,9 @@ package kubelet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -131,8 +129,9 @@ func (k *Kubelet) Ready() <-chan struct{} { return k.ready }
 
 // Run works until ctx ends and returns when all its goroutines have. Containers go on.
 func (k *Kubelet) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	parts := supervise.NewParts(ctx)
+	defer parts.Stop()
+	ctx = parts.Context()
 	if err := k.prepare(); err != nil {
 		return err
 	}
@@ -145,43 +144,28 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		}
 		return admit.Pod(pod, here, k.agent.Node(), k.host)
 	})
-	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-	)
-	end := func(name string, err error) {
-		once.Do(func() { first = fmt.Errorf("kubelet %s: %w", name, err) })
-		cancel()
-	}
-	k.fatal = func(err error) { end("part", err) }
-	part := func(name string, run func(context.Context) error) {
-		wg.Go(func() {
-			err := supervise.Contain(name, func() error { return run(ctx) })
-			if err != nil && !errors.Is(err, context.Canceled) {
-				end(name, err)
-			}
-		})
-	}
-	if k.events != nil {
-		part("events", k.events.Run)
-	}
-	part("node", k.agent.Run)
-	part("runtime", k.watchRuntime)
-	part("log rotation", k.rotate)
-	part("eviction", k.evict)
-	part("housekeeping", k.housekeep)
-	part("pods' networks", k.watchNetworks)
+	var serve func(context.Context) error
 	if k.o.Port > 0 {
 		srv, err := k.server()
 		if err != nil {
-			cancel()
-			wg.Wait()
 			return err
 		}
-		part("server", srv.Run)
+		serve = srv.Run
 	}
-	wg.Wait()
+	k.fatal = func(err error) { parts.Fail("kubelet", err) }
+	if k.events != nil {
+		parts.Lasts("kubelet events", k.events.Run)
+	}
+	parts.Lasts("kubelet node", k.agent.Run)
+	parts.Lasts("kubelet runtime", k.watchRuntime)
+	parts.Lasts("kubelet log rotation", k.rotate)
+	parts.Lasts("kubelet eviction", k.evict)
+	parts.Lasts("kubelet housekeeping", k.housekeep)
+	parts.Lasts("kubelet pods' networks", k.watchNetworks)
+	if serve != nil {
+		parts.Lasts("kubelet server", serve)
+	}
+	first := parts.Wait()
 	k.workers.Wait()
 	k.statuses.Wait()
 	k.objects.Wait()

@@ -21,13 +21,18 @@ const (
 	safetyRelist   = 10 * time.Minute
 )
 
+// reconnects counts the tries to reach the container runtime.
+func reconnects() supervise.Tries {
+	return supervise.Tries{Growth: supervise.Growth{First: reconnectFirst, Most: reconnectMost}}
+}
+
 // watchRuntime keeps the stream of container events, with a list whenever it (re)opens and, for safety, now and then.
 // The sources of pods are attached once the first list is in.
 func (k *Kubelet) watchRuntime(ctx context.Context) error {
 	var (
 		attach sync.Once
 		wg     sync.WaitGroup
-		delay  = reconnectFirst
+		tries  = reconnects()
 		told   = trouble.New(k.o.Log, k.failures, "listening to the container runtime")
 	)
 	defer wg.Wait()
@@ -57,22 +62,16 @@ func (k *Kubelet) watchRuntime(ctx context.Context) error {
 		told.Failed(err)
 		k.agent.Poke()
 		if time.Since(began) > reconnectMost {
-			delay = reconnectFirst
+			tries.Well()
 		}
-		timer := time.NewTimer(delay)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
-		delay = min(delay*2, reconnectMost)
+		tries.Again(ctx)
 	}
 	return nil
 }
 
 // relistUntil lists what the runtime has until that works; false when the stream has broken.
 func (k *Kubelet) relistUntil(ctx context.Context, done func(), told *trouble.Teller) bool {
-	delay := reconnectFirst
+	tries := reconnects()
 	for {
 		since := time.Now()
 		pods, err := k.client.ListPods(ctx)
@@ -86,14 +85,9 @@ func (k *Kubelet) relistUntil(ctx context.Context, done func(), told *trouble.Te
 			return false
 		}
 		told.Failed(err)
-		timer := time.NewTimer(delay)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !tries.Again(ctx) {
 			return false
-		case <-timer.C:
 		}
-		delay = min(delay*2, reconnectMost)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
+	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 	"hyperkube/kubelet/cri"
 )
@@ -45,7 +46,7 @@ func (k *Kubelet) watchNetworks(ctx context.Context) error {
 	check := &networkCheck{ok: k.o.SandboxNetworkOK, told: trouble.New(k.o.Log, k.failures, "looking at pods' networks")}
 	for {
 		first := check.lost(ctx, k.workers.Networked())
-		if len(first) > 0 && pauseFor(ctx, lookAgain) {
+		if len(first) > 0 && supervise.Pause(ctx, lookAgain) {
 			again := check.lost(ctx, k.workers.Networked())
 			for uid, id := range again {
 				if first[uid] == id && rebuilt.may(uid, time.Now()) {
@@ -54,7 +55,7 @@ func (k *Kubelet) watchNetworks(ctx context.Context) error {
 				}
 			}
 		}
-		if !pauseFor(ctx, looksApart) {
+		if !supervise.Pause(ctx, looksApart) {
 			return nil
 		}
 		timer := time.NewTimer(lookAnyway)
@@ -94,17 +95,6 @@ func (a attempts) may(uid types.UID, now time.Time) bool {
 	return true
 }
 
-func pauseFor(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // followLinks kicks whenever a link goes or stops running, and now and then where the kernel tells nothing.
 func followLinks(ctx context.Context, kick chan<- struct{}, told *trouble.Teller) {
 	poke := func() {
@@ -131,7 +121,7 @@ func followLinks(ctx context.Context, kick chan<- struct{}, told *trouble.Teller
 			}
 		}
 		poke()
-		pauseFor(ctx, lookBlindly)
+		supervise.Pause(ctx, lookBlindly)
 	}
 }
 

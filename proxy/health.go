@@ -232,6 +232,9 @@ func (s *server) run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	err := srv.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) { // somebody who does not hang up
+		err = srv.Close()
+	}
 	<-result
 	return err
 }

@@ -172,30 +172,18 @@ func (p *Proxy) Synced() <-chan struct{} { return p.synced }
 // services go on while the proxy is restarted. A Proxy runs once.
 func (p *Proxy) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, p.close()) }()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// A panic of one ends the proxy with an error, and nothing else.
-	tasks := []func(context.Context) error{p.syncLoop, p.health.run}
+	parts := supervise.NewParts(ctx)
+	parts.Lasts("keeping the rules", p.syncLoop)
+	parts.Lasts("health check node ports", p.health.run)
 	for _, s := range p.servers {
-		tasks = append(tasks, s.run)
+		parts.Lasts("serving health and metrics", s.run)
 	}
 	for _, t := range p.tables {
-		tasks = append(tasks, func(ctx context.Context) error {
+		parts.Lasts("listening for changes of the rules", func(ctx context.Context) error {
 			return t.watcher.Run(ctx, func() { t.foreign.Store(true); p.changes.wake() })
 		})
 	}
-	results := make(chan error, len(tasks))
-	for _, task := range tasks {
-		go func() { results <- supervise.Contain("proxy", func() error { return task(ctx) }) }()
-	}
-	for range tasks {
-		e := <-results
-		if e != nil && ctx.Err() == nil {
-			err = errors.Join(err, e)
-		}
-		cancel() // one that ends, ends all
-	}
-	return err
+	return parts.Wait()
 }
 
 // Reset removes the proxy's tables.

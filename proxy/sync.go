@@ -93,7 +93,7 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 		}
 	}
 	p.changeAll()
-	retry := retryFirst
+	tries := supervise.Tries{Growth: supervise.Growth{First: retryFirst, Most: retryMax}}
 	for {
 		wait := p.o.MinSyncPeriod
 		if p.disturbed() {
@@ -103,12 +103,12 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 		if err != nil {
 			p.writing.Failed(err)
 			p.changes.wake()
-			wait, retry = retry, min(2*retry, retryMax)
+			wait = tries.Next()
 		} else {
 			p.writing.Well()
-			retry = retryFirst
+			tries.Well()
 		}
-		if !pause(ctx, wait) {
+		if !supervise.Pause(ctx, wait) {
 			return nil
 		}
 		select {
@@ -127,20 +127,6 @@ func (p *Proxy) disturbed() bool {
 		}
 	}
 	return false
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // sync looks at what changed and brings the kernel up to date.

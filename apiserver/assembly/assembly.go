@@ -258,29 +258,16 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 	if err := a.Store.Start(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	if err := a.Store.Ready(ctx); err != nil {
 		return err
 	}
-	parts := map[string]func(context.Context) error{
-		"authorization index": a.rbac.Run, "address allocation": a.allocator.Run, "api server": a.Server.Run, "bootstrap": a.bootstrap,
-		"endpoints of kubernetes": a.keepEndpoints,
-	}
-	ends := make(chan error, len(parts))
-	for name, run := range parts {
-		go func() {
-			err := supervise.Contain(name, func() error { return run(ctx) })
-			if err != nil {
-				cancel(err)
-			}
-			ends <- err
-		}()
-	}
-	for range parts {
-		err = errors.Join(err, <-ends)
-	}
-	return err
+	parts := supervise.NewParts(ctx)
+	parts.Lasts("authorization index", a.rbac.Run)
+	parts.Lasts("address allocation", a.allocator.Run)
+	parts.Lasts("api server", a.Server.Run)
+	parts.Ends("bootstrap", a.bootstrap)
+	parts.Ends("endpoints of kubernetes", a.keepEndpoints)
+	return parts.Wait()
 }
 
 // bootstrap writes what is missing of what every cluster has.

@@ -13,6 +13,7 @@ import (
 
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/supervise"
 	"hyperkube/store"
 )
 
@@ -40,7 +41,8 @@ var rbacResources = [...]string{"clusterroles", "clusterrolebindings", "roles", 
 
 // Run keeps the index until ctx ends. A watch that is lost is started again.
 func (a *RBAC) Run(ctx context.Context) error {
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	tries := supervise.Tries{Growth: supervise.Growth{First: 10 * time.Millisecond, Most: 5 * time.Second}}
+	for {
 		began := time.Now()
 		err := a.follow(ctx)
 		a.mu.Lock()
@@ -53,12 +55,11 @@ func (a *RBAC) Run(ctx context.Context) error {
 			return err
 		}
 		if time.Since(began) > time.Minute {
-			pause = 10 * time.Millisecond
+			tries.Well()
 		}
+		pause := tries.Next()
 		a.log.Warn("rbac index lost its watch and starts anew", "err", err, "pause", pause)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if !supervise.Pause(ctx, pause) {
 			return nil
 		}
 	}

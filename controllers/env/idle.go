@@ -21,18 +21,9 @@ type Group []Runner
 // Run runs all of them and returns when the last has ended, with the first error. When one ends, the
 // others are stopped: what is left of a controller is none.
 func (g Group) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	errs := make(chan error, len(g))
+	all := supervise.NewParts(ctx)
 	for _, r := range g {
-		go func() { errs <- supervise.Contain("controller", func() error { return r.Run(ctx) }) }()
+		all.Lasts("controller", r.Run)
 	}
-	var first error
-	for range g {
-		if err := <-errs; err != nil && first == nil {
-			first = err
-		}
-		cancel()
-	}
-	return first
+	return all.Wait()
 }

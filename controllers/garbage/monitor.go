@@ -41,7 +41,7 @@ type watched struct {
 // Run first learns all kinds and sees all their objects, then collects.
 func (m *monitor) Run(ctx context.Context) error {
 	for !m.learn(ctx) {
-		if !pause(ctx, retryAfter) {
+		if !supervise.Pause(ctx, retryAfter) {
 			return nil
 		}
 	}
@@ -76,7 +76,7 @@ func (m *monitor) news(ctx context.Context) bool {
 		return true
 	case <-m.kindsChanged:
 	}
-	if !pause(ctx, settle) {
+	if !supervise.Pause(ctx, settle) {
 		return false
 	}
 	select { // what came meanwhile is seen now
@@ -84,17 +84,6 @@ func (m *monitor) news(ctx context.Context) bool {
 	default:
 	}
 	return true
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // learn watches the kinds that are new and forgets those that are gone.
@@ -129,7 +118,7 @@ func (m *monitor) await(ctx context.Context) {
 	defer cancel()
 	for r, w := range m.watched {
 		err := w.informer.WaitSynced(limited)
-		for err == nil && !w.told() && pause(limited, 2*time.Millisecond) {
+		for err == nil && !w.told() && supervise.Pause(limited, 2*time.Millisecond) {
 		}
 		if err != nil && ctx.Err() == nil {
 			m.env.Log.Warn("garbage collector goes on without having seen all objects", "resource", r.gvr.Resource, "err", err)

@@ -4,7 +4,8 @@
 //	                       ▲                │ told in the log and counted
 //	                       └── backoff ◀────┘ until ctx ends
 //
-// A role is built anew for each start, so that one that failed begins from nothing. Contain
+// Parts runs what makes one thing and cannot go on in part; Pause, Growth and Tries are how long whoever
+// tries again waits. A role is built anew for each start, so that one that failed begins from nothing. Contain
 // turns a panic of the calling goroutine into an error; every goroutine that a role starts
 // and that acts on outside input runs inside one, since a panic nobody recovers ends the
 // whole process. What cannot be recovered (a stack overflow, concurrent map writes, memory
@@ -51,9 +52,11 @@ func Contain(name string, run func() error) (err error) {
 	return run()
 }
 
-// Backoff between two starts: First after a role ended, twice as long each time, up to Max;
-// a run of at least Sound starts over with First.
-type Backoff struct{ First, Max, Sound time.Duration }
+// Backoff between two starts, which grows with each; a run of at least Sound starts over.
+type Backoff struct {
+	Growth
+	Sound time.Duration
+}
 
 // Options of a Group. Log is needed. Registry may be nil.
 type Options struct {
@@ -85,8 +88,8 @@ func New(o Options) *Group {
 	if g.backoff.First == 0 {
 		g.backoff.First = 200 * time.Millisecond
 	}
-	if g.backoff.Max == 0 {
-		g.backoff.Max = 30 * time.Second
+	if g.backoff.Most == 0 {
+		g.backoff.Most = 30 * time.Second
 	}
 	if g.backoff.Sound == 0 {
 		g.backoff.Sound = time.Minute
@@ -100,7 +103,7 @@ func New(o Options) *Group {
 // Start runs r, and runs it again whenever it ends, until ctx does. It does not block.
 func (g *Group) Start(ctx context.Context, r Role) {
 	g.wg.Go(func() {
-		delay := g.backoff.First
+		tries := Tries{Growth: g.backoff.Growth}
 		for ctx.Err() == nil {
 			began := time.Now()
 			g.running.WithLabelValues(r.Name).Set(1)
@@ -113,21 +116,16 @@ func (g *Group) Start(ctx context.Context, r Role) {
 				return
 			}
 			if time.Since(began) >= g.backoff.Sound {
-				delay = g.backoff.First
+				tries.Well()
 			}
 			if err == nil {
 				err = errors.New("ended without an error")
 			}
 			g.note(r.Name, err)
+			delay := tries.Next()
 			g.tell(r.Name, err, delay)
-			t := time.NewTimer(delay)
-			select {
-			case <-ctx.Done():
-				t.Stop()
-			case <-t.C:
-			}
+			Pause(ctx, delay)
 			g.note(r.Name, nil)
-			delay = min(2*delay, g.backoff.Max)
 		}
 	})
 }

@@ -125,7 +125,7 @@ func value(t *testing.T, reg *prometheus.Registry, name, role string) float64 {
 // TestEnded: while a role waits to be started again its reason can be asked for.
 func TestEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Options{Log: slog.New(slog.DiscardHandler), Backoff: Backoff{First: time.Second, Max: time.Minute, Sound: time.Minute}})
+		g := New(Options{Log: slog.New(slog.DiscardHandler), Backoff: Backoff{Growth: Growth{First: time.Second, Most: time.Minute}, Sound: time.Minute}})
 		ctx, cancel := context.WithCancel(t.Context())
 		var well atomic.Bool
 		for _, name := range []string{"b", "a"} {

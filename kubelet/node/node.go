@@ -229,7 +229,7 @@ func (a *Agent) isAway() bool {
 
 func (a *Agent) register(ctx context.Context) error {
 	told := trouble.New(a.o.Log, a.o.Failures, "registering the node")
-	delay := 50 * time.Millisecond
+	tries := supervise.Tries{Growth: supervise.Growth{First: 50 * time.Millisecond, Most: 5 * time.Second}}
 	for {
 		err := a.tryRegister(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -237,14 +237,9 @@ func (a *Agent) register(ctx context.Context) error {
 			return nil
 		}
 		told.Failed(err, "node", a.o.Name)
-		timer := time.NewTimer(delay)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !tries.Again(ctx) {
 			return nil
-		case <-timer.C:
 		}
-		delay = min(delay*2, 5*time.Second)
 	}
 }
 

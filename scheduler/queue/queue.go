@@ -21,6 +21,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/scheduler/framework"
 )
 
@@ -308,12 +309,7 @@ func (q *Queue) signal() {
 	}
 }
 
+// backoff is how long an item that failed so often is not tried again.
 func backoff(attempts int) time.Duration {
-	d := firstBackoff
-	for range attempts - 1 {
-		if d *= 2; d >= maxBackoff {
-			return maxBackoff
-		}
-	}
-	return d
+	return supervise.Growth{First: firstBackoff, Most: maxBackoff}.After(max(attempts, 1))
 }

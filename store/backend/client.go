@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 )
 
@@ -105,12 +106,7 @@ func (b *Client) greet(ctx context.Context, o DialOptions) error {
 			return err
 		}
 		told.Failed(err, "servers", o.Servers)
-		pause := time.NewTimer(redialMax / 4)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		}
-		pause.Stop()
+		supervise.Pause(ctx, redialMax/4)
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 )
 
@@ -164,18 +165,15 @@ func review(version string, u *request.User, i *request.Info) any {
 
 // ask tries a few times.
 func (a *Authorizer) ask(ctx context.Context, body []byte) (status authorizationv1.SubjectAccessReviewStatus, err error) {
-	wait := pause
+	tries := supervise.Tries{Growth: supervise.Growth{First: pause, Most: patience}}
 	for n := 1; ; n++ {
 		var again bool
 		if status, again, err = a.once(ctx, body); err == nil || !again || n == attempts {
 			return status, err
 		}
-		select {
-		case <-ctx.Done():
+		if !tries.Again(ctx) {
 			return status, errors.Join(err, context.Cause(ctx))
-		case <-time.After(wait):
 		}
-		wait *= 2
 	}
 }
 
