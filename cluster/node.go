@@ -151,6 +151,9 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	// From here on the cluster is of use, and its process is worth starting again.
+	if err := c.spend(); err != nil {
+		return err
+	}
 	if err := c.o.serves(c.p); err != nil {
 		return err
 	}

@@ -98,7 +98,8 @@ func claim(o Options, log *slog.Logger, progress Progress) (_ *os.File, _ *contr
 		if err := o.agrees(have); err != nil {
 			return nil, nil, err
 		}
-		now.Created = have.Created
+		now.Created, now.Spent = have.Created, have.Spent
+		o.heed(have)
 	}
 	holds := holdingsOf(p, have, len(o.EtcdServers) == 0)
 	if err := holds.checkData(p, o.StartEmpty); err != nil {
