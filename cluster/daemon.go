@@ -224,7 +224,7 @@ func (o Options) keeper(p Paths, l *os.File, out *os.File) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd, err := keeperOf(p, keep, l, append([]string{p.Log, "hyperkube", "up", "--foreground", "--kept", "--lock-fd=3"}, o.flags()...))
+	cmd, err := keeperOf(p, keep, l, append([]string{p.Log, "hyperkube", "up", "--foreground", "--kept", "--lock-fd=3"}, o.onceOnly().flags()...))
 	if err != nil {
 		return nil, err
 	}
@@ -289,6 +289,9 @@ func (o Options) flags() []string {
 		if b.set {
 			f = append(f, b.flag)
 		}
+	}
+	if o.Once != "" {
+		f = append(f, "--once", o.Once)
 	}
 	return f
 }

@@ -86,7 +86,8 @@ func inherited(fd int, path string) (*os.File, error) {
 
 // held reports whether a process holds the lock. Nothing is made.
 func held(path string) (bool, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	// For reading: a cluster whose disk has become read-only is to be seen and ended, too.
+	f, err := os.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return false, nil
 	}

@@ -22,6 +22,7 @@ import (
 
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/pki"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 	"hyperkube/kit"
@@ -151,6 +152,9 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	// From here on the cluster is of use, and its process is worth starting again.
+	if err := c.spend(); err != nil {
+		return err
+	}
 	if err := c.o.serves(c.p); err != nil {
 		return err
 	}
@@ -168,10 +172,10 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 	if err != nil {
 		return nil, err
 	}
-	pair := c.pki.Kubelets[c.o.NodeName]
-	cert, err := tls.X509KeyPair(pair.CertPEM, pair.KeyPEM)
+	l, name := c.pki.Layout, pki.KubeletName(c.o.NodeName)
+	pair, err := pki.NewFilePair("the kubelet's serving certificate", l.Cert(name), l.Key(name), c.log)
 	if err != nil {
-		return nil, fmt.Errorf("the kubelet's serving certificate: %w", err)
+		return nil, err
 	}
 	profile := filepath.Join(c.p.Kubelet, "seccomp", "sandbox.json")
 	if err := runtime.WritePauseProfile(profile); err != nil {
@@ -184,7 +188,7 @@ func (n *node) buildKubelet(user *request.User) (func(context.Context) error, er
 		ImagesHere: n.here, RuntimeEndpoint: c.p.Socket, RootDir: c.p.Kubelet, LogDir: c.p.PodLogs, CgroupRoot: c.p.CgroupRoot(), SandboxSeccomp: profile,
 		LogLinkDir: filepath.Join(filepath.Dir(c.p.PodLogs), "containers"),
 		PodPIDs:    bounds.PodProcesses, ClusterDNS: []string{dns}, Domain: c.o.ClusterDomain, NodeIPs: []string{c.o.NodeIP}, Port: c.o.KubeletPort,
-		TLS:      &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
+		TLS:      &tls.Config{GetCertificate: pair.Server, ClientCAs: c.pki.CA.Pool(), ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13},
 		Registry: reg, Log: c.log.With("role", "kubelet"),
 	})
 	if err != nil {

@@ -46,8 +46,9 @@ type Options struct {
 	// What is given up, when it is lost; see holdings.
 	NewCA, NewServiceAccountKey, NewEncryptionKey, StartEmpty bool
 
-	LockFD int  // the lock that the starter hands over; 0: this process takes it
-	Kept   bool // a keeper starts this process again when it dies
+	LockFD int    // the lock that the starter hands over; 0: this process takes it
+	Kept   bool   // a keeper starts this process again when it dies
+	Once   string // names the command that gives something up, "" without a keeper; see heed
 }
 
 // Default are the values that flags start from.
@@ -132,6 +133,8 @@ type Identity struct {
 	Layout   int  `json:"layout,omitempty"`
 	KeysMade bool `json:"keysMade,omitempty"` // all key material was made and noted
 	DataMade bool `json:"dataMade,omitempty"` // the embedded etcd has served
+	// Spent is the Options.Once that has given up what it was to.
+	Spent string `json:"spent,omitempty"`
 }
 
 // layoutVersion is the Layout that is written.
@@ -146,7 +149,7 @@ func ReadIdentity(dataDir string) (*Identity, error) {
 	}
 	var id Identity
 	if err := json.Unmarshal(b, &id); err != nil {
-		return nil, fmt.Errorf("%s is damaged (%w): restore it, or remove the cluster with `hyperkube reset --data-dir %s`", path, err, dataDir)
+		return nil, fmt.Errorf("%s is damaged (%w): restore it from a backup, or move it away (`hyperkube up` then asks for the flags that the cluster was made with); `hyperkube reset --data-dir %s` gives the cluster up", path, err, dataDir)
 	}
 	return &id, nil
 }

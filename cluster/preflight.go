@@ -27,7 +27,7 @@ func (o *Options) Preflight() error {
 	var errs []error
 	errs = append(errs, checkKernel(), checkCgroups(), checkInotify(), checkLimits())
 	if o.NodeIP == "" {
-		ip, err := hostAddress()
+		ip, err := hostAddress(o.Bridge)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -157,8 +157,9 @@ func listeningInode(port int) string {
 }
 
 // hostAddress is the address that others reach this machine by: that of the
-// default route, else the first global one.
-func hostAddress() (string, error) {
+// default route, else the first global one. The bridge of pods, which an earlier run has
+// left, leads nobody here.
+func hostAddress(bridge string) (string, error) {
 	routes, err := dump.Routes(netlink.FAMILY_V4, nil, 0)
 	if err != nil {
 		return "", fmt.Errorf("reading routes: %w", err)
@@ -171,23 +172,26 @@ func hostAddress() (string, error) {
 			return r.Src.String(), nil
 		}
 		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
-			if ip := firstGlobal(link); ip != "" {
+			if ip := firstGlobal(link, bridge); ip != "" {
 				return ip, nil
 			}
 		}
 	}
-	if ip := firstGlobal(nil); ip != "" {
+	if ip := firstGlobal(nil, bridge); ip != "" {
 		return ip, nil
 	}
 	return "", errors.New("this machine has no IPv4 address but loopback: give one to an interface or name one with --node-ip")
 }
 
-func firstGlobal(link netlink.Link) string {
+func firstGlobal(link netlink.Link, except string) string {
 	addrs, err := dump.Addrs(link, netlink.FAMILY_V4)
 	if err != nil {
 		return ""
 	}
 	for _, a := range addrs {
+		if l, err := netlink.LinkByIndex(a.LinkIndex); err == nil && l.Attrs().Name == except {
+			continue
+		}
 		if a.Scope == int(netlink.SCOPE_UNIVERSE) && !a.IP.IsLoopback() {
 			return a.IP.String()
 		}

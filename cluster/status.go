@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -77,6 +79,9 @@ func (s *Status) ask(ctx context.Context) {
 	}
 	if _, err := kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 		s.add("API server", false, "%v", err)
+		if ip := s.Identity.NodeIP; !hasAddress(ip) {
+			s.add("address", false, "this machine has not %s any more, with which the cluster was started: `hyperkube down` and `hyperkube up` give it the one there is now (pods go on meanwhile)", ip)
+		}
 		return
 	}
 	s.add("API server", true, "%s", cfg.Host)
@@ -95,6 +100,19 @@ func (s *Status) ask(ctx context.Context) {
 		return
 	}
 	s.add("DNS", dns.Status.AvailableReplicas > 0, "%d of %d available", dns.Status.AvailableReplicas, dns.Status.Replicas)
+}
+
+// hasAddress reports whether an interface of this machine has the address; true when that
+// cannot be found out.
+func hasAddress(ip string) bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.String() == ip
+	})
 }
 
 func (s *Status) add(name string, ok bool, format string, args ...any) {

@@ -98,7 +98,8 @@ func claim(o Options, log *slog.Logger, progress Progress) (_ *os.File, _ *contr
 		if err := o.agrees(have); err != nil {
 			return nil, nil, err
 		}
-		now.Created = have.Created
+		now.Created, now.Spent = have.Created, have.Spent
+		o.heed(have)
 	}
 	holds := holdingsOf(p, have, len(o.EtcdServers) == 0)
 	if err := holds.checkData(p, o.StartEmpty); err != nil {
@@ -203,6 +204,7 @@ func (c *control) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.roles.Start(ctx, supervise.Role{Name: "metrics", Build: c.buildMetrics})
+	c.roles.Start(ctx, supervise.Role{Name: "certificates", Build: c.buildRenewal})
 	c.startControl(ctx)
 	if err := c.either(ctx, nodeStarted); err != nil {
 		return err
@@ -235,14 +237,15 @@ func (c *control) run(ctx context.Context) (err error) {
 	}
 }
 
-func (c *control) makeKeys() error {
+// keyOptions say what key material the cluster has.
+func (c *control) keyOptions() (pki.Options, error) {
 	ip := net.ParseIP(c.o.NodeIP)
 	if ip == nil {
-		return fmt.Errorf("--node-ip %q is not an address", c.o.NodeIP)
+		return pki.Options{}, fmt.Errorf("--node-ip %q is not an address", c.o.NodeIP)
 	}
 	serviceIP, err := ServiceIP(c.o.ServiceCIDR, 1)
 	if err != nil {
-		return err
+		return pki.Options{}, err
 	}
 	ips, names := []net.IP{ip}, []string{c.o.NodeName}
 	for _, san := range c.o.ExtraSANs {
@@ -252,13 +255,20 @@ func (c *control) makeKeys() error {
 			names = append(names, san)
 		}
 	}
-	c.pki, err = pki.Ensure(pki.Options{
+	return pki.Options{
 		Layout: pki.NewLayout(c.o.DataDir), Server: c.serverURL(), Names: names, IPs: ips, ServiceIP: net.ParseIP(serviceIP),
 		ClusterDomain: c.o.ClusterDomain, Now: time.Now(),
 		Nodes: []pki.Node{{Name: c.o.NodeName, IPs: []net.IP{ip, net.IPv4(127, 0, 0, 1)}}},
 		Known: c.holds.keys, NewCA: c.o.NewCA, NewServiceAccount: c.o.NewServiceAccountKey,
-	})
+	}, nil
+}
+
+func (c *control) makeKeys() error {
+	o, err := c.keyOptions()
 	if err != nil {
+		return err
+	}
+	if c.pki, err = pki.Ensure(o); err != nil {
 		return adviseLost(err)
 	}
 	if c.encryption, c.keyMade, err = c.holds.encryption(c.p, c.o.NewEncryptionKey); err != nil {
@@ -354,11 +364,11 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 	if err != nil {
 		return assembly.Options{}, fmt.Errorf("--node-ip: %w", err)
 	}
-	kubelet, err := tls.X509KeyPair(c.pki.KubeletClient.CertPEM, c.pki.KubeletClient.KeyPEM)
-	if err != nil {
-		return assembly.Options{}, fmt.Errorf("the certificate shown to kubelets: %w", err)
-	}
 	l := c.pki.Layout
+	kubelet, err := pki.NewFilePair("the certificate shown to kubelets", l.Cert(pki.NameKubeletClient), l.Key(pki.NameKubeletClient), c.log)
+	if err != nil {
+		return assembly.Options{}, err
+	}
 	welcome := x509.NewCertPool()
 	welcome.AddCert(c.pki.CA.Cert)
 	welcome.AddCert(c.pki.FrontProxyCA.Cert)
@@ -374,7 +384,7 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 			GroupHeaders: []string{"X-Remote-Group"}, ExtraPrefixes: []string{"X-Remote-Extra-"},
 		},
 		Issuer: "https://kubernetes.default.svc." + c.o.ClusterDomain, SigningKey: c.pki.ServiceAccount,
-		Services: services, NodePorts: ports, KubeletClient: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &kubelet, nil }, KubeletCAs: c.pki.CA.Pool(),
+		Services: services, NodePorts: ports, KubeletClient: kubelet.Client, KubeletCAs: c.pki.CA.Pool(),
 		AuditPath: c.p.Audit, AuditMaxBytes: bounds.AuditBytes, AuditKeep: bounds.AuditsKept, AuditCompress: true, Version: c.o.Version,
 	}, nil
 }

@@ -67,7 +67,8 @@ containers of a cluster that was stopped or killed.`,
 	// How `up` starts the process that runs the cluster.
 	f.IntVar(&o.LockFD, "lock-fd", 0, "")
 	f.BoolVar(&o.Kept, "kept", false, "")
-	errHidden := errors.Join(f.MarkHidden("lock-fd"), f.MarkHidden("kept"))
+	f.StringVar(&o.Once, "once", "", "")
+	errHidden := errors.Join(f.MarkHidden("lock-fd"), f.MarkHidden("kept"), f.MarkHidden("once"))
 	if errHidden != nil {
 		panic(errHidden) // a flag of this name is defined above
 	}

@@ -94,7 +94,7 @@ func compress(path string) error {
 	}
 	z := gzip.NewWriter(out)
 	_, err = io.Copy(z, in)
-	if err = errors.Join(err, z.Close(), out.Close()); err == nil {
+	if err = errors.Join(err, z.Close(), out.Sync(), out.Close()); err == nil { // on disk before the log itself goes
 		err = os.Rename(tmp, path+".gz")
 	}
 	if err != nil {

@@ -28,6 +28,9 @@ type Options struct {
 	// Known says that the CAs and the service-account key were made before: what is
 	// missing is lost. NewCA and NewServiceAccount give up lost or expired ones.
 	Known, NewCA, NewServiceAccount bool
+	// Renewal says that the cluster runs: only what is there and not good any more is
+	// issued anew. What a person took away stays away, and so do the modes they gave.
+	Renewal bool
 }
 
 // Node is a kubelet whose files are made here.
@@ -115,6 +118,9 @@ func (m *maker) ca(to **CA, file, name string) func() error {
 
 func (m *maker) pair(to **Pair, ca *CA, name string, l Leaf) func() error {
 	return func() error {
+		if m.o.Renewal && (missing(m.o.Layout.Cert(name)) || missing(m.o.Layout.Key(name))) {
+			return nil
+		}
 		p, issued, err := ca.Ensure(m.o.Layout.Cert(name), m.o.Layout.Key(name), l, m.o.Now)
 		m.note(issued, m.o.Layout.Cert(name))
 		if to != nil {
@@ -172,7 +178,13 @@ func (m *maker) kubeconfigs() []func() error {
 func (m *maker) kubeconfig(name, server string, user Leaf) func() error {
 	return func() error {
 		file := m.o.Layout.Kubeconfig(name)
-		issued, err := m.f.CA.EnsureKubeconfig(file, Kubeconfig{Cluster: m.o.Cluster, Server: server, User: user}, m.o.Now)
+		k := Kubeconfig{Cluster: m.o.Cluster, Server: server, User: user}
+		if m.o.Renewal {
+			if old, err := m.f.CA.kubeconfigOld(file, k, m.o.Now); err != nil || !old {
+				return err
+			}
+		}
+		issued, err := m.f.CA.EnsureKubeconfig(file, k, m.o.Now)
 		m.note(issued, file)
 		return err
 	}

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,9 +34,7 @@ func (ca *CA) EnsureKubeconfig(file string, k Kubeconfig, now time.Time) (issued
 	case err != nil:
 		return false, fmt.Errorf("%s is not a kubeconfig: %w: remove it, it is made anew", file, err)
 	}
-	if k.UserTag == "" {
-		k.UserTag = k.User.CommonName
-	}
+	k.UserTag = k.user()
 	if ca.kubeconfigGood(present, k, now) {
 		return false, os.Chmod(file, 0o600)
 	}
@@ -50,6 +49,29 @@ func (ca *CA) EnsureKubeconfig(file string, k Kubeconfig, now time.Time) (issued
 	}
 	return true, WriteFile(file, data, 0o600)
 }
+
+// kubeconfigOld says that the certificate in a file, which has our user in it, is not good any
+// more.
+func (ca *CA) kubeconfigOld(file string, k Kubeconfig, now time.Time) (bool, error) {
+	present, err := clientcmd.LoadFromFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s is not a kubeconfig: %w", file, err)
+	}
+	user := present.AuthInfos[k.user()]
+	if user == nil {
+		return false, nil
+	}
+	p, err := parsePair(user.ClientCertificateData, user.ClientKeyData)
+	if err != nil {
+		return false, nil // a person's own way to be this user
+	}
+	return ca.Renew(p.Cert, k.User, now) != "", nil
+}
+
+func (k Kubeconfig) user() string { return cmp.Or(k.UserTag, k.User.CommonName) }
 
 func (k Kubeconfig) context() string { return k.UserTag + "@" + k.Cluster }
 

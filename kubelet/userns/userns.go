@@ -81,7 +81,8 @@ func (r *Ranges) Ensure(uid string) error {
 	return errors.New("user namespace: no range of ids is free")
 }
 
-// write puts the range down in one step: half a file would hide a range that is in use.
+// write puts the range down in one step, and on disk: half a file, or one that a power cut has emptied, would hide a
+// range that is in use, and with it keep every other pod from getting one.
 func (r *Ranges) write(uid string, first uint32) error {
 	one := []mapping{{HostID: first, Length: Length}}
 	data, err := json.Marshal(record{UIDs: one, GIDs: one})
@@ -89,10 +90,21 @@ func (r *Ranges) write(uid string, first uint32) error {
 		return err
 	}
 	path := filepath.Join(r.pods, uid, file)
-	if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
+	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		_, err = f.Write(data)
+		if err == nil {
+			err = f.Sync()
+		}
+		err = errors.Join(err, f.Close())
+	}
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
 		return fmt.Errorf("user namespace: %w", err)
 	}
-	return os.Rename(path+".tmp", path)
+	return nil
 }
 
 // first is where a pod's range begins; fs.ErrNotExist for a pod without one.
@@ -101,13 +113,17 @@ func (r *Ranges) first(uid string) (uint32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("user namespace: %w", err)
 	}
+	unknown := func(err error) error {
+		return fmt.Errorf("user namespace of pod %s: its range of ids cannot be told from %s: %w: no pod gets a range until that pod is deleted, as it might be the same",
+			uid, filepath.Join(r.pods, uid, file), err)
+	}
 	var rec record
 	if err := json.Unmarshal(data, &rec); err != nil {
-		return 0, fmt.Errorf("user namespace of pod %s: %w", uid, err)
+		return 0, unknown(err)
 	}
 	if len(rec.UIDs) != 1 || len(rec.GIDs) != 1 || rec.UIDs[0] != rec.GIDs[0] || rec.UIDs[0].Length != Length ||
 		rec.UIDs[0].ContainerID != 0 || rec.UIDs[0].HostID < Length || rec.UIDs[0].HostID%Length != 0 {
-		return 0, fmt.Errorf("user namespace of pod %s: not a range of this kubelet: %.200s", uid, data)
+		return 0, unknown(fmt.Errorf("not a range of this kubelet: %.200s", data))
 	}
 	return rec.UIDs[0].HostID, nil
 }

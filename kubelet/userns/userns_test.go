@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -74,9 +75,18 @@ func TestUnknownRanges(t *testing.T) {
 		if r.Ensure("bad") == nil || r.Ensure("good") == nil {
 			t.Errorf("%s is taken for a range, or for none", text)
 		}
+		if err := r.Ensure("good"); !strings.Contains(err.Error(), filepath.Join(dir, "bad", file)) || !strings.Contains(err.Error(), "until that pod is deleted") {
+			t.Errorf("the way on is not told: %v", err)
+		}
 	}
 	if ns := r.Of(pod("good", new(false))); ns == nil || len(ns.Uids) != 0 {
 		t.Errorf("%v", ns)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "bad")); err != nil { // as the pod's deletion does
+		t.Fatal(err)
+	}
+	if err := r.Ensure("good"); err != nil {
+		t.Errorf("after the pod's deletion: %v", err)
 	}
 	for _, p := range []*v1.Pod{pod("good", nil), pod("good", new(true))} {
 		if r.Of(p) != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
 )
 
 // member is one run of etcd in this process.
@@ -106,8 +108,16 @@ type UnusableError struct {
 	Cause error
 }
 
-// Error names the cause and the next step.
+// refusals are what a machine says that has not what is asked for: nothing about the data.
+var refusals = []error{
+	unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.EAGAIN, unix.EROFS, unix.ENOSPC, unix.EDQUOT, unix.EACCES, unix.EPERM, unix.EFBIG,
+}
+
+// Error names the cause and the next step. Nobody is told to give up data that may be whole.
 func (e *UnusableError) Error() string {
+	if slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(e.Cause, r) }) {
+		return fmt.Sprintf("data directory %s cannot be used now (%v): the data may well be whole; see to what this machine lacks (memory, open files, room, a disk to write to), then start again", e.Dir, e.Cause)
+	}
 	return fmt.Sprintf("data directory %s cannot be used (%v): restore it from a snapshot, or give its data up with reset", e.Dir, e.Cause)
 }
 

@@ -3,6 +3,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -32,7 +33,8 @@ func (Kind) Matches(v *v1.Volume) bool { return v.Image != nil }
 func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, error) {
 	file := filepath.Join(r.Dir, "ref")
 	known, err := os.ReadFile(file)
-	if err == nil && len(known) > 0 {
+	// A power cut may leave a file without its bytes: empty, or zeros.
+	if err == nil && len(known) > 0 && !bytes.ContainsRune(known, 0) {
 		return volume.Mounted{Image: string(known)}, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

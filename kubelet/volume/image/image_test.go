@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -29,7 +30,18 @@ func TestSetUp(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	if len(asked) != 2 || asked[1] != "reg:5000/a/b Always" {
+	for n, left := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00"} { // by a power cut
+		if err := os.WriteFile(filepath.Join(r.Dir, "ref"), []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.SetUp(t.Context(), r); err != nil || got.Image != "sha256:1" {
+			t.Errorf("after %q: %+v, %v", left, got, err)
+		}
+		if len(asked) != 3+n {
+			t.Errorf("after %q: asked %q", left, asked)
+		}
+	}
+	if len(asked) != 4 || asked[1] != "reg:5000/a/b Always" {
 		t.Errorf("asked %q", asked)
 	}
 }
