@@ -28,6 +28,9 @@ func (k Key) String() string {
 // LogValue keeps the key one word in logs.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
+// group is whom a key makes wait: those of a namespace take turns with those of others.
+func (k Key) group() string { return k.Namespace }
+
 // KeyOf is the key of an object.
 func KeyOf(o metav1.Object) Key { return Key{o.GetNamespace(), o.GetName()} }
 
@@ -75,8 +78,8 @@ type ControllerOptions struct {
 	Metrics     *Metrics // may be nil
 }
 
-// Controller is the one loop: informers' changes become keys, keys wait in a queue,
-// workers reconcile them.
+// Controller is the one loop: informers' changes become keys, keys wait in a queue, in which
+// namespaces take turns, workers reconcile them.
 type Controller struct {
 	o     ControllerOptions
 	queue *Queue[Key]
@@ -84,6 +87,7 @@ type Controller struct {
 	mu     sync.Mutex
 	synced []func() bool
 	waits  []awaited
+	offers *Offers // nil: nothing is offered
 }
 
 // awaited is an informer that must have its first list before the controller works.
@@ -105,7 +109,7 @@ func NewController(o ControllerOptions) *Controller {
 		o.MaxBackoff = 1000 * time.Second
 	}
 	o.Log = o.Log.With("controller", o.Name)
-	return &Controller{o: o, queue: newQueue[Key](o.BaseBackoff, o.MaxBackoff, o.Metrics.queue(o.Name))}
+	return &Controller{o: o, queue: newQueue(o.BaseBackoff, o.MaxBackoff, o.Metrics.queue(o.Name), Key.group)}
 }
 
 // Name of the controller.
@@ -258,6 +262,9 @@ func (c *Controller) one(ctx context.Context, key Key) {
 // contain turns a panic into an error, so that one bad object stops only itself.
 func (c *Controller) contain(ctx context.Context, key Key) (res Result, err error) {
 	err = supervise.Contain(c.o.Name, func() error {
+		if key.Name == offered {
+			return c.offers.compare(c, key)
+		}
 		res, err = c.o.Reconcile(ctx, key)
 		return err
 	})

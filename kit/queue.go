@@ -11,13 +11,17 @@ import (
 // being worked on is not given to a second worker but comes again when it was
 // added meanwhile. Delayed keys cost one timer for the whole queue; an idle
 // queue does nothing.
+//
+// Keys belong to groups, which take turns: whoever has a thousand keys waiting makes
+// others wait for one of them.
 type Queue[K comparable] struct {
 	base, max time.Duration
 	stats     *queueStats
+	group     func(K) string
 
 	mu       sync.Mutex
 	wake     chan struct{} // capacity 1: something is ready
-	ready    []K
+	ready    turns[K]
 	added    map[K]time.Time // waiting (in ready, or to come after the work on it), since when
 	active   map[K]time.Time // being worked on, since when
 	failures map[K]int
@@ -29,9 +33,9 @@ type Queue[K comparable] struct {
 
 // NewQueue makes a queue whose Retry waits base after the first failure of a key and
 // twice as long after each further one, up to max. stats may be nil.
-func newQueue[K comparable](base, max time.Duration, stats *queueStats) *Queue[K] {
+func newQueue[K comparable](base, max time.Duration, stats *queueStats, group func(K) string) *Queue[K] {
 	q := &Queue[K]{
-		base: base, max: max, stats: stats,
+		base: base, max: max, stats: stats, group: group,
 		wake:  make(chan struct{}, 1),
 		added: map[K]time.Time{}, active: map[K]time.Time{}, failures: map[K]int{}, due: map[K]time.Time{},
 	}
@@ -59,7 +63,7 @@ func (q *Queue[K]) addLocked(k K) {
 	if _, busy := q.active[k]; busy {
 		return
 	}
-	q.ready = append(q.ready, k)
+	q.ready.push(q.group(k), k)
 	q.signalLocked()
 }
 
@@ -151,36 +155,33 @@ func (q *Queue[K]) Failures(k K) int {
 
 // Get waits for a key; false when ctx is done or the queue closed. Done(k) must follow.
 func (q *Queue[K]) Get(ctx context.Context) (K, bool) {
-	for {
+	for ctx.Err() == nil { // also while there is always a key
 		if k, ok := q.take(); ok {
 			return k, true
 		}
 		select {
 		case <-ctx.Done():
-			var zero K
-			return zero, false
 		case <-q.wake:
 		}
 	}
+	var zero K
+	return zero, false
 }
 
 func (q *Queue[K]) take() (k K, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.ready) == 0 || q.closed {
+	if q.ready.len == 0 || q.closed {
 		return k, false
 	}
-	k = q.ready[0]
-	var zero K
-	q.ready[0] = zero
-	q.ready = q.ready[1:]
+	k = q.ready.pop()
 	now := time.Now()
 	if q.stats != nil {
 		q.stats.waited.Observe(now.Sub(q.added[k]).Seconds())
 	}
 	delete(q.added, k)
 	q.active[k] = now
-	if len(q.ready) > 0 {
+	if q.ready.len > 0 {
 		q.signalLocked() // the next worker
 	}
 	return k, true
@@ -195,7 +196,7 @@ func (q *Queue[K]) Done(k K) {
 	}
 	delete(q.active, k)
 	if _, again := q.added[k]; again && !q.closed {
-		q.ready = append(q.ready, k)
+		q.ready.push(q.group(k), k)
 		q.signalLocked()
 	}
 }
@@ -204,7 +205,7 @@ func (q *Queue[K]) Done(k K) {
 func (q *Queue[K]) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.ready)
+	return q.ready.len
 }
 
 func (q *Queue[K]) close() {
@@ -214,7 +215,7 @@ func (q *Queue[K]) close() {
 	if q.timer != nil {
 		q.timer.Stop()
 	}
-	q.ready, q.delayed = nil, nil
+	q.ready, q.delayed = turns[K]{}, nil
 }
 
 // load is what the metrics want to know of this moment.
@@ -227,7 +228,7 @@ func (q *Queue[K]) load() (depth int, unfinished, longest time.Duration) {
 		unfinished += d
 		longest = max(longest, d)
 	}
-	return len(q.ready), unfinished, longest
+	return q.ready.len, unfinished, longest
 }
 
 type delayedKey[K comparable] struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,8 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+func one(string) string { return "" }
+
 func TestQueueGivesAKeyToOneWorkerAtATime(t *testing.T) {
-	q := newQueue[string](time.Millisecond, time.Second, nil)
+	q := newQueue(time.Millisecond, time.Second, nil, one)
 	ctx := t.Context()
 	q.Add("a")
 	q.Add("a")
@@ -33,7 +36,7 @@ func TestQueueGivesAKeyToOneWorkerAtATime(t *testing.T) {
 
 func TestQueueDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue[string](10*time.Millisecond, time.Second, nil)
+		q := newQueue(10*time.Millisecond, time.Second, nil, one)
 		start := time.Now()
 		q.AddAfter("late", time.Hour)
 		q.AddAfter("soon", time.Minute)
@@ -67,7 +70,7 @@ func TestQueueDelays(t *testing.T) {
 
 // TestQueueLosesNothing: whatever is added is worked on after its last addition.
 func TestQueueLosesNothing(t *testing.T) {
-	q := newQueue[int](time.Microsecond, time.Millisecond, nil)
+	q := newQueue(time.Microsecond, time.Millisecond, nil, func(k int) string { return strconv.Itoa(k % 3) })
 	const keys, rounds = 20, 2000
 	var mu sync.Mutex
 	added, done := [keys]int{}, [keys]int{}

@@ -5,9 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
+	"hyperkube/internal/selector"
 	"hyperkube/scheduler/decide"
 	"hyperkube/scheduler/framework"
 )
@@ -80,20 +79,22 @@ func (s *Scheduler) mayNotPreempt(p *framework.Pod, d decide.Decision) string {
 	return ""
 }
 
-// budgetOf counts down the disruption budgets; every answer begins anew.
+// budgetOf counts down the disruption budgets; every answer begins anew. A pod is compared
+// with the budgets of its namespace only, and with the selectors as they are written: all
+// other pods wait meanwhile.
 func budgetOf(list []*policyv1.PodDisruptionBudget) decide.Budget {
-	selectors := make([]labels.Selector, len(list))
+	in := map[string][]int{}
 	for i, b := range list {
-		selectors[i] = labels.Nothing()
-		if sel, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil && !sel.Empty() {
-			selectors[i] = sel
+		if !selector.Empty(b.Spec.Selector) {
+			in[b.Namespace] = append(in[b.Namespace], i)
 		}
 	}
 	return func(pods []*framework.Pod) []bool {
 		out, used := make([]bool, len(pods)), make([]int32, len(list))
 		for i, p := range pods {
-			for j, b := range list {
-				if b.Namespace != p.Namespace || !selectors[j].Matches(labels.Set(p.Labels)) {
+			for _, j := range in[p.Namespace] {
+				b := list[j]
+				if !selector.Matches(b.Spec.Selector, p.Labels) {
 					continue
 				}
 				if _, counted := b.Status.DisruptedPods[p.Name]; counted {

@@ -10,48 +10,25 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
-const selectorIndex = "selector"
-
-// Index makes Selecting cheap: a service is found by the first pair of its selector, so that a pod
-// costs as many look-ups as it has labels, however many services there are.
-func Index(services *kit.Informer[*corev1.Service]) {
-	services.AddIndex(selectorIndex, func(s *corev1.Service) []string {
-		if len(s.Spec.Selector) == 0 || s.Spec.Type == corev1.ServiceTypeExternalName {
-			return nil
-		}
-		key := slices.Min(slices.Collect(maps.Keys(s.Spec.Selector)))
-		return []string{pair(s.Namespace, key, s.Spec.Selector[key])}
-	})
+// selects says whether a service means the pods with these labels.
+func selects(s *corev1.Service, have map[string]string) bool {
+	return len(s.Spec.Selector) > 0 && s.Spec.Type != corev1.ServiceTypeExternalName && selector.All(s.Spec.Selector, have)
 }
 
-func pair(namespace, key, value string) string { return namespace + "/" + key + "=" + value }
-
-// Selecting returns the keys of the services that select a pod with these labels.
-func Selecting(services *kit.Informer[*corev1.Service], namespace string, have map[string]string) []kit.Key {
-	var keys []kit.Key
-	for k, v := range have {
-		for _, s := range services.ByIndex(selectorIndex, pair(namespace, k, v)) {
-			if labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(have)) {
-				keys = append(keys, kit.KeyOf(s))
-			}
-		}
-	}
-	return keys
-}
-
-// Watch adds the services that a change of a pod concerns to a loop.
-func Watch(c *kit.Controller, services *kit.Informer[*corev1.Service], pods *kit.Informer[*corev1.Pod]) {
-	Index(services)
+// Watch adds the services that a change of a pod concerns to a loop. The result concerns
+// those of a pod for other reasons.
+func Watch(c *kit.Controller, services *kit.Informer[*corev1.Service], pods *kit.Informer[*corev1.Pod]) (concern func(*corev1.Pod)) {
+	offers := kit.Offering(c, services, selects)
 	add := func(p *corev1.Pod) {
-		for _, k := range Selecting(services, p.Namespace, p.Labels) {
-			c.Add(k)
+		if len(p.Labels) > 0 {
+			offers.Offer(c, p.Namespace, p.Labels)
 		}
 	}
 	kit.WatchWith(c, pods, kit.Handler[*corev1.Pod]{
@@ -67,6 +44,7 @@ func Watch(c *kit.Controller, services *kit.Informer[*corev1.Service], pods *kit
 		},
 		Delete: add,
 	})
+	return add
 }
 
 // changed reports whether an endpoint made of the pod would differ.
@@ -79,10 +57,9 @@ func changed(a, b *corev1.Pod) bool {
 
 // Pods returns the pods that a service selects, sorted by name so that plans are stable.
 func Pods(pods *kit.Informer[*corev1.Pod], s *corev1.Service) []*corev1.Pod {
-	selector := labels.SelectorFromSet(s.Spec.Selector)
 	var out []*corev1.Pod
 	for _, p := range pods.ListIn(s.Namespace) {
-		if selector.Matches(labels.Set(p.Labels)) {
+		if selector.All(s.Spec.Selector, p.Labels) {
 			out = append(out, p)
 		}
 	}

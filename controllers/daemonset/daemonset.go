@@ -22,6 +22,7 @@ import (
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
 	"hyperkube/controllers/revisions"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
@@ -42,6 +43,7 @@ type controller struct {
 	events    kit.Recorder
 	expect    *kit.Expectations
 	loop      *kit.Controller
+	offers    *kit.Offers
 
 	pauses kit.Notes[map[string]pause] // of failing daemons, by node
 	losses podctl.Losses               // of daemons that somebody deleted before they ran
@@ -60,6 +62,9 @@ func New(e *env.Env) (env.Runner, error) {
 		control: podctl.Control{Kube: e.Kube, Events: events}, expect: kit.NewExpectations(),
 	}
 	c.loop = e.Controller("daemonset-controller", c.reconcile)
+	c.offers = kit.Offering(c.loop, c.sets, func(d *appsv1.DaemonSet, labels map[string]string) bool {
+		return !selector.Empty(d.Spec.Selector) && selector.Matches(d.Spec.Selector, labels)
+	})
 	kit.WatchSelf(c.loop, c.sets)
 	kit.Watch(c.loop, c.revisions, func(r *appsv1.ControllerRevision) []kit.Key {
 		if name, ok := podctl.ControlledBy(r, gvk.Kind); ok {
@@ -124,12 +129,7 @@ func (c *controller) podAdded(p *corev1.Pod) {
 	if metav1.GetControllerOfNoCopy(p) != nil || len(p.Labels) == 0 {
 		return
 	}
-	for _, d := range c.sets.ListIn(p.Namespace) {
-		sel, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
-			c.loop.Add(kit.KeyOf(d))
-		}
-	}
+	c.offers.Offer(c.loop, p.Namespace, p.Labels)
 }
 
 func (c *controller) podGoing(p *corev1.Pod) {
@@ -138,20 +138,15 @@ func (c *controller) podGoing(p *corev1.Pod) {
 	}
 }
 
-// nodeChanged looks at the sets for which the change makes a difference.
+// nodeChanged looks at all sets when what they judge a node by has changed. Which of them it
+// concerns is not asked here, where the news of all nodes wait: how long a set's affinity
+// takes to compare is up to its author.
 func (c *controller) nodeChanged(old, n *corev1.Node) {
+	if old != nil && n != nil && judgedAlike(old, n) {
+		return
+	}
 	for _, d := range c.sets.List() {
-		fit := newFitter(&d.Spec.Template.Spec)
-		var was, is [2]bool
-		if old != nil {
-			was[0], was[1] = fit.judge(old)
-		}
-		if n != nil {
-			is[0], is[1] = fit.judge(n)
-		}
-		if was != is {
-			c.loop.Add(kit.KeyOf(d))
-		}
+		c.loop.Add(kit.KeyOf(d))
 	}
 }
 

@@ -1,9 +1,11 @@
 package daemonset
 
 import (
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
@@ -62,6 +64,11 @@ func (f *fitter) judge(n *corev1.Node) (run, stay bool) {
 		}
 	}
 	return run, stay
+}
+
+// judgedAlike: no template tells one state of a node from the other.
+func judgedAlike(a, b *corev1.Node) bool {
+	return maps.Equal(a.Labels, b.Labels) && apiequality.Semantic.DeepEqual(a.Spec.Taints, b.Spec.Taints)
 }
 
 func tolerates(tol *corev1.Toleration, t *corev1.Taint) bool {

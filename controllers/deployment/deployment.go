@@ -27,6 +27,7 @@ import (
 
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
@@ -39,6 +40,7 @@ type controller struct {
 	pods        *kit.Informer[*corev1.Pod]
 	events      kit.Recorder
 	loop        *kit.Controller
+	offers      *kit.Offers
 }
 
 // New makes the controller of Deployments.
@@ -48,6 +50,9 @@ func New(e *env.Env) (env.Runner, error) {
 		events: e.Events.Recorder("deployment-controller"),
 	}
 	c.loop = e.Controller("deployment-controller", c.reconcile)
+	c.offers = kit.Offering(c.loop, c.deployments, func(d *appsv1.Deployment, labels map[string]string) bool {
+		return !selector.Empty(d.Spec.Selector) && selector.Matches(d.Spec.Selector, labels)
+	})
 	kit.WatchSelf(c.loop, c.deployments)
 	kit.Watch(c.loop, c.sets, c.deploymentsOf)
 	// Recreate waits for the last old pod to be gone, which no set reports.
@@ -62,7 +67,7 @@ func New(e *env.Env) (env.Runner, error) {
 	return c.loop, nil
 }
 
-// deploymentsOf gives the deployment that controls a set, or those that select an orphan.
+// deploymentsOf gives the deployment that controls a set; an orphan is offered to all.
 func (c *controller) deploymentsOf(s *appsv1.ReplicaSet) []kit.Key {
 	if metav1.GetControllerOfNoCopy(s) != nil {
 		if name, ok := podctl.ControlledBy(s, gvk.Kind); ok {
@@ -70,14 +75,8 @@ func (c *controller) deploymentsOf(s *appsv1.ReplicaSet) []kit.Key {
 		}
 		return nil
 	}
-	var keys []kit.Key
-	for _, d := range c.deployments.ListIn(s.Namespace) {
-		sel, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(s.Labels)) {
-			keys = append(keys, kit.KeyOf(d))
-		}
-	}
-	return keys
+	c.offers.Offer(c.loop, s.Namespace, s.Labels)
+	return nil
 }
 
 func (c *controller) podEnded(p *corev1.Pod) {

@@ -14,11 +14,11 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
@@ -41,11 +41,10 @@ func New(e *env.Env) (env.Runner, error) {
 	}
 	loop := e.Controller("disruption-controller", c.reconcile)
 	kit.WatchSelf(loop, c.budgets)
-	add := func(p *corev1.Pod) {
-		for _, k := range c.budgetsOf(p) {
-			loop.Add(k)
-		}
-	}
+	offers := kit.Offering(loop, c.budgets, func(b *policyv1.PodDisruptionBudget, labels map[string]string) bool {
+		return selector.Matches(b.Spec.Selector, labels)
+	})
+	add := func(p *corev1.Pod) { offers.Offer(loop, p.Namespace, p.Labels) }
 	kit.WatchWith(loop, c.pods, kit.Handler[*corev1.Pod]{
 		Add: func(p *corev1.Pod, _ bool) { add(p) },
 		Update: func(old, p *corev1.Pod) {
@@ -94,29 +93,17 @@ func value(n *int32) int32 {
 	return *n
 }
 
-func (c *controller) budgetsOf(p *corev1.Pod) []kit.Key {
-	var keys []kit.Key
-	for _, b := range c.budgets.ListIn(p.Namespace) {
-		s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err == nil && s.Matches(labels.Set(p.Labels)) {
-			keys = append(keys, kit.KeyOf(b))
-		}
-	}
-	return keys
-}
-
 func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
 	b, ok := c.budgets.Get(key.Namespace, key.Name)
 	if !ok {
 		return kit.Result{}, nil
 	}
-	selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-	if err != nil {
+	if _, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err != nil {
 		return kit.Result{}, kit.Terminal(fmt.Errorf("selector: %w", err))
 	}
 	var pods []*corev1.Pod
 	for _, p := range c.pods.ListIn(b.Namespace) {
-		if !podctl.Finished(p) && selector.Matches(labels.Set(p.Labels)) {
+		if !podctl.Finished(p) && selector.Matches(b.Spec.Selector, p.Labels) {
 			pods = append(pods, p)
 		}
 	}
@@ -132,7 +119,7 @@ func (c *controller) reconcile(ctx context.Context, key kit.Key) (kit.Result, er
 	}
 	out := b.DeepCopy()
 	out.Status = st
-	_, err = c.env.Kube.PolicyV1().PodDisruptionBudgets(b.Namespace).UpdateStatus(ctx, out, metav1.UpdateOptions{})
+	_, err := c.env.Kube.PolicyV1().PodDisruptionBudgets(b.Namespace).UpdateStatus(ctx, out, metav1.UpdateOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return kit.Result{}, fmt.Errorf("updating status: %w", err)
 	}

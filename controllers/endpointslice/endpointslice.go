@@ -52,13 +52,18 @@ func New(e *env.Env) (env.Runner, error) {
 	})
 	loop := e.Controller("endpointslice-controller", c.reconcile)
 	kit.WatchSelf(loop, c.services)
-	backends.Watch(loop, c.services, c.pods)
+	concern := backends.Watch(loop, c.services, c.pods)
+	// Endpoints tell the zone of their node, which may be seen after the pod.
+	zoneKnown := func(n *corev1.Node) {
+		for _, p := range c.pods.ByIndex(env.PodsByNode, n.Name) {
+			concern(p)
+		}
+	}
 	kit.WatchWith(loop, c.nodes, kit.Handler[*corev1.Node]{
-		// Endpoints tell the zone of their node, which may be seen after the pod.
-		Add: func(n *corev1.Node, _ bool) { c.zoneKnown(loop, n) },
+		Add: func(n *corev1.Node, _ bool) { zoneKnown(n) },
 		Update: func(old, n *corev1.Node) {
 			if old.Labels[zoneLabel] != n.Labels[zoneLabel] {
-				c.zoneKnown(loop, n)
+				zoneKnown(n)
 			}
 		},
 	})
@@ -83,15 +88,6 @@ func New(e *env.Env) (env.Runner, error) {
 		},
 	})
 	return loop, nil
-}
-
-// zoneKnown looks at the services with pods on a node.
-func (c *controller) zoneKnown(loop *kit.Controller, n *corev1.Node) {
-	for _, p := range c.pods.ByIndex(env.PodsByNode, n.Name) {
-		for _, k := range backends.Selecting(c.services, p.Namespace, p.Labels) {
-			loop.Add(k)
-		}
-	}
 }
 
 // serviceOf is the service of a slice that is ours to manage.

@@ -34,7 +34,8 @@ import (
 // lookAgain is when an owner that exists but has not been seen yet is asked for again.
 const lookAgain = 10 * time.Second
 
-// New makes the collector. Its keys are UIDs.
+// New makes the collector. Its keys are UIDs, in the namespaces of their objects as far as
+// they are known: namespaces take turns.
 func New(e *env.Env) (env.Runner, error) {
 	if e.Metadata == nil || e.Discovery == nil {
 		return nil, errors.New("the garbage collector needs the metadata and discovery clients")
@@ -66,8 +67,8 @@ func (c *collector) relearn() {
 }
 
 func (c *collector) add(uids []types.UID) {
-	for _, u := range uids {
-		c.loop.Add(kit.Key{Name: string(u)})
+	for _, k := range c.graph.keysOf(uids) {
+		c.loop.Add(k)
 	}
 }
 

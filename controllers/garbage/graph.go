@@ -93,6 +93,23 @@ func (g *graph) see(id identity, o kit.Object) []types.UID {
 	return todo
 }
 
+// keysOf are what objects are reconciled under.
+func (g *graph) keysOf(uids []types.UID) []kit.Key {
+	if len(uids) == 0 {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	keys := make([]kit.Key, len(uids))
+	for i, u := range uids {
+		keys[i].Name = string(u)
+		if n := g.nodes[u]; n != nil && n.observed {
+			keys[i].Namespace = n.namespace
+		}
+	}
+	return keys
+}
+
 // doubtful reports whether some owner has not been seen to exist, is on its way out, or is another than the one that
 // is named.
 func (g *graph) doubtful(n *node) bool {

@@ -3,6 +3,7 @@ package garbage
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"sync"
 	"time"
 
@@ -18,7 +19,11 @@ import (
 // when its owner goes would be collected. The API server is asked for all objects of the
 // owner's namespace, once for all owners that wait: who orphans a thousand objects does not
 // make it list a thousand times what may be a thousand objects.
+//
+// A namespace may have very many objects: others do not wait for its listing.
 type latecomers struct {
+	turns [32]sync.Mutex // by namespace; two may share one. Held while listing, before mu
+
 	mu   sync.Mutex
 	seen map[string]*listing // by namespace
 }
@@ -35,15 +40,35 @@ const lasts = 10 * time.Second
 
 // of returns the dependents of f that are there.
 func (l *latecomers) of(ctx context.Context, c *collector, f facts) ([]identity, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s := l.seen[f.namespace]; s != nil && f.since <= s.freed && time.Since(s.began) < lasts {
+	h := fnv.New32a()
+	h.Write([]byte(f.namespace))
+	turn := &l.turns[h.Sum32()%uint32(len(l.turns))]
+	turn.Lock()
+	defer turn.Unlock()
+	if s := l.good(f); s != nil {
 		return s.dependents[f.uid], nil
 	}
 	s := &listing{began: time.Now(), freed: c.graph.seenOrphaning(), dependents: map[types.UID][]identity{}}
 	if err := s.fill(ctx, c, f.namespace); err != nil {
 		return nil, err
 	}
+	l.keep(f.namespace, s)
+	return s.dependents[f.uid], nil
+}
+
+// good is the listing of f's namespace, nil when there is none or it is too old for f.
+func (l *latecomers) good(f facts) *listing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.seen[f.namespace]; s != nil && f.since <= s.freed && time.Since(s.began) < lasts {
+		return s
+	}
+	return nil
+}
+
+func (l *latecomers) keep(namespace string, s *listing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for ns, old := range l.seen {
 		if time.Since(old.began) >= lasts || len(l.seen) >= bounds.OwnerListings {
 			delete(l.seen, ns)
@@ -52,8 +77,7 @@ func (l *latecomers) of(ctx context.Context, c *collector, f facts) ([]identity,
 	if l.seen == nil {
 		l.seen = map[string]*listing{}
 	}
-	l.seen[f.namespace] = s
-	return s.dependents[f.uid], nil
+	l.seen[namespace] = s
 }
 
 // fill lists all objects that may have an owner in the namespace.

@@ -1,16 +1,22 @@
 package garbage
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/fake"
 
 	"hyperkube/controllers/env"
+	"hyperkube/kit"
 )
 
 // However many owners set their dependents free, the API server is asked once for all that
@@ -73,5 +79,54 @@ func TestOnlyRightReferencesBlock(t *testing.T) {
 		if p := planFor(f); (p.release == "") != (name == "right") {
 			t.Errorf("%s: %+v", name, p)
 		}
+	}
+}
+
+// slowLists takes an hour to list what is in the namespace "slow".
+type slowLists struct {
+	metadata.Getter
+	namespace string
+}
+
+func (s slowLists) Resource(schema.GroupVersionResource) metadata.Getter { return s }
+
+func (s slowLists) Namespace(ns string) metadata.ResourceInterface { return slowLists{namespace: ns} }
+
+func (s slowLists) List(context.Context, metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	if s.namespace == "slow" {
+		time.Sleep(time.Hour)
+	}
+	return &metav1.PartialObjectMetadataList{}, nil
+}
+
+// The listing of one namespace keeps no other waiting.
+func TestLatecomersOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &collector{env: &env.Env{Metadata: slowLists{}}, graph: newGraph(), catalog: &catalog{
+			listed: []resource{{schema.GroupVersionResource{Version: "v1", Resource: "things"}, schema.GroupKind{Kind: "Thing"}, true}}}}
+		start, took := time.Now(), make(chan time.Duration, 2)
+		look := func(namespace string) {
+			if _, err := c.latecomers.of(t.Context(), c, facts{identity: identity{namespace: namespace}}); err != nil {
+				t.Error(err)
+			}
+			took <- time.Since(start)
+		}
+		go look("slow")
+		synctest.Wait()
+		go look("quick")
+		if d := <-took; d != 0 {
+			t.Errorf("the other namespace waited %s", d)
+		}
+		<-took
+	})
+}
+
+// A key carries the namespace of its object, so that namespaces take turns.
+func TestKeysOf(t *testing.T) {
+	g := newGraph()
+	g.see(identity{namespace: "n", name: "a", uid: "a"}, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{UID: "b"}}}})
+	want := []kit.Key{{Namespace: "n", Name: "a"}, {Name: "b"}, {Name: "c"}}
+	if got := g.keysOf([]types.UID{"a", "b", "c"}); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
@@ -38,6 +39,7 @@ type controller struct {
 	events  kit.Recorder
 	expect  *kit.Expectations
 	loop    *kit.Controller
+	offers  *kit.Offers
 
 	backoffs kit.Notes[backoff]
 }
@@ -50,6 +52,9 @@ func New(e *env.Env) (env.Runner, error) {
 		control: podctl.Control{Kube: e.Kube, Events: events},
 	}
 	c.loop = e.Controller("job-controller", c.reconcile)
+	c.offers = kit.Offering(c.loop, c.jobs, func(j *batchv1.Job, labels map[string]string) bool {
+		return !selector.Empty(j.Spec.Selector) && selector.Matches(j.Spec.Selector, labels)
+	})
 	kit.WatchWith(c.loop, c.jobs, kit.Handler[*batchv1.Job]{
 		Add:    func(j *batchv1.Job, _ bool) { c.loop.Add(kit.KeyOf(j)) },
 		Update: func(_, j *batchv1.Job) { c.loop.Add(kit.KeyOf(j)) },

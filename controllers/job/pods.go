@@ -10,7 +10,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"hyperkube/kit"
 )
@@ -77,12 +76,7 @@ func (c *controller) stray(p *corev1.Pod) {
 	if metav1.GetControllerOfNoCopy(p) != nil || len(p.Labels) == 0 || p.DeletionTimestamp != nil {
 		return
 	}
-	for _, j := range c.jobs.ListIn(p.Namespace) {
-		sel, err := metav1.LabelSelectorAsSelector(j.Spec.Selector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
-			c.loop.Add(kit.KeyOf(j))
-		}
-	}
+	c.offers.Offer(c.loop, p.Namespace, p.Labels)
 }
 
 func (c *controller) jobGone(j *batchv1.Job) {

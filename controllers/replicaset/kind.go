@@ -6,12 +6,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
@@ -21,7 +21,7 @@ type kind struct {
 	get         func(kit.Key) (*appsv1.ReplicaSet, bool)
 	uid         func(kit.Key) (types.UID, bool)
 	live        func(context.Context, kit.Key) (metav1.Object, error)
-	selecting   func(*corev1.Pod) []kit.Key
+	offering    func(*kit.Controller) *kit.Offers // to those that select a pod
 	related     func(*appsv1.ReplicaSet, *kit.Informer[*corev1.Pod]) map[string]int
 	writeStatus func(context.Context, *appsv1.ReplicaSet, appsv1.ReplicaSetStatus) error
 	object      func(*appsv1.ReplicaSet) podctl.Owner // what events are about
@@ -43,14 +43,10 @@ func setKind(e *env.Env) kind {
 		live: func(ctx context.Context, k kit.Key) (metav1.Object, error) {
 			return e.Kube.AppsV1().ReplicaSets(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})
 		},
-		selecting: func(p *corev1.Pod) []kit.Key {
-			var keys []kit.Key
-			for _, s := range sets.ListIn(p.Namespace) {
-				if sel, err := metav1.LabelSelectorAsSelector(s.Spec.Selector); err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
-					keys = append(keys, kit.KeyOf(s))
-				}
-			}
-			return keys
+		offering: func(c *kit.Controller) *kit.Offers {
+			return kit.Offering(c, sets, func(s *appsv1.ReplicaSet, labels map[string]string) bool {
+				return !selector.Empty(s.Spec.Selector) && selector.Matches(s.Spec.Selector, labels)
+			})
 		},
 		related: func(s *appsv1.ReplicaSet, pods *kit.Informer[*corev1.Pod]) map[string]int {
 			family := []*appsv1.ReplicaSet{s}
@@ -95,14 +91,10 @@ func rcKind(e *env.Env) kind {
 		live: func(ctx context.Context, k kit.Key) (metav1.Object, error) {
 			return e.Kube.CoreV1().ReplicationControllers(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})
 		},
-		selecting: func(p *corev1.Pod) []kit.Key {
-			var keys []kit.Key
-			for _, rc := range rcs.ListIn(p.Namespace) {
-				if len(rc.Spec.Selector) > 0 && labels.SelectorFromSet(rc.Spec.Selector).Matches(labels.Set(p.Labels)) {
-					keys = append(keys, kit.KeyOf(rc))
-				}
-			}
-			return keys
+		offering: func(c *kit.Controller) *kit.Offers {
+			return kit.Offering(c, rcs, func(rc *corev1.ReplicationController, labels map[string]string) bool {
+				return len(rc.Spec.Selector) > 0 && selector.All(rc.Spec.Selector, labels)
+			})
 		},
 		related: func(s *appsv1.ReplicaSet, pods *kit.Informer[*corev1.Pod]) map[string]int {
 			byNode := map[string]int{}

@@ -101,9 +101,7 @@ func (c *controller) offer(p *corev1.Pod) {
 	if len(p.Labels) == 0 {
 		return
 	}
-	for _, key := range c.kind.selecting(p) {
-		c.loop.Add(key)
-	}
+	c.offers.Offer(c.loop, p.Namespace, p.Labels)
 }
 
 func sameLabels(a, b map[string]string) bool {

@@ -49,6 +49,7 @@ type controller struct {
 	expect  *kit.Expectations
 	losses  podctl.Losses
 	loop    *kit.Controller
+	offers  *kit.Offers
 	log     *slog.Logger
 }
 
@@ -62,7 +63,7 @@ func newController(e *env.Env, k kind, name string) *controller {
 		control: podctl.Control{Kube: e.Kube, Events: e.Events.Recorder(source)},
 	}
 	c.loop = e.Controller(name, c.reconcile)
-	c.log = c.loop.Log()
+	c.log, c.offers = c.loop.Log(), k.offering(c.loop)
 	kit.WatchWith(c.loop, c.pods, kit.Handler[*corev1.Pod]{
 		Add:    func(p *corev1.Pod, _ bool) { c.podAdded(p) },
 		Update: c.podChanged,

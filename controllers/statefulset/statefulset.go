@@ -24,6 +24,7 @@ import (
 	"hyperkube/controllers/env"
 	"hyperkube/controllers/podctl"
 	"hyperkube/controllers/revisions"
+	"hyperkube/internal/selector"
 	"hyperkube/kit"
 )
 
@@ -41,6 +42,7 @@ type controller struct {
 	events    kit.Recorder
 	losses    podctl.Losses
 	loop      *kit.Controller
+	offers    *kit.Offers
 }
 
 // New makes the controller.
@@ -50,6 +52,9 @@ func New(e *env.Env) (env.Runner, error) {
 		events: e.Events.Recorder("statefulset-controller"),
 	}
 	c.loop = e.Controller("statefulset-controller", c.reconcile)
+	c.offers = kit.Offering(c.loop, c.sets, func(s *appsv1.StatefulSet, labels map[string]string) bool {
+		return !selector.Empty(s.Spec.Selector) && selector.Matches(s.Spec.Selector, labels)
+	})
 	kit.WatchSelf(c.loop, c.sets)
 	kit.Watch(c.loop, c.claims, c.setsOfClaim)
 	kit.Watch(c.loop, c.revisions, func(r *appsv1.ControllerRevision) []kit.Key {
@@ -84,6 +89,7 @@ func (c *controller) ownerOf(p *corev1.Pod) (*appsv1.StatefulSet, bool) {
 	return set, ok && set.UID == ref.UID
 }
 
+// setsOf is the set that controls a pod. One without a controller is offered to all.
 func (c *controller) setsOf(p *corev1.Pod) []kit.Key {
 	if metav1.GetControllerOfNoCopy(p) != nil {
 		if name, ok := podctl.ControlledBy(p, gvk.Kind); ok {
@@ -91,17 +97,10 @@ func (c *controller) setsOf(p *corev1.Pod) []kit.Key {
 		}
 		return nil
 	}
-	if len(p.Labels) == 0 {
-		return nil
+	if len(p.Labels) > 0 {
+		c.offers.Offer(c.loop, p.Namespace, p.Labels)
 	}
-	var keys []kit.Key
-	for _, s := range c.sets.ListIn(p.Namespace) {
-		sel, err := metav1.LabelSelectorAsSelector(s.Spec.Selector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
-			keys = append(keys, kit.KeyOf(s))
-		}
-	}
-	return keys
+	return nil
 }
 
 // setsOfClaim are the sets whose policy a claim that is new or changed may follow.

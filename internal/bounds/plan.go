@@ -8,6 +8,11 @@ const (
 	// OwnerListings is of how many namespaces at a time the garbage collector remembers who
 	// owned whom.
 	OwnerListings = 32
+	// Offers is how many different labels of one namespace wait to be compared with what
+	// selects in it (beyond, everything that selects there is looked at), OffersCompared how
+	// many are compared before it is the turn of other namespaces.
+	Offers         = 1024
+	OffersCompared = 16
 )
 
 // What one pod may ask of the scheduler, for which all other pods wait meanwhile: each of

@@ -10,12 +10,12 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	rules "hyperkube/api/core"
 	"hyperkube/apiserver/kind"
+	"hyperkube/internal/selector"
 	"hyperkube/store"
 )
 
@@ -119,8 +119,7 @@ func budgetOf(ctx context.Context, budgets store.Collection, p *corev1.Pod) (*po
 	var found *policyv1.PodDisruptionBudget
 	for e := range list.Entries {
 		b := e.Object.(*policyv1.PodDisruptionBudget)
-		sel, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err != nil || !sel.Matches(labels.Set(p.Labels)) {
+		if !selector.Matches(b.Spec.Selector, p.Labels) {
 			continue
 		}
 		if found != nil {
