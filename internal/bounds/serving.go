@@ -21,6 +21,9 @@ const (
 	Beginnings = 16
 	// BackendHead is how many bytes of headers a pod or a service that is proxied to may answer with.
 	BackendHead = 256 << 10
+	// PageToken is how long a tag or a piece of text (a script, say) of a proxied HTML page may be
+	// for the links of the page to be looked at from there on: it is kept until it is complete.
+	PageToken = 256 << 10
 	// Frame is how large a frame of a WebSocket may be, TerminalSize how long a size of a
 	// terminal as JSON.
 	Frame        = 1 << 20
