@@ -62,8 +62,9 @@ const (
 	// does not take within 10 s ends the watch.
 	WatchPiece = 64 << 10
 	// Warnings is how many warnings an answer bears, WarningText how many bytes one may have,
-	// WarningBytes all together: clients refuse answers whose headers are too long.
-	Warnings     = 100
+	// WarningBytes all together: clients refuse answers whose headers are too long or too many
+	// (of more than a hundred, some).
+	Warnings     = 64
 	WarningText  = 4 << 10
 	WarningBytes = 16 << 10
 )
