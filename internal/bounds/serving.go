@@ -6,9 +6,11 @@ import "time"
 const (
 	// RequestUnit is what a request is counted in: the bytes of its head, and about what a
 	// request without one takes of memory. Requests is how many units all that are under way
-	// may have until their answers are gone; one account, or one address of nobody known, has at most half.
+	// may have until their answers are gone, Strangers those of nobody known; one account, or one
+	// address of nobody known, has at most half.
 	RequestUnit = 16 << 10
 	Requests    = 1 << 14
+	Strangers   = 1 << 12
 	// Watches is how many units all watches of users may have, NodeWatches those of nodes and
 	// those of administrators. A selector counts SelectorCost times its length.
 	Watches      = 1 << 15
