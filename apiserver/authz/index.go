@@ -23,11 +23,12 @@ type index struct {
 	roles    map[roleKey]*role
 	bindings map[bindingKey]*binding
 	subjects map[subject]map[string]map[bindingKey]*binding
-	// aggregates are cluster roles with an aggregationRule; their rules are
-	// gathered anew when any cluster role changes.
-	aggregates map[string]*role
-	stale      bool
-	left       int // aggregated roles that had to be left with their own rules
+	// cluster are the cluster roles by name, aggregates those with an aggregationRule; their
+	// rules are gathered anew when any cluster role changes. Roles of namespaces, of which
+	// their owners may make as many as they like, are not looked at.
+	cluster, aggregates map[string]*role
+	stale               bool
+	left                int // aggregated roles that had to be left with their own rules
 }
 
 type (
@@ -51,7 +52,7 @@ type (
 func newIndex() *index {
 	return &index{
 		roles: map[roleKey]*role{}, bindings: map[bindingKey]*binding{},
-		subjects: map[subject]map[string]map[bindingKey]*binding{}, aggregates: map[string]*role{},
+		subjects: map[subject]map[string]map[bindingKey]*binding{}, cluster: map[string]*role{}, aggregates: map[string]*role{},
 	}
 }
 
@@ -82,6 +83,7 @@ func (x *index) remove(o store.Object) {
 		delete(x.roles, roleKey{o.Namespace, o.Name})
 	case *rbacv1.ClusterRole:
 		delete(x.roles, roleKey{"", o.Name})
+		delete(x.cluster, o.Name)
 		delete(x.aggregates, o.Name)
 		x.stale = true
 	case *rbacv1.RoleBinding:
@@ -94,7 +96,7 @@ func (x *index) remove(o store.Object) {
 func (x *index) putClusterRole(o *rbacv1.ClusterRole) {
 	rules := compile(o.Rules)
 	r := &role{name: o.Name, labels: o.Labels, own: rules, rules: rules}
-	x.roles[roleKey{"", o.Name}] = r
+	x.roles[roleKey{"", o.Name}], x.cluster[o.Name] = r, r
 	delete(x.aggregates, o.Name)
 	if a := o.AggregationRule; a != nil {
 		for i := range a.ClusterRoleSelectors {
@@ -193,14 +195,14 @@ func (x *index) gather(r *role, b *budget) (rules []rule, ok bool) {
 	for todo := []*role{r}; len(todo) > 0; {
 		next := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if b.steps -= len(x.roles); b.steps < 0 {
+		if b.steps -= len(x.cluster); b.steps < 0 {
 			return nil, false
 		}
-		for k, other := range x.roles {
-			if k.namespace != "" || seen[k.name] || !selected(next.chosen, other.labels) {
+		for name, other := range x.cluster {
+			if seen[name] || !selected(next.chosen, other.labels) {
 				continue
 			}
-			seen[k.name] = true
+			seen[name] = true
 			if rules = append(rules, other.own...); len(rules) > b.rules {
 				return nil, false
 			}

@@ -57,3 +57,22 @@ func TestAggregationIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// Roles of namespaces take nothing of what cluster roles may gather.
+func TestAggregationIsTheClusters(t *testing.T) {
+	x := newIndex()
+	for i := range bounds.AggregationSteps / 10 {
+		x.roles[roleKey{"tenant", fmt.Sprint("r", i)}] = &role{}
+	}
+	x.put(aggregated("admin", "a", "b", 1))
+	for i := range 20 {
+		x.put(aggregated(fmt.Sprint("part", i), "b", "c", 1))
+	}
+	if left := x.settle(); left != 0 || len(x.aggregates["admin"].rules) != 21 {
+		t.Errorf("%d roles left, admin has %d rules", left, len(x.aggregates["admin"].rules))
+	}
+	x.remove(aggregated("part0", "b", "c", 1))
+	if x.settle(); len(x.aggregates["admin"].rules) != 20 {
+		t.Errorf("admin has %d rules after one part went", len(x.aggregates["admin"].rules))
+	}
+}

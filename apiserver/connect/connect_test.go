@@ -101,17 +101,23 @@ func kubelet(t *testing.T, rt runtime) *httptest.Server {
 // setup is an API server with a handler behind it and a kubelet.
 func setup(t *testing.T, rt runtime) *rest.Config {
 	t.Helper()
-	k := kubelet(t, rt)
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "backend ", r.URL.RequestURI())
 	}))
 	t.Cleanup(backend.Close)
+	return setupTo(t, rt, backend.Listener.Addr().String())
+}
+
+// setupTo is setup with all pods at one address.
+func setupTo(t *testing.T, rt runtime, pods string) *rest.Config {
+	t.Helper()
+	k := kubelet(t, rt)
 	s := storetest.New("nodes", "pods", "services", "endpointslices.discovery.k8s.io")
 	fill(t, s, k)
 	h, err := connect.New(connect.Deps{Reader: s, KubeletCAs: k.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs,
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if strings.HasPrefix(addr, "10.") { // addresses of pods
-				addr = backend.Listener.Addr().String()
+				addr = pods
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, addr)
 		}})

@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/proxy"
+	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"hyperkube/apiserver/request"
@@ -53,14 +53,16 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, pod *corev1.Pod
 	if wsstream.IsWebSocketRequest(r) {
 		return h.translate(w, r, pod.Spec.NodeName, to, s)
 	}
-	h.tunnel(w, r, pod.Spec.NodeName, to)
-	return nil
+	return h.tunnel(w, r, pod.Spec.NodeName, to)
 }
 
 // tunnel forwards an upgraded connection as it is.
-func (h *Handler) tunnel(w http.ResponseWriter, r *http.Request, node string, to *url.URL) {
-	// The kubelet's SPDY handshake is a POST, whatever the client used.
-	p := proxy.NewUpgradeAwareHandler(to, h.kubelets.of(node), false, true, responder{h.Log})
-	p.UseLocationHost = true
-	p.ServeHTTP(w, r)
+func (h *Handler) tunnel(w http.ResponseWriter, r *http.Request, node string, to *url.URL) error {
+	if !httpstream.IsUpgradeRequest(r) {
+		return apierrors.NewBadRequest("Upgrade request required")
+	}
+	if err := h.upgrade(w, r, to, h.kubelets.of(node)); err != nil {
+		responder{h.Log}.Error(w, r, err)
+	}
+	return nil
 }

@@ -35,8 +35,7 @@ func (h *Handler) portForward(w http.ResponseWriter, r *http.Request, info *requ
 	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
 		return h.unwrap(w, r, pod.Spec.NodeName, to)
 	}
-	h.tunnel(w, r, pod.Spec.NodeName, to)
-	return nil
+	return h.tunnel(w, r, pod.Spec.NodeName, to)
 }
 
 // unwrap serves SPDY inside a WebSocket: the messages' payload is the SPDY
@@ -59,14 +58,15 @@ func (h *Handler) unwrap(w http.ResponseWriter, r *http.Request, node string, to
 	}
 	down := portforward.NewTunnelingConnectionWithLogger(klog.LoggerWithName(klog.Background(), "portforward"), conn)
 	defer down.Close()
-	join(r.Context(), down, up, buffered)
+	join(r.Context(), down, up, down, buffered)
 	return nil
 }
 
-// join copies both ways until one side ends or ctx is done.
-func join(ctx context.Context, down, up net.Conn, fromUp io.Reader) {
+// join copies both ways until one side ends or ctx is done. What comes from either side is
+// read from the readers, as some of it may have been read already.
+func join(ctx context.Context, down, up net.Conn, fromDown, fromUp io.Reader) {
 	ended := make(chan struct{}, 2)
-	go func() { relay(up, down); ended <- struct{}{} }()
+	go func() { relay(up, fromDown); ended <- struct{}{} }()
 	go func() { relay(down, fromUp); ended <- struct{}{} }()
 	left := 2
 	select {
@@ -118,13 +118,12 @@ func handshakeSPDY(conn net.Conn, to *url.URL) (*bufio.Reader, error) {
 	if err := req.Write(conn); err != nil {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("speaking to the kubelet: %v", err))
 	}
-	buffered := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(buffered, req)
+	answer, err := readHead(conn, req)
 	if err != nil {
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("speaking to the kubelet: %v", err))
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return nil, refused(resp)
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		return nil, refused(answer.Response)
 	}
-	return buffered, conn.SetDeadline(time.Time{})
+	return answer.from, conn.SetDeadline(time.Time{})
 }

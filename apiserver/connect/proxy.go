@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/proxy"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"hyperkube/apiserver/request"
 	"hyperkube/store"
@@ -182,7 +183,17 @@ func (h *Handler) connectTo(w http.ResponseWriter, r *http.Request, info *reques
 	if info.Rest != "" || strings.HasSuffix(r.URL.Path, "/") {
 		u.Path = "/" + info.Rest
 	}
-	p := proxy.NewUpgradeAwareHandler(u, t, true, false, responder{h.Log})
+	if httpstream.IsUpgradeRequest(r) {
+		if err := h.upgrade(w, r, u, t); err != nil {
+			responder{h.Log}.Error(w, r, err)
+		}
+		return nil
+	}
+	suffix := u.Path
+	if strings.HasSuffix(r.URL.Path, "/") && !strings.HasSuffix(suffix, "/") {
+		suffix += "/"
+	}
+	p := proxy.NewUpgradeAwareHandler(u, pages{t, strings.TrimSuffix(r.URL.Path, suffix)}, false, false, responder{h.Log})
 	p.UseLocationHost = true
 	p.FlushInterval = -1 // at once: what is proxied may be a stream
 	p.ServeHTTP(w, r)

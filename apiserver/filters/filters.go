@@ -28,7 +28,7 @@ type Config struct {
 	Authenticator request.Authenticator
 	Authorizer    request.Authorizer
 	// MaxReads and MaxWrites bound the requests under way; 0 means 400 and 200. A tenth of
-	// them is kept for system:masters, a fifth for nodes.
+	// them is kept for system:masters, a tenth for the cluster's own accounts, a fifth for nodes.
 	MaxReads, MaxWrites int64
 	// MaxWatches (in units) and MaxStreams bound what takes long; 0 means those of package
 	// bounds, and for streams no more than the process has files for.

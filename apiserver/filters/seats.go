@@ -12,9 +12,18 @@ type class int
 
 const (
 	others class = iota
+	system
 	nodes
 	masters
 	classes
+)
+
+// The cluster's own accounts: the roles that run elsewhere, and the service accounts of the
+// namespace that is the administrators'. Without them nothing runs for anybody.
+const (
+	userControllerManager = "system:kube-controller-manager"
+	userScheduler         = "system:kube-scheduler"
+	systemAccounts        = request.ServiceAccountPrefix + "kube-system:"
 )
 
 func classOf(u *request.User) class {
@@ -23,18 +32,20 @@ func classOf(u *request.User) class {
 		return masters
 	case u.In(request.GroupNodes) && strings.HasPrefix(u.Name, request.NodeUserPrefix):
 		return nodes
+	case u.Name == userControllerManager, u.Name == userScheduler, strings.HasPrefix(u.Name, systemAccounts):
+		return system
 	}
 	return others
 }
 
 // seats are the places for requests under way.
 //
-//	│ kept for masters │ kept for nodes │ ······· shared by all ······· │
+//	│ kept for masters │ for nodes │ for the cluster's own accounts │ ··· shared by all ··· │
 //
 // A class takes of its own before it takes of what is shared. What is shared, accounts
 // divide as in a pool: nobody gets more than is then left for the others. One node gets at
 // most half of what is kept for nodes; one administrator leaves half of what is kept for
-// administrators to others.
+// administrators to others, and so does each of the cluster's own accounts.
 type seats struct {
 	kept   [classes]int64
 	most   [classes]int64 // for one account
@@ -47,10 +58,11 @@ type seats struct {
 
 func newSeats(total int64) *seats {
 	s := &seats{held: map[string]int64{}}
-	s.kept = [classes]int64{masters: total / 10, nodes: total / 5}
-	s.shared = total - s.kept[masters] - s.kept[nodes]
+	s.kept = [classes]int64{masters: total / 10, nodes: total / 5, system: total / 10}
+	s.shared = total - s.kept[masters] - s.kept[nodes] - s.kept[system]
 	s.most = [classes]int64{
 		others:  s.shared,
+		system:  max(1, s.shared/2+s.kept[system]-s.kept[system]/2),
 		nodes:   max(1, s.kept[nodes]/2),
 		masters: max(1, s.shared+s.kept[masters]-s.kept[masters]/2),
 	}

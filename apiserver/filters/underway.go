@@ -17,18 +17,20 @@ import (
 // head of a megabyte costs its sender a few hundred bytes, and an answer that is not read
 // keeps all of its request.
 //
-// Accounts share it, and addresses those whom nobody knows; administrators and nodes are
-// believed to read. Who is beyond is told so without a body, which no client can refuse to
+// Accounts share it, and addresses share what there is for those whom nobody knows: whoever
+// runs pods has as many addresses as they like. The cluster's own accounts have a part of
+// their own; administrators and nodes are believed to read. Who is beyond is told so without a body, which no client can refuse to
 // read; and when too many of those are not taken either, the request is given up.
 type underWay struct {
-	requests, refusals *pool
-	told               *trouble.Teller
-	full               atomic.Bool // and told so
+	requests, own, strangers, refusals *pool
+	told                               *trouble.Teller
+	full                               atomic.Bool // and told so
 }
 
 func newUnderWay(log *slog.Logger) *underWay {
 	return &underWay{
-		requests: newPool(bounds.Requests), refusals: newPool(bounds.Requests / 4),
+		requests: newPool(bounds.Requests), own: newPool(bounds.Requests / 4),
+		strangers: newPool(bounds.Strangers), refusals: newPool(bounds.Requests / 4),
 		told: trouble.New(log, nil, "taking requests"),
 	}
 }
@@ -58,16 +60,19 @@ func (u *underWay) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // admit gives a request its place, or answers it and returns nil.
 func (u *underWay) admit(w http.ResponseWriter, r *http.Request) *place {
-	p := &place{pool: u.requests, who: source(r), n: weight(r)}
+	p := &place{pool: u.strangers, who: source(r), n: weight(r)}
 	if by := trailOf(r.Context()).by; by != nil && by.Name != request.Anonymous {
-		if classOf(by) != others {
+		p.pool, p.who = u.requests, account(by)
+		switch classOf(by) {
+		case system:
+			p.pool = u.own
+		case nodes, masters:
 			p.left.Store(true) // nothing was taken
 			return p
 		}
-		p.who = account(by)
 	}
 	if p.take() {
-		if u.full.Load() && u.requests.calm() && u.full.Swap(false) {
+		if u.full.Load() && u.calm() && u.full.Swap(false) {
 			u.told.Well()
 		}
 		return p
@@ -84,6 +89,9 @@ func (u *underWay) admit(w http.ResponseWriter, r *http.Request) *place {
 	w.WriteHeader(http.StatusTooManyRequests)
 	return nil
 }
+
+// calm says that most of all places are free.
+func (u *underWay) calm() bool { return u.requests.calm() && u.own.calm() && u.strangers.calm() }
 
 // leaveWith gives the place back when the answer is gone. Over HTTP/2 that is not when the
 // handler returns, nor when the request's context ends: the last of the answer is sent after

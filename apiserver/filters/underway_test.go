@@ -3,6 +3,7 @@ package filters
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -91,8 +92,8 @@ func TestAnswersNotTaken(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	most := bounds.Requests / 2 * bounds.RequestUnit / (250 * 4000)
-	for _, user := range []string{request.Anonymous, "bad", "system:serviceaccount:n:a"} {
+	for user, units := range map[string]int{request.Anonymous: bounds.Strangers, "bad": bounds.Strangers, "system:serviceaccount:n:a": bounds.Requests} {
+		most := units / 2 * bounds.RequestUnit / (250 * 4000)
 		greedy, got := dialReader(t, s, "127.0.0.2"), map[string]int{}
 		for range 300 {
 			got[greedy.ask(user, 250)]++
@@ -123,6 +124,41 @@ func TestAnswersNotTaken(t *testing.T) {
 		}
 		again.conn.Close()
 	}
+}
+
+// TestManyTakeNothingOfOthers: however many addresses somebody has, accounts get in; however
+// many accounts somebody has, the cluster's own get in.
+func TestManyTakeNothingOfOthers(t *testing.T) {
+	h, _ := Chain(Config{Log: quiet(), Authenticator: header{}, Authorizer: all{}},
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "an answer") }))
+	s := httptest.NewUnstartedServer(h)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	fill := func(user func(i int) string) {
+		t.Helper()
+		for i := range 20 {
+			greedy := dialReader(t, s, fmt.Sprint("127.0.1.", i+1))
+			for _, cookies := range []int{250, 60, 4, 0} { // until not even a small one gets in
+				for greedy.ask(user(i), cookies) == "in" {
+				}
+			}
+		}
+	}
+	in := func(user string) {
+		t.Helper()
+		if got := dialReader(t, s, "127.0.0.4").ask(user, 0); got != "in" {
+			t.Errorf("%s: %s", user, got)
+		}
+	}
+	fill(func(int) string { return request.Anonymous })
+	in("system:serviceaccount:m:a")
+	in("jane")
+	fill(func(i int) string { return fmt.Sprintf("system:serviceaccount:n%d:a", i) })
+	in("system:kube-scheduler")
+	in("system:kube-controller-manager")
+	in("system:serviceaccount:kube-system:coredns")
+	in("admin/system:masters")
 }
 
 // TestWatchesAreNotUnderWay: what takes long is counted elsewhere.

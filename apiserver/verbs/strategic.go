@@ -27,6 +27,9 @@ func (p *patcher) strategic(live, out runtime.Object) ([]error, error) {
 		return nil, err
 	}
 	before["kind"], before["apiVersion"] = p.want.Kind, p.want.GroupVersion().String()
+	if err := checkMerge(before, patch, out); err != nil {
+		return nil, err
+	}
 	after, err := strategicpatch.StrategicMergeMapPatch(before, patch, out)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())

@@ -30,6 +30,9 @@ const (
 	// PatchWork is how many operations times how many bytes of the object a JSON patch may
 	// have: each may move all of a list.
 	PatchWork = 4 << 30
+	// MergeWork is the sum of the squares of what the lists have that a strategic merge patch
+	// merges, the object's elements and the patch's: one list of some 5000 in all takes seconds.
+	MergeWork = 32 << 20
 	// Errors is how many causes a Status lists; what is beyond is counted, not told.
 	Errors = 100
 	// ErrorBytes is how long the message of a Status, and its causes together, may be.

@@ -6,9 +6,11 @@ import "time"
 const (
 	// RequestUnit is what a request is counted in: the bytes of its head, and about what a
 	// request without one takes of memory. Requests is how many units all that are under way
-	// may have until their answers are gone; one account, or one address of nobody known, has at most half.
+	// may have until their answers are gone, Strangers those of nobody known; one account, or one
+	// address of nobody known, has at most half.
 	RequestUnit = 16 << 10
 	Requests    = 1 << 14
+	Strangers   = 1 << 12
 	// Watches is how many units all watches of users may have, NodeWatches those of nodes and
 	// those of administrators. A selector counts SelectorCost times its length.
 	Watches      = 1 << 15
@@ -21,6 +23,9 @@ const (
 	Beginnings = 16
 	// BackendHead is how many bytes of headers a pod or a service that is proxied to may answer with.
 	BackendHead = 256 << 10
+	// PageToken is how long a tag or a piece of text (a script, say) of a proxied HTML page may be
+	// for the links of the page to be looked at from there on: it is kept until it is complete.
+	PageToken = 256 << 10
 	// Frame is how large a frame of a WebSocket may be, TerminalSize how long a size of a
 	// terminal as JSON.
 	Frame        = 1 << 20
@@ -59,8 +64,9 @@ const (
 	// does not take within 10 s ends the watch.
 	WatchPiece = 64 << 10
 	// Warnings is how many warnings an answer bears, WarningText how many bytes one may have,
-	// WarningBytes all together: clients refuse answers whose headers are too long.
-	Warnings     = 100
+	// WarningBytes all together: clients refuse answers whose headers are too long or too many
+	// (of more than a hundred, some).
+	Warnings     = 64
 	WarningText  = 4 << 10
 	WarningBytes = 16 << 10
 )
