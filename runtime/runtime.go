@@ -150,10 +150,7 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, r.o.Command[0], slices.Concat(r.o.Command[1:], []string{"--config", r.o.ConfigPath, "--log-file", r.o.LogFile})...)
 	cmd.Stdout, cmd.Stderr = out, out
-	// containerd finds the shims of running containers again by PATH, not by the
-	// path it started them from.
-	cmd.Env = append(os.Environ(), "PATH="+r.o.Config.Libexec+":"+os.Getenv("PATH"))
-	cmd.Env = append(cmd.Env, r.o.Env...)
+	cmd.Env = append(os.Environ(), r.o.Env...)
 	// Its own session: a ^C at the terminal must not reach it before we end it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

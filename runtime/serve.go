@@ -23,7 +23,7 @@ import (
 
 // Serve is the containerd role: it runs containerd with the configuration at
 // path in this process until ctx ends. containerd keeps state in its packages,
-// so a process serves once; it gets the usual umask. With logPath, what it logs goes to that file, which is rotated.
+// so a process serves once; it gets the usual umask, and PATH leads to the programs that the configuration names. With logPath, what it logs goes to that file, which is rotated.
 func Serve(ctx context.Context, path, logPath string) error {
 	if logPath != "" {
 		l, err := logfile.Open(logfile.Options{Path: logPath, MaxBytes: bounds.LogBytes, Keep: bounds.LogsKept, Streams: []int{1, 2}})
@@ -45,6 +45,9 @@ func Serve(ctx context.Context, path, logPath string) error {
 		if err := log.SetLevel(cfg.Debug.Level); err != nil {
 			return fmt.Errorf("containerd's log level: %w", err)
 		}
+	}
+	if err := findable(cfg.Plugins); err != nil {
+		return err
 	}
 	if err := server.CreateTopLevelDirectories(cfg); err != nil {
 		return fmt.Errorf("making containerd's directories: %w", err)

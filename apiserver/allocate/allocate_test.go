@@ -221,16 +221,17 @@ func TestRepair(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "lost"},
 		Spec:       corev1.ServiceSpec{ClusterIP: "10.96.0.5", ClusterIPs: []string{"10.96.0.5"}, Ports: []corev1.ServicePort{{NodePort: 30001}}},
 	})
-	suspects, err := a.Repair(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
+	r := &repairer{a: a}
+	defer r.forget()
+	if again, err := r.look(t.Context()); err != nil || !again {
+		t.Fatal(again, err)
 	}
 	if !errors.Is(a.CheckIP(t.Context(), leaked), ErrAllocated) || !errors.Is(a.CheckPort(t.Context(), 30500), ErrPortTaken) {
 		t.Fatal("what may be of a write under way was freed at once")
 	}
 	now = now.Add(2 * time.Minute)
-	if suspects, err = a.Repair(t.Context(), suspects); err != nil || suspects.Sign() != 0 {
-		t.Fatal(suspects, err)
+	if again, err := r.look(t.Context()); err != nil || again {
+		t.Fatal(again, err)
 	}
 	if err := a.CheckIP(t.Context(), leaked); err != nil {
 		t.Errorf("leaked address: %v", err)
@@ -254,10 +255,10 @@ func TestRepairBesideUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Spoil("services", web)
-	var suspects *big.Int
+	r := &repairer{a: a}
+	defer r.forget()
 	for range 3 {
-		var err error
-		if suspects, err = a.Repair(t.Context(), suspects); err != nil {
+		if _, err := r.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		now = now.Add(2 * time.Minute)

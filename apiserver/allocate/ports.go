@@ -36,7 +36,7 @@ func (a *Allocator) AllocatePort(ctx context.Context, _ store.Key, want int32) (
 		return 0, &NotInRange{What: "port", Value: strconv.Itoa(int(want)), Range: a.o.Ports.String()}
 	}
 	got := want
-	err := a.changePorts(ctx, func(bits *big.Int) error {
+	err := a.changePorts(ctx, func(_ int64, bits *big.Int) error {
 		if want != 0 {
 			bit := int(want - a.o.Ports.First)
 			if bits.Bit(bit) == 1 {
@@ -76,7 +76,7 @@ func (a *Allocator) ReleasePort(ctx context.Context, port int32) {
 	if !a.o.Ports.contains(port) {
 		return
 	}
-	err := a.changePorts(ctx, func(bits *big.Int) error {
+	err := a.changePorts(ctx, func(_ int64, bits *big.Int) error {
 		bits.SetBit(bits, int(port-a.o.Ports.First), 0)
 		return nil
 	})
@@ -110,18 +110,23 @@ func (a *Allocator) decode(r *corev1.RangeAllocation) *big.Int {
 	return new(big.Int).SetBytes(r.Data)
 }
 
-// changePorts changes the bits in one transaction, making the object first when
-// there is none.
-func (a *Allocator) changePorts(ctx context.Context, change func(*big.Int) error) error {
+// changePorts changes the bits, as they are at a revision, in one transaction, making the object
+// first when there is none: its revision is 0 to change then.
+func (a *Allocator) changePorts(ctx context.Context, change func(rev int64, bits *big.Int) error) error {
 	c, err := a.collection("", portsPlural)
 	if err != nil {
 		return err
 	}
+	var made int64
 	for {
 		_, err = c.Update(ctx, store.Key{Name: portsName}, func(e *store.Entry) (store.Object, error) {
 			live := e.Object.(*corev1.RangeAllocation)
 			bits := a.decode(live)
-			if err := change(bits); err != nil {
+			rev := e.Revision
+			if rev == made { // empty, as nobody else has written it
+				rev = 0
+			}
+			if err := change(rev, bits); err != nil {
 				return nil, err
 			}
 			next := *live
@@ -131,14 +136,18 @@ func (a *Allocator) changePorts(ctx context.Context, change func(*big.Int) error
 		if !errors.Is(err, store.ErrNotFound) {
 			break
 		}
-		_, err = c.Create(ctx, &corev1.RangeAllocation{
+		var e *store.Entry
+		e, err = c.Create(ctx, &corev1.RangeAllocation{
 			ObjectMeta: metav1.ObjectMeta{Name: portsName}, Range: a.o.Ports.String(),
 		})
+		if err == nil {
+			made = e.Revision
+		}
 		if err != nil && !errors.Is(err, store.ErrExists) {
 			break
 		}
 	}
-	if err == nil || errors.Is(err, ErrPortTaken) || errors.Is(err, ErrFull) {
+	if err == nil || errors.Is(err, ErrPortTaken) || errors.Is(err, ErrFull) || errors.Is(err, errMoved) {
 		return err
 	}
 	return fmt.Errorf("changing the taken node ports: %w", err)

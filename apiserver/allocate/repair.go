@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,46 +20,64 @@ const (
 	// repairGrace is how long a write of a service may be under way before what
 	// it took counts as leaked.
 	repairGrace = time.Minute
+	// repairTries is how often a look begins anew because node ports came and went meanwhile.
+	repairTries = 5
 )
 
 // Run repairs at once and then now and then, until ctx ends. Several servers may
 // run it side by side.
 func (a *Allocator) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var suspects *big.Int
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		next, err := a.Repair(ctx, suspects)
+	r := &repairer{a: a}
+	defer r.forget()
+	for wait := time.Duration(0); r.rest(ctx, wait); {
+		again, err := r.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			a.o.Log.Error("repair of service addresses and node ports failed; it will be tried again", "err", err)
 		}
-		wait := repairEvery
-		if next != nil && next.Sign() != 0 {
+		wait = repairEvery
+		if again {
 			wait = repairGrace
 		}
-		suspects = next
-		timer.Reset(wait)
 	}
+	return nil
 }
 
-// Repair compares what is given out with what services hold. Addresses that no
-// service holds are freed after a minute; node ports, which carry no time, when
-// they were free of a service at the Repair before too: suspects is what that one
-// returned, nil at first.
-func (a *Allocator) Repair(ctx context.Context, suspects *big.Int) (*big.Int, error) {
-	held, err := a.held(ctx)
+// repairer compares what is given out with what services hold. What is given out is read first:
+// what a service holds at the later look and nobody gave out has been lost. Addresses that no
+// service holds are freed after a minute; node ports, which carry no time, when they were taken
+// and no service's at the look before too, and were never free in between.
+type repairer struct {
+	a     *Allocator
+	ports suspects
+}
+
+// look repairs once. again: something may have leaked, or moved, so that the next look is due soon.
+func (r *repairer) look(ctx context.Context) (again bool, err error) {
+	addresses, err := r.a.givenAddresses(ctx)
 	if err != nil {
-		return suspects, err
+		return false, err
 	}
-	if err := a.repairAddresses(ctx, held); err != nil {
-		return suspects, err
+	for range repairTries {
+		taken, err := r.taken(ctx)
+		if err != nil {
+			return false, err
+		}
+		held, err := r.a.held(ctx)
+		if err != nil {
+			return false, err
+		}
+		if addresses != nil {
+			if again, err = r.a.repairAddresses(ctx, addresses, held); err != nil {
+				return again, err
+			}
+			addresses = nil // once is enough
+		}
+		moved, err := r.repairPorts(ctx, taken, held)
+		if err != nil || !moved {
+			return again || r.ports.any(), err
+		}
 	}
-	return a.repairPorts(ctx, held, suspects)
+	return true, nil
 }
 
 // holdings are what services hold.
@@ -114,43 +133,88 @@ func nodePorts(s *corev1.Service) (out []int32) {
 	return out
 }
 
-func (a *Allocator) repairAddresses(ctx context.Context, held holdings) error {
+// givenAddresses lists the addresses that are given out; never nil without an error.
+func (a *Allocator) givenAddresses(ctx context.Context) (map[netip.Addr]*store.Entry, error) {
 	c, err := a.collection(addressGroup, addressPlural)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list, err := c.List(ctx, store.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("listing addresses: %w", err)
+		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
-	known := map[netip.Addr]bool{}
+	out := map[netip.Addr]*store.Entry{}
 	for e := range list.Entries {
-		ip, err := netip.ParseAddr(e.Key.Name)
-		if err != nil {
-			continue
+		if ip, err := netip.ParseAddr(e.Key.Name); err == nil {
+			out[ip] = e
 		}
-		known[ip] = true
+	}
+	return out, nil
+}
+
+// repairAddresses frees what leaked and takes back what was lost. young: some are not held, and
+// too new to count as leaked.
+func (a *Allocator) repairAddresses(ctx context.Context, given map[netip.Addr]*store.Entry, held holdings) (young bool, err error) {
+	c, err := a.collection(addressGroup, addressPlural)
+	if err != nil {
+		return false, err
+	}
+	for ip, e := range given {
 		if holder, ok := held.ips[ip]; ok {
 			if o, ok := e.Object.(*networkingv1.IPAddress); ok && !namesHolder(o, holder) {
 				a.o.Log.Warn("service address is registered for somebody else", "ip", ip, "service", holder, "address", o.Spec.ParentRef)
 			}
 			continue
 		}
-		if !held.hidden && ours(e) && a.o.Now().Sub(e.Object.GetCreationTimestamp().Time) > repairGrace {
-			a.o.Log.Info("freeing a leaked service address", "ip", ip)
-			if err := a.free(ctx, c, e); err != nil {
-				return err
-			}
+		if held.hidden || !ours(e) {
+			continue
+		}
+		if a.o.Now().Sub(e.Object.GetCreationTimestamp().Time) <= repairGrace {
+			young = true
+			continue
+		}
+		a.o.Log.Info("freeing a leaked service address", "ip", ip)
+		if err := a.free(ctx, c, e); err != nil {
+			return young, err
 		}
 	}
 	for ip, service := range held.ips {
-		if known[ip] || !a.addresses.prefix.Contains(ip) {
+		if given[ip] != nil || !a.addresses.prefix.Contains(ip) {
 			continue
 		}
-		a.o.Log.Info("registering a service's address anew", "ip", ip, "service", service)
-		if err := a.take(ctx, c, service, ip); err != nil && !errors.Is(err, ErrAllocated) {
-			return err
+		if err := a.takeBack(ctx, c, service, ip); err != nil {
+			return young, err
 		}
+	}
+	return young, nil
+}
+
+// takeBack registers an address that a service holds alone. Services come and go meanwhile: one
+// that is new has registered it itself, and for one that is gone it would leak.
+func (a *Allocator) takeBack(ctx context.Context, c store.Collection, service store.Key, ip netip.Addr) error {
+	switch _, err := c.Get(ctx, store.Key{Name: ip.String()}, store.Freshness{}); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("reading address %s: %w", ip, err)
+	}
+	services, err := a.collection("", "services")
+	if err != nil {
+		return err
+	}
+	e, err := services.Get(ctx, service, store.Freshness{})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading service %s: %w", service, err)
+	}
+	if s, ok := e.Object.(*corev1.Service); !ok || !slices.Contains(s.Spec.ClusterIPs, ip.String()) {
+		return nil
+	}
+	a.o.Log.Info("registering a service's address anew", "ip", ip, "service", service)
+	if err := a.take(ctx, c, service, ip); err != nil && !errors.Is(err, ErrAllocated) {
+		return err
 	}
 	return nil
 }
@@ -172,36 +236,4 @@ func (a *Allocator) free(ctx context.Context, c store.Collection, judged *store.
 		return nil
 	}
 	return fmt.Errorf("freeing address %s: %w", judged.Key.Name, err)
-}
-
-// repairPorts sets the bits of ports that services hold and clears those that
-// nobody held twice in a row. It returns the ports to look at again.
-func (a *Allocator) repairPorts(ctx context.Context, held holdings, suspects *big.Int) (*big.Int, error) {
-	taken, err := a.takenPorts(ctx)
-	if err != nil {
-		return suspects, err
-	}
-	idle := new(big.Int).AndNot(taken, held.ports)
-	leaked := new(big.Int)
-	if suspects != nil && !held.hidden {
-		leaked.And(idle, suspects)
-	}
-	missing := new(big.Int).AndNot(held.ports, taken)
-	if leaked.Sign() == 0 && missing.Sign() == 0 {
-		return idle, nil
-	}
-	a.o.Log.Info("repairing the taken node ports", "leaked", popCount(leaked), "missing", popCount(missing))
-	err = a.changePorts(ctx, func(bits *big.Int) error {
-		bits.AndNot(bits, leaked)
-		bits.Or(bits, missing)
-		return nil
-	})
-	return idle.AndNot(idle, leaked), err
-}
-
-func popCount(b *big.Int) (n int) {
-	for i := range b.BitLen() {
-		n += int(b.Bit(i))
-	}
-	return n
 }

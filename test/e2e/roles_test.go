@@ -48,7 +48,7 @@ func TestRoles(t *testing.T) {
 	s.serve("etcd", "--data-dir", s.p.Etcd, "--listen-client-urls", "https://127.0.0.1:2379", "--advertise-client-urls", "https://127.0.0.1:2379",
 		"--cert-file="+s.l.Cert(pki.NameEtcdServer), "--key-file="+s.l.Key(pki.NameEtcdServer), "--trusted-ca-file="+s.l.Cert(pki.NameEtcdCA), "--client-cert-auth",
 		"--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", "default=http://127.0.0.1:2380")
-	s.serve("containerd", "--config", s.containerdConfig())
+	containerd := s.serve("containerd", "--config", s.containerdConfig())
 	api := s.serve("kube-apiserver", s.apiserverFlags()...)
 	s.serve("kube-controller-manager", "--kubeconfig", s.l.Kubeconfig(pki.ConfControllerManager), "--allocate-node-cidrs", "--cluster-cidr="+rolesPods,
 		"--service-cluster-ip-range="+rolesService, "--root-ca-file="+s.l.Cert(pki.NameCA), "--service-account-private-key-file="+s.l.ServiceAccountKey(),
@@ -67,10 +67,12 @@ func TestRoles(t *testing.T) {
 	t.Logf("from nothing to an answer: %s", time.Since(began).Round(100*time.Millisecond))
 	s.ports()
 	s.memory()
-	// Roles outlive the API server, and pods the kubelet.
+	// Roles outlive the API server, and containers the kubelet and containerd, which finds them again.
 	before := s.Kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}")
 	api.kill()
 	kubelet.kill()
+	containerd.kill()
+	s.serve("containerd", "--config", filepath.Join(s.p.Containerd, "config.toml"))
 	s.serve("kube-apiserver", s.apiserverFlags()...)
 	s.serve("kubelet", kubeletFlags...)
 	s.Eventually(30*time.Second, "API again", func() error {
@@ -83,6 +85,9 @@ func TestRoles(t *testing.T) {
 		if !strings.Contains(after, id) {
 			t.Errorf("container %s is gone", id)
 		}
+	}
+	if counts := s.Kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); counts != "0 0 0" {
+		t.Errorf("restarts of the three pods' containers: %s", counts)
 	}
 	s.Kubectl("delete", "deployment,service", "web", "--wait")
 	s.Eventually(30*time.Second, "pods gone", func() error {
