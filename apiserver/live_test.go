@@ -68,6 +68,9 @@ func TestKindsComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	is("at first", true)
+	if len(seriesOf(t, s, gvr.Resource)) == 0 {
+		t.Error("no series of the kind at first")
+	}
 	w, err := revisions.Watch(ctx, metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +79,10 @@ func TestKindsComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	is("removed", false)
+	seriesOf(t, s, gvr.Resource)
+	if series := seriesOf(t, s, gvr.Resource); len(series) > 0 {
+		t.Error("series of the removed kind:", series)
+	}
 	if err := put(); !apierrors.IsNotFound(err) {
 		t.Error("applied to what is gone:", err)
 	}
@@ -95,6 +102,25 @@ func TestKindsComeAndGo(t *testing.T) {
 	if err := s.o.Served.Add(k); !errors.Is(err, registry.ErrTaken) {
 		t.Error("added twice:", err)
 	}
+}
+
+// seriesOf are the metrics with a series that names a resource.
+func seriesOf(t *testing.T, s *Server, resource string) (names []string) {
+	t.Helper()
+	families, err := s.o.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "resource" && l.GetValue() == resource {
+					names = append(names, f.GetName())
+				}
+			}
+		}
+	}
+	return names
 }
 
 // TestElsewhere: the requests of a group-version that another server serves go

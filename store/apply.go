@@ -85,10 +85,14 @@ func (c *collection) remove(key Key, rev int64) *change {
 func (c *collection) publish() {
 	now := c.store.sinceBegan()
 	c.mu.Lock()
-	for _, ch := range c.batch {
-		if ch != nil {
-			c.ring.push(ch, now)
-			c.dispatch(ch, now)
+	for i, ch := range c.batch {
+		if ch == nil {
+			continue
+		}
+		c.ring.push(ch, now)
+		witness := c.dispatch(ch, now)
+		if p := c.doneBy[i]; p != nil {
+			p.witness = witness
 		}
 	}
 	c.snap.Store(c.snapshot(c.last))
@@ -125,9 +129,7 @@ func (c *collection) finish() {
 			p.resolve(ch.gone())
 		}
 	}
-	for _, w := range c.woken {
-		w.signal()
-	}
+	c.store.turns.wake(c.woken)
 	clear(c.batch)
 	clear(c.doneBy)
 	clear(c.woken)

@@ -129,11 +129,13 @@ func walk(s set, visit func(*watcher)) {
 }
 
 // dispatch queues a change for the watchers it concerns. The collection's lock
-// is held.
-func (c *collection) dispatch(ch *change, now int64) {
+// is held. It returns one of them when they are a crowd.
+func (c *collection) dispatch(ch *change, now int64) (witness *watcher) {
 	if c.watchers.n == 0 {
-		return
+		return nil
 	}
+	var queued int
+	var those crowd
 	c.watchers.each(ch, func(w *watcher) {
 		if ch.rev <= w.from {
 			return
@@ -142,7 +144,7 @@ func (c *collection) dispatch(ch *change, now int64) {
 		if !ok {
 			return
 		}
-		c.m.dispatched.Inc()
+		queued++
 		first, ok := w.push(ev, now)
 		if !ok {
 			c.watchers.remove(w) // a map may lose keys while it is ranged over
@@ -154,7 +156,10 @@ func (c *collection) dispatch(ch *change, now int64) {
 		if first {
 			c.woken = append(c.woken, w)
 		}
+		those.count(w)
 	})
+	c.m.dispatched.Add(float64(queued))
+	return those.witness()
 }
 
 // endWatchers ends every watcher of the collection.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/store/backend"
 	"hyperkube/store/etcd"
 	"hyperkube/store/seal"
@@ -68,6 +70,7 @@ type Store struct {
 	kept     kept
 	flight   flight
 	waiters  waiters
+	turns    turns
 	applied  atomic.Int64 // every change up to here is in the snapshots
 
 	mu       sync.RWMutex // guards the two below
@@ -112,6 +115,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	rev, local := b.Current()
 	s.exclusive = local && rev == 0
+	s.turns.init(bounds.WatchTurns * runtime.GOMAXPROCS(0))
 	s.pendings.byKey = map[string]*pending{}
 	if s.metrics, err = newMetrics(s, o.Registerer); err != nil {
 		return nil, fmt.Errorf("store: metrics: %w", err)

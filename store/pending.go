@@ -11,16 +11,18 @@ import (
 // same bytes back. Nothing depends on a match: unmatched events are decoded,
 // unmatched writers take the entry from the snapshot.
 type pending struct {
-	key    string
-	value  []byte // what is written; nil for a deletion
-	obj    Object // of a write
-	prev   *Entry // of a deletion: what it deletes
-	sum    uint64 // of the plain bytes
-	size   int
-	entry  atomic.Pointer[Entry]
-	wake   chan struct{} // a token whenever the writer should look again
-	next   *pending
-	listed bool
+	key   string
+	value []byte // what is written; nil for a deletion
+	obj   Object // of a write
+	prev  *Entry // of a deletion: what it deletes
+	sum   uint64 // of the plain bytes
+	size  int
+	entry atomic.Pointer[Entry]
+	// witness is one of the many watchers that the change is queued for; set before entry.
+	witness *watcher
+	wake    chan struct{} // a token whenever the writer should look again
+	next    *pending
+	listed  bool
 }
 
 // pendings is the table of all writes on their way.

@@ -170,6 +170,8 @@ type WatchOptions struct {
 	Min     int64
 	// EndOfInitial delivers a bookmark marked InitialEventsEnd after the present state.
 	EndOfInitial bool
+	// Account shares out the turns to deliver: see turns. Empty: no turns are taken.
+	Account string
 	// Bookmarks delivers the revision now and then, about once a minute and before a planned end.
 	Bookmarks bool
 }

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -177,6 +178,8 @@ func TestTwin(t *testing.T) {
 			if err := s.Start(t.Context()); err != nil {
 				rt.Fatal(err)
 			}
+			s.turns.init(2)
+			s.turns.moment = time.Millisecond
 			r.servers = append(r.servers, pods(t, s))
 		}
 		rt.Repeat(map[string]func(*rapid.T){
@@ -372,9 +375,10 @@ func (r *run) closePage(p *pager) {
 
 func (r *run) watch(t *rapid.T) {
 	f := &follower{server: rapid.IntRange(0, 1).Draw(t, "server"), filter: r.filter(t)}
-	o := WatchOptions{Filter: f.filter.f, Initial: true, EndOfInitial: true, Latest: true}
+	account := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "account")
+	o := WatchOptions{Filter: f.filter.f, Account: account, Initial: true, EndOfInitial: true, Latest: true}
 	if n := len(r.twin.history); n > 0 && rapid.Bool().Draw(t, "from the past") {
-		o = WatchOptions{Filter: f.filter.f, From: r.twin.history[rapid.IntRange(0, n-1).Draw(t, "at")].rev}
+		o = WatchOptions{Filter: f.filter.f, Account: account, From: r.twin.history[rapid.IntRange(0, n-1).Draw(t, "at")].rev}
 	}
 	w, err := r.servers[f.server].Watch(r.ctx(), o)
 	if errors.Is(err, ErrExpired) && o.From > 0 {
@@ -426,7 +430,7 @@ func (r *run) resume(t *rapid.T) {
 		return
 	}
 	f.w.Stop()
-	w, err := r.servers[f.server].Watch(r.ctx(), WatchOptions{Filter: f.filter.f, From: f.last})
+	w, err := r.servers[f.server].Watch(r.ctx(), WatchOptions{Filter: f.filter.f, Account: "a", From: f.last})
 	if errors.Is(err, ErrExpired) {
 		r.watchers = slices.DeleteFunc(r.watchers, func(g *follower) bool { return f == g })
 		return

@@ -25,10 +25,12 @@ const (
 // it resumes over) is worked off by its own goroutine; what happens after its
 // registration is queued by the loop.
 type watcher struct {
-	c      *collection
-	filter Filter
-	value  func(Object) string
-	from   int64 // changes up to here are known to the watcher
+	c       *collection
+	account string
+	turn    turn // of the store's turns
+	filter  Filter
+	value   func(Object) string
+	from    int64 // changes up to here are known to the watcher
 
 	// Next's own
 	pivot Key     // where the initial state goes on
@@ -47,6 +49,7 @@ type watcher struct {
 	err    error
 	timer  *time.Timer
 	wake   chan struct{}
+	asked  chan struct{} // closed when the queue is taken; nil: nobody waits for it
 	ending time.Time
 }
 
@@ -67,7 +70,7 @@ func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error)
 	if err := c.store.known(ctx, o.From); err != nil {
 		return nil, err
 	}
-	w := &watcher{c: c, filter: o.Filter, value: value, wake: make(chan struct{}, 1)}
+	w := &watcher{c: c, account: o.Account, filter: o.Filter, value: value, wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.over(); err != nil {
@@ -115,7 +118,8 @@ func (s *Store) known(ctx context.Context, from int64) error {
 // Next implements Watcher.
 func (w *watcher) Next(ctx context.Context) ([]Event, error) {
 	for {
-		if err := ctx.Err(); err != nil {
+		w.c.store.turns.done(w)
+		if err := w.await(ctx); err != nil {
 			return nil, err
 		}
 		if !w.begun {
@@ -124,16 +128,38 @@ func (w *watcher) Next(ctx context.Context) ([]Event, error) {
 			}
 			w.begun = true
 		}
-		evs, err := w.swap()
-		if len(evs) > 0 || err != nil {
+		if evs, err := w.swap(); len(evs) > 0 || err != nil {
 			return evs, err
+		}
+	}
+}
+
+// await returns when there may be something to deliver and it is w's turn, or w's end.
+func (w *watcher) await(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		due, err := w.due()
+		if err != nil {
+			return err
+		}
+		if due && (w.account == "" || w.c.store.turns.ask(w)) {
+			return nil
 		}
 		select {
 		case <-w.wake:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
+}
+
+// due says whether Next has something to do.
+func (w *watcher) due() (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.begun || len(w.queue) > 0, w.err
 }
 
 // first delivers what came before the registration, some at a time.
@@ -230,6 +256,7 @@ func (w *watcher) swap() ([]Event, error) {
 	}
 	clear(spare)
 	w.queue, w.spare, w.bytes = spare[:0], evs, 0
+	w.tookLocked()
 	return evs, nil
 }
 
@@ -265,6 +292,7 @@ func (w *watcher) end(err error) {
 	w.mu.Lock()
 	if w.err == nil {
 		w.err = err
+		w.tookLocked()
 		w.queue, w.bytes, w.state, w.backlog = nil, 0, nil, nil // the reader may never come
 		if w.timer != nil {
 			w.timer.Stop()
@@ -282,6 +310,7 @@ func (w *watcher) Stop() {
 	}
 	w.c.mu.Unlock()
 	w.end(ErrClosed)
+	w.c.store.turns.done(w)
 }
 
 // schedule sets the timer of the bookmarks; a watch whose context has a
@@ -310,9 +339,11 @@ func (w *watcher) untilBookmark() time.Duration {
 func (w *watcher) bookmark() {
 	w.c.mu.Lock()
 	rev := max(w.c.store.applied.Load(), w.c.snap.Load().rev, w.from)
-	w.push(Event{Type: watch.Bookmark, Revision: rev}, w.c.store.sinceBegan())
+	first, _ := w.push(Event{Type: watch.Bookmark, Revision: rev}, w.c.store.sinceBegan())
 	w.c.mu.Unlock()
-	w.signal()
+	if first {
+		w.c.store.turns.wake([]*watcher{w})
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {

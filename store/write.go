@@ -123,6 +123,7 @@ func (c *collection) settle(ctx context.Context, p *pending, rev int64) (*Entry,
 	for {
 		if e := p.entry.Load(); e != nil {
 			if e.Revision == rev {
+				c.pace(ctx, p.witness)
 				return e, nil
 			}
 			break // the same bytes were written at another revision too

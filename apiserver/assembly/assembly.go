@@ -179,7 +179,7 @@ func (a *Assembly) build() error {
 		Listener: o.Listener, Address: o.Address, TLS: o.TLS, Network: a.allocator, Handlers: map[string]http.Handler{},
 	}
 	if o.AuditPath != "" {
-		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Compress: o.AuditCompress, Log: o.Log, Failures: trouble.Metric(o.Registry)}
+		so.Audit = &filters.AuditLog{Path: o.AuditPath, MaxBytes: o.AuditMaxBytes, Keep: o.AuditKeep, Compress: o.AuditCompress, Log: o.Log, Failures: trouble.Metric(o.Registry), LeftOut: filters.AuditLeftOut(o.Registry)}
 	}
 	if o.Version != "" {
 		so.Version = apiserver.DefaultVersion()

@@ -31,6 +31,7 @@ type AuditLog struct {
 	Compress bool  // them
 	Log      *slog.Logger
 	Failures *prometheus.CounterVec // trouble.Metric; may be nil
+	LeftOut  *prometheus.CounterVec // AuditLeftOut; may be nil
 
 	mu   sync.Mutex
 	file *os.File
@@ -38,7 +39,7 @@ type AuditLog struct {
 	told *trouble.Teller
 
 	rotation logfile.Rotation
-	unknown  allowance // of those whom nobody knows
+	shares   shares
 }
 
 type auditUser struct {
@@ -125,7 +126,7 @@ func (l *AuditLog) wrap(next http.Handler) http.Handler {
 		start, rec, stage := time.Now(), record(w), stagePanic
 		tell := func(stage string) {
 			if worthTelling(info, t, rec.status()) || stage == stagePanic {
-				l.write(eventOf(r, rec, t, info, start, stage))
+				l.write(eventOf(r, rec, t, info, start, stage), t.by, rec.status())
 			}
 		}
 		if LongRunning(info) {
@@ -211,14 +212,17 @@ func short(s string) string {
 	return strings.ToValidUTF8(s[:bounds.AuditText], "") + "…"
 }
 
-func (l *AuditLog) write(e *auditEvent) {
+func (l *AuditLog) write(e *auditEvent, by *request.User, code int) {
 	line, err := fit(e)
 	if err != nil {
 		return
 	}
-	if e.nobody() {
-		leftOut, ok := l.unknown.take(len(line), e.StageTimestamp.Time)
+	if of, sort := l.shares.find(e, by, code, e.StageTimestamp.Time); of != nil {
+		leftOut, ok := of.take(len(line), e.StageTimestamp.Time)
 		if !ok {
+			if l.LeftOut != nil {
+				l.LeftOut.WithLabelValues(string(sort)).Inc()
+			}
 			return
 		}
 		if leftOut > 0 {

@@ -169,7 +169,7 @@ func TestAuditLogOnAFullDisk(t *testing.T) {
 	}
 	defer l.Close()
 	for range 20 {
-		l.write(&auditEvent{Verb: "create"})
+		l.write(&auditEvent{Verb: "create"}, nil, 200)
 	}
 	if n := strings.Count(said.String(), "\n"); n != 1 || !strings.Contains(said.String(), "no space left on device") {
 		t.Errorf("%d lines:\n%s", n, said.String())

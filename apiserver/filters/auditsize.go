@@ -71,8 +71,10 @@ func (e *auditEvent) nobody() bool {
 	return e.User.Username == "" || e.User.Username == request.Anonymous
 }
 
-// allowance is a number of bytes that comes back with time. The zero value is full.
+// allowance is a number of bytes that comes back with time, full at first.
 type allowance struct {
+	most, perSecond float64
+
 	mu      sync.Mutex
 	spent   float64
 	at      time.Time
@@ -84,13 +86,20 @@ type allowance struct {
 func (a *allowance) take(n int, now time.Time) (leftOut int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.spent = max(0, a.spent-max(0, now.Sub(a.at).Seconds())*bounds.AuditUnknownPerSecond)
+	a.spent = max(0, a.spent-max(0, now.Sub(a.at).Seconds())*a.perSecond)
 	a.at = now
-	if a.spent+float64(n) > bounds.AuditUnknown {
+	if a.spent+float64(n) > a.most {
 		a.leftOut++
 		return 0, false
 	}
 	a.spent += float64(n)
 	leftOut, a.leftOut = a.leftOut, 0
 	return leftOut, true
+}
+
+// full says that all of it is there and nobody waits to be told what was left out.
+func (a *allowance) full(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.leftOut == 0 && a.spent <= now.Sub(a.at).Seconds()*a.perSecond
 }

@@ -34,6 +34,9 @@ func inflight(reads, writes int64, m *metrics) func(http.Handler) http.Handler {
 				return
 			}
 			defer s.leave(u)
+			if s == forWrites && !ofTheSystem(u) {
+				r = r.WithContext(request.WithAccount(r.Context(), account(u)))
+			}
 			now.Add(1)
 			defer now.Add(-1)
 			next.ServeHTTP(w, r)

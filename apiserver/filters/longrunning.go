@@ -52,7 +52,7 @@ func (l *longRunning) wrap(m *metrics) func(http.Handler) http.Handler {
 				}
 				defer done()
 			}
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(request.WithAccount(r.Context(), account(u))))
 		})
 	}
 }

@@ -35,6 +35,7 @@ type series struct {
 	seconds, bytes prometheus.Observer
 	long           prometheus.Gauge
 	codes          sync.Map // int → prometheus.Counter
+	gone           atomic.Bool
 }
 
 func newMetrics(reg prometheus.Registerer, known func(*request.Info) bool) *metrics {
@@ -67,7 +68,7 @@ func newMetrics(reg prometheus.Registerer, known func(*request.Info) bool) *metr
 			Help:        "Number of requests being processed, by kind.",
 			ConstLabels: prometheus.Labels{"request_kind": kind}}, func() float64 { return float64(n.Load()) })
 	}
-	reg.MustRegister(m.total, m.duration, m.size, m.long, m.refused, m.authn, gauge("readOnly", &m.reads), gauge("mutating", &m.writes))
+	reg.MustRegister(m.total, m.duration, m.size, m.long, m.refused, m.authn, gauge("readOnly", &m.reads), gauge("mutating", &m.writes), gone{m})
 	return m
 }
 
@@ -169,6 +170,9 @@ func (m *metrics) of(k seriesKey) *series {
 }
 
 func (m *metrics) count(s *series, k seriesKey, code int) {
+	if s.gone.Load() {
+		return
+	}
 	c, ok := s.codes.Load(code)
 	if !ok {
 		c = m.total.WithLabelValues(k.verb, k.dry, k.group, k.version, k.resource, k.sub, k.scope, "apiserver", strconv.Itoa(code))

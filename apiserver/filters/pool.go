@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"hyperkube/apiserver/request"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // pool is what many take of, none of whom may leave nothing to the others. Who asks for
@@ -58,4 +60,16 @@ func account(u *request.User) string {
 		return request.GroupServiceAccounts + ":" + namespace
 	}
 	return u.Name
+}
+
+// ofTheSystem says that a user is part of the cluster: a node, an administrator, a component
+// or a service account of kube-system. No tenant has such a name.
+func ofTheSystem(u *request.User) bool {
+	switch {
+	case classOf(u) != others:
+		return true
+	case strings.HasPrefix(u.Name, request.ServiceAccountPrefix):
+		return strings.HasPrefix(u.Name, request.ServiceAccountPrefix+metav1.NamespaceSystem+":")
+	}
+	return strings.HasPrefix(u.Name, "system:") && u.Name != request.Anonymous
 }

@@ -104,6 +104,7 @@ const (
 	infoKey
 	warnKey
 	auditKey
+	accountKey
 )
 
 func WithUser(ctx context.Context, u *User) context.Context {
@@ -111,6 +112,17 @@ func WithUser(ctx context.Context, u *User) context.Context {
 }
 func WithInfo(ctx context.Context, i *Info) context.Context {
 	return context.WithValue(ctx, infoKey, i)
+}
+
+// WithAccount says for whom a request that takes long is counted.
+func WithAccount(ctx context.Context, account string) context.Context {
+	return context.WithValue(ctx, accountKey, account)
+}
+
+// AccountFrom is empty inside the process, where nobody shares anything out.
+func AccountFrom(ctx context.Context) string {
+	account, _ := ctx.Value(accountKey).(string)
+	return account
 }
 
 // Known is the user that was set, if one was.

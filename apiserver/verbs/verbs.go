@@ -105,6 +105,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	if request.AccountFrom(ctx) != "" && info.Verb != "deletecollection" {
+		ctx = store.Paced(ctx)
+	}
 	c := call{Handler: h, ctx: ctx, w: w, r: r, info: info, user: request.UserFrom(ctx), ep: ep}
 	c.key.Name = info.Name
 	if ep.Names.Namespaced {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hyperkube/apiserver/codec"
+	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/stall"
 	"hyperkube/internal/bounds"
 	"hyperkube/store"
@@ -33,6 +34,7 @@ func (c *call) watch() error {
 	if err != nil {
 		return err
 	}
+	wo.Account = request.AccountFrom(c.ctx)
 	if err := c.onlyNamed(&wo.Filter); err != nil {
 		return err
 	}

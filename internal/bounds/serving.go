@@ -54,6 +54,14 @@ const (
 	// others did out of the files that are kept.
 	AuditUnknown          = 4 << 20
 	AuditUnknownPerSecond = 1 << 10
+	// AuditShare is how many bytes of audit events of one sort (reads, refusals, all else) an
+	// account may cause at once, AuditSharePerSecond how many it may go on with: some hundred
+	// requests a second for minutes, sixty for good. With them one account takes half an hour
+	// to push others out of the files that are kept. What is part of the cluster has no such
+	// limit. AuditAccounts is how many accounts are told apart; those beyond share one share.
+	AuditShare          = 16 << 20
+	AuditSharePerSecond = 64 << 10
+	AuditAccounts       = 4096
 	// AuditNotes is how many annotations one audit event takes from admission.
 	AuditNotes = 32
 	// Resets is how many streams of one HTTP/2 connection a client may give up at once, and

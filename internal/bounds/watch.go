@@ -10,6 +10,15 @@ const (
 	WatchBytes  = 16 << 20
 	// WatchStall is how long events may wait for a reader that takes nothing.
 	WatchStall = 15 * time.Second
+	// WatchTurns is how many watches may deliver at the same time for each processor, those
+	// of one account half of them; WatchTurn is for how long one that waits for its reader
+	// counts.
+	WatchTurns = 16
+	WatchTurn  = 10 * time.Millisecond
+	// WatchCrowd is how many watches of one namespace, queued for by one change, make its
+	// writer wait for their turns, WatchPace for how long at most.
+	WatchCrowd = 256
+	WatchPace  = 5 * time.Second
 	// HistoryBytes is how much of what was replaced or deleted (as stored) a
 	// resource keeps for watches that resume.
 	HistoryBytes = 64 << 20
