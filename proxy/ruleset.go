@@ -280,11 +280,11 @@ func (r *rulesOf) fromOutside(p *Port) {
 	}
 	for _, ip := range p.BalancerIPs {
 		claim(ip, "balancer ")
-		if len(p.SourceRanges) > 0 {
+		if p.Guarded {
 			r.element(mapFirewall, nft.Key(ip, p.Proto, p.Port), nft.Goto("allow/"+p.name()))
 		}
 	}
-	if len(p.SourceRanges) > 0 && len(p.BalancerIPs) > 0 {
+	if p.Guarded && len(p.BalancerIPs) > 0 {
 		r.chain("allow/"+p.name(), append(returnFrom(p.SourceRanges), nft.Rule{nft.DropPacket()})...)
 	}
 }
