@@ -43,6 +43,7 @@ type Port struct {
 	Sticky             time.Duration  // 0: no affinity
 	All                []netip.AddrPort
 	Local              []netip.AddrPort
+	LocalReady         int // of Local; without any, Local are terminating
 	Cut                Cut
 }
 
@@ -78,9 +79,9 @@ func Resolve(f nft.Family, svc *corev1.Service, slicesOf []*discoveryv1.Endpoint
 		p := base
 		p.Proto, _ = protocolNumber(sp.Protocol)
 		p.Port, p.NodePort = uint16(sp.Port), portNumber(sp.NodePort)
-		var left int
-		p.All, p.Local, left = index.endpoints(sp, each, here)
-		if p.Cut.Backends = left; i == 0 {
+		s := index.endpoints(sp, each, here)
+		p.All, p.Local, p.LocalReady = s.all, s.local, s.ready
+		if p.Cut.Backends = s.left; i == 0 {
 			p.Cut.Fronts, p.Cut.Ranges = cut.Fronts, cut.Ranges
 		}
 		out = append(out, p)
