@@ -143,17 +143,18 @@ func guardLoopback(f nft.Family) []nft.Chain {
 		Rules: []nft.Rule{{nft.NotFromLink("lo"), nft.ToNet(loopback), nft.NotDNATed(), nft.DropPacket()}}}}
 }
 
-// dropInvalid keeps packets of pods that connection tracking can make nothing of (late ones,
+// dropInvalid keeps packets from pods that connection tracking can make nothing of (late ones,
 // beyond the window) from passing the node untranslated: who called a service does not know
 // the endpoint that such a packet comes from, answers with a reset, and so ends the
-// connection that the packet was of.
+// connection that the packet was of. What is on its way to pods passes: of a connection whose
+// two directions take different nodes, a node that sees one can make nothing either.
 func dropInvalid(inside []netip.Prefix) []nft.Chain {
 	if len(inside) == 0 {
 		return nil
 	}
 	c := nft.Chain{Name: "drop-invalid", Hook: &nft.Hook{Type: "filter", Num: unix.NF_INET_FORWARD, Priority: 0}}
 	for _, p := range inside {
-		c.Rules = append(c.Rules, nft.Rule{nft.NoConn(), nft.FromNet(p), nft.DropPacket()}, nft.Rule{nft.NoConn(), nft.ToNet(p), nft.DropPacket()})
+		c.Rules = append(c.Rules, nft.Rule{nft.NoConn(), nft.FromNet(p), nft.DropPacket()})
 	}
 	return []nft.Chain{c}
 }
