@@ -1,7 +1,9 @@
 package network
 
 import (
+	"encoding/binary"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -60,5 +62,44 @@ func TestForeignDropIsTold(t *testing.T) {
 	}
 	if s := look(4 * forwardPause); !strings.Contains(s, "no chain drops forwarded packets any more") {
 		t.Error(s)
+	}
+}
+
+// TestForwardingComesBack: who turns forwarding off, as a sysctl.d that is loaded again, cuts
+// pods off for a moment only.
+func TestForwardingComesBack(t *testing.T) {
+	a := startAgent(t, nil, nil)
+	for _, path := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv4/conf/cbr0/forwarding"} {
+		in(t, a.ns, func() error { return os.WriteFile(path, []byte("0"), 0) })
+		eventually(t, "forwarding by "+path, func() (err error) {
+			in(t, a.ns, func() error {
+				var raw []byte
+				if raw, err = os.ReadFile(path); err == nil && strings.TrimSpace(string(raw)) != "1" {
+					err = errors.New("it is off")
+				}
+				return nil
+			})
+			return err
+		})
+	}
+}
+
+func TestStopsForwarding(t *testing.T) {
+	message := func(kind uint16, value ...byte) []byte {
+		b := binary.NativeEndian.AppendUint16([]byte{2, 0, 0, 0}, uint16(4+len(value)))
+		b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
+		return append(b, make([]byte, -len(b)&3)...) // as the kernel pads them
+	}
+	for _, tc := range []struct {
+		data []byte
+		want bool
+	}{
+		{message(2, 0, 0, 0, 0), true}, {message(2, 1, 0, 0, 0), false}, {message(3, 0, 0, 0, 0), false},
+		{message(2), false}, {message(2, 0), false}, {nil, false}, {[]byte{2, 0}, false}, {[]byte{2, 0, 0, 0}, false},
+		{[]byte{2, 0, 0, 0, 200, 0, 2, 0}, true}, // cannot be read: better look
+	} {
+		if got := stopsForwarding(tc.data); got != tc.want {
+			t.Errorf("%v stops forwarding: %v", tc.data, got)
+		}
 	}
 }

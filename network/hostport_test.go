@@ -81,6 +81,47 @@ func TestHostIPStandsForTheHostOnly(t *testing.T) {
 	}
 }
 
+// TestHostIPOfOldForms: an address with leading zeros, as validation lets it be, is that
+// address and not all of the host's; one that cannot be read is none.
+func TestHostIPOfOldForms(t *testing.T) {
+	a := startAgent(t, nil, nil)
+	pod, client := namespace(t), namespace(t)
+	tellName(t, pod, "pod")
+	join(t, a.ns, client, a.o, "client")
+	joinMapped(t, a, pod, "pod",
+		mapping{"hostIP": "127.0.0.01", "hostPort": 8081, "containerPort": 80, "protocol": "TCP"},
+		mapping{"hostIP": "127.0.0.x", "hostPort": 8082, "containerPort": 80, "protocol": "TCP"},
+		mapping{"hostIP": "010.077.003.001", "hostPort": 8083, "containerPort": 80, "protocol": "TCP"},
+		mapping{"hostIP": "::ffff:10.77.3.1", "hostPort": 8084, "containerPort": 80, "protocol": "TCP"})
+	for _, at := range []string{"10.77.3.1:8081", "10.77.3.1:8082"} {
+		if got := answerAt(client, at); got != "" {
+			t.Errorf("%q answers at %s, where no port is served", got, at)
+		}
+	}
+	for _, at := range []string{"10.77.3.1:8083", "10.77.3.1:8084"} {
+		if got := caller(t, client, at); got != "pod" {
+			t.Errorf("%q answers at %s", got, at)
+		}
+	}
+}
+
+// answerAt is what a host says, nothing if it cannot be reached.
+func answerAt(from *netns.NS, addr string) (answer string) {
+	_ = from.Do(func() error {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(time.Second))
+		buf := make([]byte, 100)
+		n, _ := c.Read(buf)
+		answer = "something: " + string(buf[:n])
+		return nil
+	})
+	return answer
+}
+
 // TestSameHostPortTwiceInAPod: what means the same port is one, the first counts.
 func TestSameHostPortTwiceInAPod(t *testing.T) {
 	a := startAgent(t, nil, nil)

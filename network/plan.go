@@ -138,6 +138,7 @@ func (p Plan) sysctls() map[string]string {
 		"net/ipv4/ip_forward":                                "1",
 		"net/ipv4/conf/all/send_redirects":                   "0", // pods' only way is the gateway
 		"net/ipv4/conf/" + p.Bridge.Name + "/send_redirects": "0",
+		"net/ipv4/conf/" + p.Bridge.Name + "/forwarding":     "1",
 		"net/ipv4/conf/" + p.Bridge.Name + "/route_localnet": "1", // node ports on 127.0.0.1
 		"net/bridge/bridge-nf-call-iptables":                 "1",
 	}

@@ -49,7 +49,7 @@ func (w *watchers) start(name string, f func() error) {
 // some moments after w.ctx is.
 func (n *Network) watch(w *watchers) error {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err != nil {
 		return fmt.Errorf("listening for network changes: %w", err)
 	}
@@ -89,7 +89,8 @@ func (n *Network) listen(receive func() ([]syscall.NetlinkMessage, error)) error
 }
 
 // concerns says whether a notification is of the bridge, a pod's link, an address that
-// went, a route of ours or by a gateway, or the kernel's own route by the bridge that went.
+// went, a route of ours or by a gateway, the kernel's own route by the bridge that went, or
+// that something is not forwarded any more.
 func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
@@ -119,8 +120,23 @@ func (n *Network) concerns(m *syscall.NetlinkMessage) bool {
 			}
 		}
 		return err != nil
+	case unix.RTM_NEWNETCONF:
+		return stopsForwarding(m.Data)
 	}
 	return false
+}
+
+// stopsForwarding says whether a notification of a sysctl is that packets which come in by a
+// link, or by any, are not forwarded.
+func stopsForwarding(data []byte) bool {
+	const header, forwarding = 4, 2 // the family, padded; NETCONFA_FORWARDING
+	if len(data) < header {
+		return false
+	}
+	attrs, err := nl.ParseRouteAttr(data[header:])
+	return err != nil || slices.ContainsFunc(attrs, func(a syscall.NetlinkRouteAttr) bool {
+		return a.Attr.Type == forwarding && len(a.Value) == 4 && binary.NativeEndian.Uint32(a.Value) == 0
+	})
 }
 
 // toBridge says whether a route's packets leave by the link with an index.

@@ -111,11 +111,23 @@ func parseSlice(f nft.Family, s *discoveryv1.EndpointSlice, here Here) *parsedSl
 // endpoints picks who serves a port: those that are ready or, if none is, those that are
 // terminating but still serve. The choice is made for the cluster and for the node apart.
 // Of more than limit the node takes some; left is how many it did not.
-func (x *sliceIndex) endpoints(sp *corev1.ServicePort, limit int, here Here) (all, local []netip.AddrPort, left int) {
+func (x *sliceIndex) endpoints(sp *corev1.ServicePort, limit int, here Here) (s served) {
 	at := x.byPort[portKey{sp.Name, cmp.Or(sp.Protocol, corev1.ProtocolTCP)}]
 	everyone, left := pick(at, limit, here, func(p *parsedSlice) []endpoint { return p.ready }, func(p *parsedSlice) []endpoint { return p.leaving })
-	mine, leftHere := pick(at, limit, here, func(p *parsedSlice) []endpoint { return p.localReady }, func(p *parsedSlice) []endpoint { return p.localLeaving })
-	return sorted(nearest(everyone, here)), sorted(mine), left + leftHere
+	mine, leftHere := pick(at, limit, here, func(p *parsedSlice) []endpoint { return p.localReady })
+	s.ready = len(sorted(mine))
+	if s.ready == 0 {
+		mine, leftHere = pick(at, limit, here, func(p *parsedSlice) []endpoint { return p.localLeaving })
+	}
+	s.all, s.local, s.left = sorted(nearest(everyone, here)), sorted(mine), left+leftHere
+	return s
+}
+
+// served is who serves a port.
+type served struct {
+	all, local []netip.AddrPort
+	ready      int // how many of the node's own do so and are not about to end
+	left       int
 }
 
 // pick gathers the endpoints of the first of several kinds that has any. It looks at as

@@ -76,7 +76,9 @@ func (p *published) update(k kit.Key, svc *corev1.Service, ports []Port) {
 	if svc != nil && svc.Spec.HealthCheckNodePort != 0 && len(ports) > 0 {
 		s.port = svc.Spec.HealthCheckNodePort
 		for i := range ports {
-			s.endpoints = max(s.endpoints, len(ports[i].Local))
+			// Those that end are served while there is no other, but a load balancer that asks
+			// must turn to other nodes before they are gone.
+			s.endpoints = max(s.endpoints, ports[i].LocalReady)
 		}
 	}
 	p.changed[k] = s

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hyperkube/internal/bounds"
+	"hyperkube/internal/lenient"
 	"hyperkube/internal/nft"
 )
 
@@ -35,12 +36,14 @@ type Port struct {
 	NodePort           uint16
 	ExternalIPs        []netip.Addr
 	BalancerIPs        []netip.Addr
-	SourceRanges       []netip.Prefix
-	InternalLocal      bool          // ClusterIP traffic stays on the node
-	ExternalLocal      bool          // traffic from outside stays on the node
-	Sticky             time.Duration // 0: no affinity
+	SourceRanges       []netip.Prefix // of this family
+	Guarded            bool           // balancers' addresses are for SourceRanges only, if there is none for nobody
+	InternalLocal      bool           // ClusterIP traffic stays on the node
+	ExternalLocal      bool           // traffic from outside stays on the node
+	Sticky             time.Duration  // 0: no affinity
 	All                []netip.AddrPort
 	Local              []netip.AddrPort
+	LocalReady         int // of Local; without any, Local are terminating
 	Cut                Cut
 }
 
@@ -58,6 +61,7 @@ func Resolve(f nft.Family, svc *corev1.Service, slicesOf []*discoveryv1.Endpoint
 		ExternalIPs:   addrs(f, spec.ExternalIPs),
 		BalancerIPs:   balancerIPs(f, svc),
 		SourceRanges:  prefixes(f, spec.LoadBalancerSourceRanges),
+		Guarded:       len(spec.LoadBalancerSourceRanges) > 0,
 		InternalLocal: spec.InternalTrafficPolicy != nil && *spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
 		ExternalLocal: spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		Sticky:        stickiness(spec),
@@ -75,9 +79,9 @@ func Resolve(f nft.Family, svc *corev1.Service, slicesOf []*discoveryv1.Endpoint
 		p := base
 		p.Proto, _ = protocolNumber(sp.Protocol)
 		p.Port, p.NodePort = uint16(sp.Port), portNumber(sp.NodePort)
-		var left int
-		p.All, p.Local, left = index.endpoints(sp, each, here)
-		if p.Cut.Backends = left; i == 0 {
+		s := index.endpoints(sp, each, here)
+		p.All, p.Local, p.LocalReady = s.all, s.local, s.ready
+		if p.Cut.Backends = s.left; i == 0 {
 			p.Cut.Fronts, p.Cut.Ranges = cut.Fronts, cut.Ranges
 		}
 		out = append(out, p)
@@ -172,7 +176,7 @@ func addrs(f nft.Family, in []string) []netip.Addr {
 	var out []netip.Addr
 	seen := map[netip.Addr]bool{}
 	for _, s := range in {
-		if a, err := netip.ParseAddr(s); err == nil && usable(f, a) && !seen[a] {
+		if a, err := lenient.Addr(s); err == nil && usable(f, a) && !seen[a] {
 			seen[a] = true
 			out = append(out, a)
 		}
@@ -183,8 +187,8 @@ func addrs(f nft.Family, in []string) []netip.Addr {
 func prefixes(f nft.Family, in []string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range in {
-		if p, err := netip.ParsePrefix(s); err == nil && inFamily(f, p.Addr()) {
-			out = append(out, p.Masked())
+		if p, err := lenient.Prefix(s); err == nil && inFamily(f, p.Addr()) {
+			out = append(out, p)
 		}
 	}
 	return out

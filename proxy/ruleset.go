@@ -79,7 +79,7 @@ func BaseRules(f nft.Family, c Config) *nft.Fragment {
 			{Name: setNodes, Key: address},
 		},
 		Elements: c.reserved(),
-		Chains: append(guardLoopback(f), []nft.Chain{
+		Chains: append(append(guardLoopback(f), dropInvalid(inside)...), []nft.Chain{
 			natHook("nat-prerouting", unix.NF_INET_PRE_ROUTING, -100, nft.Rule{nft.JumpTo("firewall")}, nft.Rule{nft.JumpTo("services")}),
 			natHook("nat-output", unix.NF_INET_LOCAL_OUT, -100, nft.Rule{nft.JumpTo("services")}),
 			natHook("nat-postrouting", unix.NF_INET_POST_ROUTING, 100,
@@ -141,6 +141,22 @@ func guardLoopback(f nft.Family) []nft.Chain {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	return []nft.Chain{{Name: "guard-loopback", Hook: &nft.Hook{Type: "filter", Num: unix.NF_INET_PRE_ROUTING, Priority: -90},
 		Rules: []nft.Rule{{nft.NotFromLink("lo"), nft.ToNet(loopback), nft.NotDNATed(), nft.DropPacket()}}}}
+}
+
+// dropInvalid keeps packets from pods that connection tracking can make nothing of (late ones,
+// beyond the window) from passing the node untranslated: who called a service does not know
+// the endpoint that such a packet comes from, answers with a reset, and so ends the
+// connection that the packet was of. What is on its way to pods passes: of a connection whose
+// two directions take different nodes, a node that sees one can make nothing either.
+func dropInvalid(inside []netip.Prefix) []nft.Chain {
+	if len(inside) == 0 {
+		return nil
+	}
+	c := nft.Chain{Name: "drop-invalid", Hook: &nft.Hook{Type: "filter", Num: unix.NF_INET_FORWARD, Priority: 0}}
+	for _, p := range inside {
+		c.Rules = append(c.Rules, nft.Rule{nft.NoConn(), nft.FromNet(p), nft.DropPacket()})
+	}
+	return []nft.Chain{c}
 }
 
 func natHook(name string, hook uint32, priority int32, rules ...nft.Rule) nft.Chain {
@@ -280,11 +296,11 @@ func (r *rulesOf) fromOutside(p *Port) {
 	}
 	for _, ip := range p.BalancerIPs {
 		claim(ip, "balancer ")
-		if len(p.SourceRanges) > 0 {
+		if p.Guarded {
 			r.element(mapFirewall, nft.Key(ip, p.Proto, p.Port), nft.Goto("allow/"+p.name()))
 		}
 	}
-	if len(p.SourceRanges) > 0 && len(p.BalancerIPs) > 0 {
+	if p.Guarded && len(p.BalancerIPs) > 0 {
 		r.chain("allow/"+p.name(), append(returnFrom(p.SourceRanges), nft.Rule{nft.DropPacket()})...)
 	}
 }

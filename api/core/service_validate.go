@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"hyperkube/api/rules"
+	"hyperkube/internal/lenient"
 )
 
 // ValidateService judges a new service before addresses are given out.
@@ -228,7 +229,7 @@ func validateTraffic(s *corev1.Service, path *field.Path) (errs field.ErrorList)
 
 // validateReachable refuses addresses that mean something else on every host.
 func validateReachable(text string, path *field.Path) (errs field.ErrorList) {
-	ip, err := netip.ParseAddr(text)
+	ip, err := lenient.Addr(text)
 	if err != nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 
 // Bits of conntrack's state and status words.
 const (
+	ctInvalid    = 1 << 0
 	ctStateNew   = 1 << 3
 	ctStatusDNAT = 1 << 5
 )
@@ -22,6 +23,9 @@ type ctBits struct {
 
 // NewConn matches the first packet of a connection.
 func NewConn() Stmt { return ctBits{expr.CtKeySTATE, ctStateNew, "ct state new", false} }
+
+// NoConn matches packets that connection tracking can make nothing of.
+func NoConn() Stmt { return ctBits{expr.CtKeySTATE, ctInvalid, "ct state invalid", false} }
 
 // WasDNATed matches packets of connections whose destination was rewritten.
 func WasDNATed() Stmt { return ctBits{expr.CtKeySTATUS, ctStatusDNAT, "ct status dnat", false} }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/lenient"
 	"hyperkube/internal/nft"
 )
 
@@ -148,8 +149,18 @@ func IsUDP(p PortMapping) bool { return protocols[p.Protocol] == unix.IPPROTO_UD
 
 // At reports whether a host port is served at an address of the host.
 func (p PortMapping) At(host netip.Addr) bool {
-	a, err := netip.ParseAddr(p.HostIP)
-	return err != nil || a.IsUnspecified() || a == host
+	a, all, ok := p.address()
+	return ok && (all || a == host)
+}
+
+// address is the host's address that a port is for, or all of them; !ok: one that cannot be read, at
+// which nothing is served, as it may have been the one address that the port was meant for.
+func (p PortMapping) address() (a netip.Addr, all, ok bool) {
+	if p.HostIP == "" {
+		return a, true, true
+	}
+	a, err := lenient.Addr(p.HostIP)
+	return a, a.IsUnspecified(), err == nil
 }
 
 // HostPorts are the elements of a pod's host ports, without those that are the host's own.
@@ -169,12 +180,12 @@ func HostPorts(f nft.Family, pod netip.Addr, ports []PortMapping, host []HostPor
 			continue
 		}
 		to := nft.Value{Data: nft.Key(netip.AddrPortFrom(pod, p.ContainerPort))}
-		host, err := netip.ParseAddr(p.HostIP)
-		switch {
-		case err != nil || host.IsUnspecified():
+		switch at, all, ok := p.address(); {
+		case !ok:
+		case all:
 			put(anyAddress, nft.Key(proto, p.HostPort), to)
-		case host.Is6() == (f == nft.IPv6):
-			put(oneAddress, nft.Key(host, proto, p.HostPort), to)
+		case at.Is6() == (f == nft.IPv6):
+			put(oneAddress, nft.Key(at, proto, p.HostPort), to)
 		}
 	}
 	if len(out) > 0 {
