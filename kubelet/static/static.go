@@ -24,7 +24,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,6 +35,7 @@ import (
 	"hyperkube/api/core"
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/document"
+	"hyperkube/internal/filewatch"
 	"hyperkube/internal/trouble"
 )
 
@@ -66,6 +66,7 @@ type Source struct {
 	statuses  Statuses
 	log       *slog.Logger
 	told      *trouble.Teller
+	watching  *trouble.Teller
 
 	mu      sync.Mutex
 	pods    map[string]*v1.Pod // by file
@@ -76,7 +77,7 @@ type Source struct {
 // New returns a source that has read nothing yet.
 // failures is of trouble.Metric, or nil.
 func New(dir, node string, kube kubernetes.Interface, w Workers, s Statuses, log *slog.Logger, failures *prometheus.CounterVec) *Source {
-	return &Source{dir: dir, node: node, kube: kube, workers: w, statuses: s, log: log, told: trouble.New(log, failures, "mirroring static pods"),
+	return &Source{dir: dir, node: node, kube: kube, workers: w, statuses: s, log: log, told: trouble.New(log, failures, "mirroring static pods"), watching: trouble.New(log, failures, "watching static pods"),
 		pods: map[string]*v1.Pod{}, mirrors: map[string]*v1.Pod{}, kick: make(chan struct{}, 1)}
 }
 
@@ -223,29 +224,58 @@ func (s *Source) poke() {
 
 // Run watches the directory and keeps the mirrors until ctx ends.
 func (s *Source) Run(ctx context.Context, every time.Duration) {
-	events, errs := make(chan fsnotify.Event), make(chan error)
-	if w, err := fsnotify.NewWatcher(); err == nil {
-		defer w.Close()
-		if s.dir != "" && w.Add(s.dir) == nil {
-			events, errs = w.Events, w.Errors
-		}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	changed, watch := make(chan string), func() {}
+	if s.dir != "" {
+		w := filewatch.New(s.watching)
+		watch = func() { _ = w.Add(s.dir) } // it need not be there
+		wg.Go(func() {
+			w.Run(ctx, func(name string) {
+				select {
+				case changed <- name:
+				case <-ctx.Done():
+				}
+			})
+		})
 	}
+	watch()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	seen := s.look()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-events:
-			s.reload()
-		case <-errs: // something was missed
-			s.reload()
+		case name := <-changed:
+			watch()
+			if now := s.look(); name != "" || now != seen {
+				seen = now
+				s.reload()
+			}
 		case <-ticker.C:
+			watch()
+			seen = s.look()
 			s.reload()
 		case <-s.kick:
 			s.mirror(ctx)
 		}
 	}
+}
+
+// look tells the folder's state from another one without reading the files.
+func (s *Source) look() string {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			fmt.Fprintln(&b, e.Name(), info.Mode(), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b.String()
 }
 
 func (s *Source) reload() {
