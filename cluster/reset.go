@@ -119,6 +119,9 @@ func removeFiles(p Paths) ([]string, error) {
 	if err := os.RemoveAll(p.Run); err != nil {
 		return nil, err
 	}
+	if err := instancesOf(p).restore(); err != nil {
+		return nil, err
+	}
 	os.Remove(filepath.Dir(p.Run)) // only when no other cluster has its own there
 	return removeMarked(p.Data)
 }

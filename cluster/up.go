@@ -61,6 +61,7 @@ func Up(ctx context.Context, o Options, log *slog.Logger, progress Progress) err
 	}
 	defer os.Remove(p.PID)
 	defer os.Remove(p.Ready)
+	instancesOf(p).raise(log, func(text string) { fmt.Println("  " + text) })
 	c.keeper = &keeper{o: o, p: p, lock: l, log: log}
 	if err := c.run(ctx); err != nil {
 		return err
