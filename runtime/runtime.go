@@ -42,6 +42,8 @@ type Options struct {
 	LibexecDir string   // where carried programs are unpacked
 	PIDFile    string   // of the child
 	LogFile    string   // the child's output
+	PodCgroups string   // the cgroup that all pods are below
+	PodLogs    string   // where their logs are, in folders that bear their names
 	Command    []string // how the role is started, e.g. [/proc/self/exe containerd]
 	Env        []string // added to the child's environment
 	Logger     *slog.Logger
@@ -101,14 +103,20 @@ func (r *Runtime) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() { r.sweepShims(ctx) })
-	backoff := firstBackoff
+	backoff, tries := firstBackoff, 0
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.runOnce(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !r.answered() {
+		tries++
+		switch {
+		case r.answered():
+		case !instanceLeft() && tries < instanceTries: // the next one who holds them may be ended
+		case errors.Is(err, errNoInstance):
+			return fmt.Errorf("containerd cannot start: %w", err)
+		default:
 			return fmt.Errorf("containerd cannot start: %w (what it has in %s are images and what containers wrote into themselves: if that is damaged, move it away, "+
 				"start again, and import again the images that come from no registry)", err, r.o.Config.Root)
 		}
@@ -137,6 +145,9 @@ func (r *Runtime) answered() bool {
 
 func (r *Runtime) runOnce(ctx context.Context) error {
 	if err := r.renew(); err != nil {
+		return err
+	}
+	if err := r.needInstance(ctx); err != nil {
 		return err
 	}
 	out, err := os.OpenFile(r.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
