@@ -13,6 +13,7 @@ import (
 
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/pki"
+	"hyperkube/internal/regular"
 )
 
 // instances is the host's limit of inotify instances for each user. The usual 128 are for the
@@ -80,7 +81,7 @@ func (i instances) restore() error {
 			return nil // another cluster's
 		}
 	}
-	b, err := os.ReadFile(i.note)
+	b, err := regular.ReadFile(i.note)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -13,7 +13,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -21,7 +20,6 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +34,7 @@ import (
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/document"
 	"hyperkube/internal/filewatch"
+	"hyperkube/internal/regular"
 	"hyperkube/internal/trouble"
 )
 
@@ -141,27 +140,8 @@ func (s *Source) Load() error {
 	return nil
 }
 
-// manifest reads a file that somebody put there: of a bounded size, and no pipe that never ends.
-func manifest(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !st.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, bounds.Body+1))
-	if err == nil && len(data) > bounds.Body {
-		err = fmt.Errorf("longer than %d bytes", bounds.Body)
-	}
-	return data, err
-}
-
 func (s *Source) read(path string) (*v1.Pod, error) {
-	data, err := manifest(path)
+	data, err := regular.ReadMost(path, bounds.Body) // somebody put it there
 	if err != nil {
 		return nil, err
 	}

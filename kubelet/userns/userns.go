@@ -17,6 +17,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/regular"
 )
 
 const (
@@ -89,7 +91,7 @@ func (r *Ranges) write(uid string, first uint32) error {
 		return err
 	}
 	path := filepath.Join(r.pods, uid, file)
-	if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
+	if err := regular.WriteFile(path+".tmp", data, 0o600); err != nil {
 		return fmt.Errorf("user namespace: %w", err)
 	}
 	return os.Rename(path+".tmp", path)
@@ -97,7 +99,7 @@ func (r *Ranges) write(uid string, first uint32) error {
 
 // first is where a pod's range begins; fs.ErrNotExist for a pod without one.
 func (r *Ranges) first(uid string) (uint32, error) {
-	data, err := os.ReadFile(filepath.Join(r.pods, uid, file))
+	data, err := regular.ReadFile(filepath.Join(r.pods, uid, file))
 	if err != nil {
 		return 0, fmt.Errorf("user namespace: %w", err)
 	}
