@@ -105,6 +105,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() { r.sweepShims(ctx) })
+	r.tellAsides()
 	backoff, tries := firstBackoff, 0
 	for ctx.Err() == nil {
 		began := time.Now()
