@@ -25,7 +25,7 @@ func (o *Options) Preflight() error {
 		return err
 	}
 	var errs []error
-	errs = append(errs, checkKernel(), checkCgroups(), checkLimits())
+	errs = append(errs, checkKernel(), checkCgroups(), checkLimits(), checkDisk(o.DataDir))
 	if o.NodeIP == "" {
 		ip, err := hostAddress()
 		if err != nil {
