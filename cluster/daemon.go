@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"hyperkube/internal/regular"
 	"hyperkube/runtime/carried"
 )
 
@@ -93,17 +95,22 @@ func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err e
 			return false, err
 		}
 		// Versions before neither named the lock's holder nor said when they are ready.
-		if named(p.Ready, p.Lock) != 0 || named(p.PID, p.Lock) != 0 && named(p.Lock, p.Lock) == 0 {
+		if named(p.Ready, p.Lock) != 0 || isReady(p.Lock) || named(p.PID, p.Lock) != 0 && named(p.Lock, p.Lock) == 0 {
 			fmt.Fprintf(out, "The cluster is up already (kubeconfig %s).\n", p.Kubeconfig)
-			if named(p.Lock, p.Lock) == 0 {
+			if !kept(p) {
 				fmt.Fprintln(out, unkept)
 			}
 			return true, nil
 		}
+		if _, err := os.Stat(p.Lock); errors.Is(err, fs.ErrNotExist) {
+			if all := owners(p.Lock); running(all) != 0 {
+				return false, fmt.Errorf("the cluster runs (process %d), but its lock %s was removed: end it with `hyperkube down`, then start it again", running(all), p.Lock)
+			}
+		}
 		if first {
 			fmt.Fprintln(out, "The cluster is being started already: waiting until it is ready.")
 		}
-		if b, err := os.ReadFile(p.Waiting); err == nil && string(b) != waits {
+		if b, err := regular.ReadFile(p.Waiting); err == nil && string(b) != waits {
 			waits = string(b)
 			fmt.Fprintln(out, waitMark+waits)
 		}
@@ -239,7 +246,7 @@ func keeperOf(p Paths, keep string, l *os.File, args []string) (*exec.Cmd, error
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := regular.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		program.Close()
 		return nil, fmt.Errorf("opening the log: %w", err)
@@ -256,7 +263,7 @@ func keeperOf(p Paths, keep string, l *os.File, args []string) (*exec.Cmd, error
 // serves tells the keeper that from now on it is to start this process again.
 func (o Options) serves(p Paths) error {
 	keeper := os.Getppid()
-	if !o.Kept || named(p.Lock, p.Lock) != keeper {
+	if !o.Kept || keeping(p) != keeper {
 		return nil
 	}
 	if err := syscall.Kill(keeper, syscall.SIGUSR1); err != nil {
@@ -336,9 +343,10 @@ func release(ctx context.Context, p Paths, pid int) error {
 		}
 		select {
 		case <-kill.C:
-			for _, file := range []string{p.Lock, p.PID} {
-				if pid := named(file, p.Lock); pid != 0 {
-					syscall.Kill(pid, syscall.SIGKILL)
+			syscall.Kill(pid, syscall.SIGKILL) // it holds the lock still, as was seen just now
+			for _, o := range owners(p.Lock) {
+				if o.keeps() || o.runs() {
+					syscall.Kill(o.pid, syscall.SIGKILL)
 				}
 			}
 		case <-tick.C:
@@ -354,5 +362,8 @@ func runningPID(p Paths) (pid int, busy bool, err error) {
 	if busy, err = held(p.Lock); err != nil || !busy {
 		return 0, false, err
 	}
-	return named(p.PID, p.Lock), true, nil
+	if pid = named(p.PID, p.Lock); pid == 0 { // the file is lost, or not there yet
+		pid = running(owners(p.Lock))
+	}
+	return pid, true, nil
 }

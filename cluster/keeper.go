@@ -34,7 +34,7 @@ type keeper struct {
 
 // watch sees to it that there is a keeper until ctx ends.
 func (k *keeper) watch(ctx context.Context) error {
-	if err := k.outlive(ctx, named(k.p.Lock, k.p.Lock), os.Getppid()); err != nil || ctx.Err() != nil {
+	if err := k.outlive(ctx, keeping(k.p), os.Getppid()); err != nil || ctx.Err() != nil {
 		return err
 	}
 	cmd, err := k.adopt()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"hyperkube/internal/regular"
 )
 
 // ErrRunning says that another process runs this cluster.
@@ -19,6 +21,10 @@ const (
 	lockPoll = 10 * time.Millisecond
 	// nameTimeout is how long a holder of the lock may take to say who it is.
 	nameTimeout = 5 * time.Second
+	// patientLooks is after how many looks the files that name processes count as lost, and
+	// all processes are looked at; scanEvery, how many looks later again.
+	patientLooks = 10
+	scanEvery    = 100
 )
 
 // lock keeps a second process out of the data directory. It is held until the file is
@@ -29,7 +35,10 @@ const (
 //	down, reset ──read the pid, end it, wait until the lock is free
 func lock(path string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && len(owners(path)) > 0 {
+			return nil, ErrRunning
+		}
+		f, err := regular.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("locking the data directory: %w", err)
 		}
@@ -87,8 +96,11 @@ func inherited(fd int, path string) (*os.File, error) {
 // held reports whether a process holds the lock. Nothing is made.
 func held(path string) (bool, error) {
 	// For reading: a cluster whose disk has become read-only is to be seen and ended, too.
-	f, err := os.OpenFile(path, os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	f, err := regular.OpenFile(path, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return len(owners(path)) > 0, nil // it may have been removed under who holds it
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
 		return false, nil
 	}
 	if err != nil {
@@ -110,13 +122,19 @@ func held(path string) (bool, error) {
 func holder(ctx context.Context, p Paths) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
-	for {
+	for look := patientLooks; ; {
 		busy, err := held(p.Lock)
 		if err != nil || !busy {
 			return 0, err
 		}
 		for _, file := range []string{p.Lock, p.PID} {
 			if pid := named(file, p.Lock); pid != 0 {
+				return pid, nil
+			}
+		}
+		if look--; look < 0 { // they are lost
+			look = scanEvery
+			if pid := toEnd(owners(p.Lock)); pid != 0 {
 				return pid, nil
 			}
 		}
@@ -128,10 +146,10 @@ func holder(ctx context.Context, p Paths) (int, error) {
 	}
 }
 
-// named is the process that a file names, 0 when there is none. Only one that has the lock
-// open is meant: numbers are given again.
+// named is the process that a file names, 0 when there is none. Only one that holds the
+// lock is meant: numbers are given again.
 func named(file, lock string) int {
-	b, err := os.ReadFile(file)
+	b, err := regular.ReadFile(file)
 	if err != nil {
 		return 0
 	}
@@ -140,18 +158,8 @@ func named(file, lock string) int {
 		return 0
 	}
 	want, err := os.Stat(lock)
-	if err != nil {
+	if err != nil || !holds(pid, lock, want) {
 		return 0
 	}
-	fds := fmt.Sprintf("/proc/%d/fd/", pid)
-	open, err := os.ReadDir(fds)
-	if err != nil {
-		return 0
-	}
-	for _, fd := range open {
-		if have, err := os.Stat(fds + fd.Name()); err == nil && os.SameFile(have, want) {
-			return pid
-		}
-	}
-	return 0
+	return pid
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"hyperkube/internal/pki"
+	"hyperkube/internal/regular"
 )
 
 // Marker makes a folder a cluster's. It is the first file that is written and the last
@@ -40,7 +41,7 @@ func entries() []string {
 // readMarker returns fs.ErrNotExist (wrapped) where there is none.
 func readMarker(dir string) (*Marker, error) {
 	path := filepath.Join(dir, markerName)
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the marker: %w", err)
 	}
@@ -86,7 +87,7 @@ func checkOurs(dir string) (ours bool, err error) {
 // legacy recognizes a data directory without a good marker, as versions before had it, by a
 // cluster.json that only they can have written.
 func legacy(dir string) bool {
-	f, err := os.Open(PathsOf(dir).Identity)
+	f, err := regular.Open(PathsOf(dir).Identity)
 	if err != nil {
 		return false
 	}
@@ -159,14 +160,14 @@ func mark(dir string) (*Marker, error) {
 // firstID names the cluster of a folder without a marker. Before there were markers, the
 // serial number of the CA was the cluster's name, which etcd's directory has noted.
 func firstID(p Paths) (string, error) {
-	b, err := os.ReadFile(filepath.Join(p.Etcd, "cluster"))
+	b, err := regular.ReadFile(filepath.Join(p.Etcd, "cluster"))
 	if id := strings.TrimSpace(string(b)); err == nil && id != "" {
 		return id, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("reading the cluster's identity: %w", err)
 	}
-	if b, err = os.ReadFile(filepath.Join(p.PKI, pki.NameCA+".crt")); err == nil {
+	if b, err = regular.ReadFile(filepath.Join(p.PKI, pki.NameCA+".crt")); err == nil {
 		if ca, err := pki.ParseCert(b); err == nil {
 			return ca.SerialNumber.String(), nil
 		}

@@ -71,8 +71,9 @@ func (n *node) startRuntime(ctx context.Context) error {
 				Root: filepath.Join(c.p.Containerd, "root"), State: filepath.Join(c.p.Run, "containerd"), Socket: c.p.Socket,
 				CNIConfDir: c.p.CNIConf, PauseImage: PauseImage, RegistryConfigDir: filepath.Join(c.p.Containerd, "certs.d"),
 			},
-			ConfigPath: filepath.Join(c.p.Containerd, "config.toml"), LibexecDir: c.p.Libexec,
+			ConfigPath: c.p.ContainerdConfig, LibexecDir: c.p.Libexec,
 			PIDFile: filepath.Join(c.p.Run, "containerd.pid"), LogFile: filepath.Join(c.p.Data, "log", "containerd.log"),
+			PodCgroups: c.p.CgroupRoot() + "/kubepods", PodLogs: c.p.PodLogs,
 			Command: []string{"/proc/self/exe", "containerd"}, Env: []string{"GOGC=50"},
 			Logger: c.log.With("role", "containerd"), Tell: func(text string) { fmt.Println("  " + text) },
 		})

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"hyperkube/internal/pki"
+	"hyperkube/internal/regular"
 )
 
 // Options are what `hyperkube up` can be told. Fields that name things of the
@@ -83,6 +84,7 @@ type Paths struct {
 	Netns                                                                              string // where containerd keeps the network namespaces of pods
 	Lock, Identity, Log, Kubeconfig, Socket, Audit, EncryptionConfig                   string
 	PID, Ready, Waiting                                                                string // of the process that runs
+	ContainerdConfig                                                                   string
 }
 
 // PathsOf lays out the cluster in dataDir.
@@ -94,7 +96,7 @@ func PathsOf(dataDir string) Paths {
 		CNIConf: j("cni", "net.d"), CNIState: j("cni", "state"), Libexec: j("libexec"), Network: j("network"), Run: run, Netns: filepath.Join(run, "containerd", "io.containerd.grpc.v1.cri", "netns"),
 		Lock: j("lock"), Identity: j("cluster.json"), Log: j("log", "hyperkube.log"), PID: filepath.Join(run, "hyperkube.pid"), Ready: filepath.Join(run, "ready"), Waiting: filepath.Join(run, "waiting"),
 		Kubeconfig: j("admin.conf"), Socket: filepath.Join(run, "containerd.sock"), Audit: j("log", "audit.log"),
-		EncryptionConfig: j("pki", "encryption.yaml"),
+		EncryptionConfig: j("pki", "encryption.yaml"), ContainerdConfig: j("containerd", "config.toml"),
 	}
 }
 
@@ -143,7 +145,7 @@ const layoutVersion = 1
 // ReadIdentity returns os.ErrNotExist (wrapped) when dataDir holds no cluster.
 func ReadIdentity(dataDir string) (*Identity, error) {
 	path := PathsOf(dataDir).Identity
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the cluster's identity: %w", err)
 	}

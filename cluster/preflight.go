@@ -25,7 +25,7 @@ func (o *Options) Preflight() error {
 		return err
 	}
 	var errs []error
-	errs = append(errs, checkKernel(), checkCgroups(), checkInotify(), checkLimits())
+	errs = append(errs, checkKernel(), checkCgroups(), checkLimits(), checkDisk(o.DataDir))
 	if o.NodeIP == "" {
 		ip, err := hostAddress(o.Bridge)
 		if err != nil {
@@ -93,19 +93,6 @@ func checkCgroups() error {
 		}
 	}
 	return nil
-}
-
-// checkInotify wants what files are watched with. There are few of them for each user of a
-// machine, and desktops, editors and other clusters take them.
-func checkInotify() error {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	if errors.Is(err, unix.EMFILE) {
-		return errors.New("this machine has no inotify instance left to watch files with: raise the limit with `sysctl -w fs.inotify.max_user_instances=8192`, or end what uses them")
-	}
-	if err != nil {
-		return fmt.Errorf("watching files: %w", err)
-	}
-	return unix.Close(fd)
 }
 
 func portFree(addr string, port int) error {

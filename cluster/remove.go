@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/regular"
 )
 
 // The pieces of Reset. Each finds its own leftovers on the host, so that reset
@@ -40,7 +42,7 @@ func shimSockets(run string) []string {
 	}
 	var out []string
 	for _, n := range notes {
-		b, err := os.ReadFile(n)
+		b, err := regular.ReadFile(n)
 		if err != nil {
 			continue
 		}

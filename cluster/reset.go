@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"hyperkube/runtime"
@@ -47,7 +45,7 @@ func Reset(ctx context.Context, dataDir string, progress Progress) (kept []strin
 			}
 			return err
 		}},
-		{"stop containerd", func() error { return endByPIDFile(ctx, filepath.Join(p.Run, "containerd.pid"), p.Data) }},
+		{"stop containerd", func() error { return runtime.EndAll(ctx, p.ContainerdConfig) }},
 		{"end containers", func() error { return endContainers(ctx, p) }},
 		{"remove network", func() error { return resetNetwork(ctx, p) }},
 		{"unmount", func() error { return unmountBelow(p.Data, p.Run) }},
@@ -95,28 +93,12 @@ func endContainers(ctx context.Context, p Paths) error {
 	return nil
 }
 
-func endByPIDFile(ctx context.Context, path, mark string) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return nil
-	}
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !strings.Contains(string(cmdline), mark) {
-		return nil // another process has the number by now
-	}
-	return runtime.EndProcess(ctx, pid, 5*time.Second)
-}
-
 // removeFiles removes our part of /run and of the data directory.
 func removeFiles(p Paths) ([]string, error) {
 	if err := os.RemoveAll(p.Run); err != nil {
+		return nil, err
+	}
+	if err := instancesOf(p).restore(); err != nil {
 		return nil, err
 	}
 	os.Remove(filepath.Dir(p.Run)) // only when no other cluster has its own there

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"hyperkube/internal/regular"
 )
 
 // saidTail is how much of the log's end is looked at.
@@ -50,7 +52,7 @@ func whyEnded(path string, from int64, exit error) string {
 
 // readTail reads the end of a log from an offset on, all of it when it was rotated since.
 func readTail(path string, from int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

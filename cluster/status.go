@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"hyperkube/internal/regular"
 )
 
 // Status is what `hyperkube status` tells.
@@ -57,7 +59,7 @@ func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
 		s.Parts = []Part{{"cluster", "stopped; `hyperkube up` starts it again", false}}
 		return s, nil
 	}
-	if named(p.Lock, p.Lock) == 0 {
+	if !kept(p) {
 		s.add("keeper", false, "%s", unkept)
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
@@ -67,7 +69,12 @@ func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
 }
 
 func (s *Status) ask(ctx context.Context) {
-	cfg, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	text, err := regular.ReadFile(s.Kubeconfig)
+	if err != nil {
+		s.add("API server", false, "%v", err)
+		return
+	}
+	cfg, err := clientcmd.RESTConfigFromKubeConfig(text)
 	if err != nil {
 		s.add("API server", false, "%v", err)
 		return

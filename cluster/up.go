@@ -23,6 +23,7 @@ import (
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/pki"
+	"hyperkube/internal/regular"
 	"hyperkube/internal/resident"
 	"hyperkube/internal/supervise"
 	"hyperkube/kit"
@@ -56,11 +57,12 @@ func Up(ctx context.Context, o Options, log *slog.Logger, progress Progress) err
 	}
 	defer l.Close()
 	pid := []byte(strconv.Itoa(os.Getpid()))
-	if err := errors.Join(os.MkdirAll(p.Run, 0o700), ignoreGone(os.Remove(p.Ready)), ignoreGone(os.Remove(p.Waiting)), os.WriteFile(p.PID, pid, 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(p.Run, 0o700), ignoreGone(os.Remove(p.Ready)), ignoreGone(os.Remove(p.Waiting)), regular.WriteFile(p.PID, pid, 0o600)); err != nil {
 		return fmt.Errorf("making %s: %w", p.Run, err)
 	}
 	defer os.Remove(p.PID)
 	defer os.Remove(p.Ready)
+	instancesOf(p).raise(log, func(text string) { fmt.Println("  " + text) })
 	c.keeper = &keeper{o: o, p: p, lock: l, log: log}
 	if err := c.run(ctx); err != nil {
 		return err
@@ -225,8 +227,13 @@ func (c *control) run(ctx context.Context) (err error) {
 	if c.o.Kept {
 		c.roles.Start(ctx, supervise.Role{Name: "keeper's keeper", Build: func() (func(context.Context) error, error) { return c.keeper.watch, nil }})
 	}
-	if err := os.WriteFile(c.p.Ready, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+	if err := regular.WriteFile(c.p.Ready, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return fmt.Errorf("telling that the cluster is ready: %w", err)
+	}
+	if f, err := tellReady(c.p.Lock); err == nil {
+		defer f.Close()
+	} else { // the file says it too
+		c.log.Warn("telling by the lock that the cluster is ready", "err", err)
 	}
 	fmt.Fprintln(os.Stdout, readyLine)
 	select {

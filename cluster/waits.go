@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"hyperkube/internal/regular"
 	"hyperkube/internal/supervise"
 )
 
@@ -34,7 +35,7 @@ func (n *node) tellWaits(ctx context.Context, why func(context.Context) string) 
 			eachChange(ctx, patience, why, func(reason string) {
 				fmt.Println(waitMark + reason)
 				// For another `up` that waits, too.
-				if err := os.WriteFile(n.c.p.Waiting, []byte(reason), 0o600); err != nil {
+				if err := regular.WriteFile(n.c.p.Waiting, []byte(reason), 0o600); err != nil {
 					n.c.log.Warn("noting what is waited for", "err", err)
 				}
 			})

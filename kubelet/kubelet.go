@@ -243,7 +243,7 @@ func (k *Kubelet) renderer() *cri.Renderer {
 }
 
 func (k *Kubelet) rotate(ctx context.Context) error {
-	k.rotator.Log, k.rotator.Reopen, k.rotator.Files = k.o.Log, k.client.ReopenLog, k.logFiles
+	k.rotator.Log, k.rotator.Failures, k.rotator.Reopen, k.rotator.Files = k.o.Log, k.failures, k.client.ReopenLog, k.logFiles
 	return k.rotator.Run(ctx)
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"hyperkube/internal/dump"
 	"hyperkube/internal/nft"
+	"hyperkube/internal/regular"
 	"hyperkube/network/bridge"
 	"hyperkube/network/cni"
 	"hyperkube/network/rules"
@@ -83,14 +84,17 @@ func readSysctls(file string, log *slog.Logger) (map[string]string, error) {
 // power cut or a full disk leaves it, is set aside and told: it will never be well again, and
 // neither a node without a network nor a reset that cannot end helps anybody.
 func readNotes(file string, to any, log *slog.Logger) (bool, error) {
-	raw, err := os.ReadFile(file)
+	raw, err := regular.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, regular.ErrIrregular) {
 		return false, err
 	}
-	damage := json.Unmarshal(raw, to)
+	damage := err
+	if err == nil {
+		damage = json.Unmarshal(raw, to)
+	}
 	if damage == nil {
 		return true, nil
 	}
@@ -131,7 +135,7 @@ func (n *Network) writeConf(plan Plan) error {
 		return err
 	}
 	path := filepath.Join(n.o.ConfDir, ConfName)
-	if have, e := os.ReadFile(path); e != nil || string(have) != string(want) {
+	if have, e := regular.ReadFile(path); e != nil || string(have) != string(want) {
 		if n.isReady() {
 			n.o.Log.Info("the CNI configuration was changed or is gone; writing it anew", "path", path)
 		}
@@ -149,7 +153,7 @@ func (n *Network) writeConf(plan Plan) error {
 	}
 	n.blind = false
 	n.watching.Well()
-	if have, e := os.ReadFile(path); e != nil || string(have) != string(want) {
+	if have, e := regular.ReadFile(path); e != nil || string(have) != string(want) {
 		n.poke()
 	}
 	return nil
@@ -200,7 +204,7 @@ func (n *Network) rememberRoutes(ours map[Peer]bool) error {
 	if err != nil {
 		return fmt.Errorf("encoding routes: %w", err)
 	}
-	if have, err := os.ReadFile(routesFile(n.o.StateDir)); err == nil && string(have) == string(raw) {
+	if have, err := regular.ReadFile(routesFile(n.o.StateDir)); err == nil && string(have) == string(raw) {
 		return nil
 	}
 	return writeFile(routesFile(n.o.StateDir), raw, 0o600)

@@ -23,7 +23,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +31,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"hyperkube/internal/dump"
+	"hyperkube/internal/filewatch"
 	"hyperkube/internal/nft"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
@@ -107,7 +107,7 @@ type Network struct {
 	wake   chan struct{}
 	ready  chan struct{}
 	tables []*table
-	conf   *fsnotify.Watcher
+	conf   *filewatch.Watcher
 	left   leftovers
 	bridge atomic.Int32 // its index, for who listens
 

@@ -16,6 +16,7 @@ import (
 	"hyperkube/internal/dump"
 	"hyperkube/internal/netns"
 	"hyperkube/internal/nft"
+	"hyperkube/internal/regular"
 	"hyperkube/network/bridge"
 	"hyperkube/network/cni"
 )
@@ -56,7 +57,7 @@ func removeFile(path string) error {
 // removeConf removes the configuration if it is ours: another cluster's may have the place.
 func removeConf(o Options) error {
 	path := filepath.Join(o.ConfDir, ConfName)
-	raw, err := os.ReadFile(path)
+	raw, err := regular.ReadFile(path)
 	if err == nil && o.StateDir != "" && !namesStateDir(raw, o.StateDir) {
 		return nil
 	}

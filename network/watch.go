@@ -11,11 +11,11 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/filewatch"
 	"hyperkube/internal/nft"
 	"hyperkube/internal/supervise"
 	"hyperkube/network/bridge"
@@ -59,9 +59,7 @@ func (n *Network) watch(w *watchers) error {
 		defer stop()
 		return n.listen(func() ([]syscall.NetlinkMessage, error) { msgs, _, err := s.Receive(); return msgs, err })
 	})
-	if err := n.watchConf(w); err != nil {
-		return err
-	}
+	n.watchConf(w)
 	return n.watchTables(w)
 }
 
@@ -188,33 +186,18 @@ func (n *Network) closeTables() error {
 }
 
 // watchConf listens for changes of the CNI configuration. The directory may come and go:
-// writing the file watches it again.
-func (n *Network) watchConf(w *watchers) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watching the CNI configuration: %w", err)
-	}
-	n.conf = watcher
-	stop := context.AfterFunc(w.ctx, func() { _ = watcher.Close() })
+// writing the file watches it again. Where it cannot be watched it is looked at every
+// blindPause.
+func (n *Network) watchConf(w *watchers) {
+	n.conf = filewatch.New(n.watching)
 	w.start("watching the CNI configuration", func() error {
-		defer stop()
-		for {
-			select {
-			case e, ok := <-watcher.Events:
-				if !ok {
-					return nil
-				}
-				if b := filepath.Base(e.Name); b == ConfName || e.Name == filepath.Clean(n.o.ConfDir) {
-					n.poke()
-				}
-			case err, ok := <-watcher.Errors:
-				if !ok {
-					return nil
-				}
-				n.o.Log.Debug("missed changes of the CNI configuration", "err", err)
+		n.conf.Run(w.ctx, func(name string) {
+			switch {
+			case name == "" && n.conf.Err() != nil: // nothing is watched
+			case name == "", filepath.Base(name) == ConfName, name == filepath.Clean(n.o.ConfDir):
 				n.poke()
 			}
-		}
+		})
+		return nil
 	})
-	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"hyperkube/internal/regular"
 )
 
 // Config is where containerd keeps its things and what it runs. All paths absolute.
@@ -144,7 +146,7 @@ func WriteConfig(c Config, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("writing containerd's configuration: %w", err)
 	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := regular.WriteFile(path, b, 0o600); err != nil {
 		return fmt.Errorf("writing containerd's configuration: %w", err)
 	}
 	return nil

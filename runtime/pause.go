@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"hyperkube/internal/regular"
 )
 
 // seccompProfile is a profile as runtimes read it from a file.
@@ -48,7 +50,7 @@ func WritePauseProfile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("writing the pause program's profile: %w", err)
 	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := regular.WriteFile(path, b, 0o600); err != nil {
 		return fmt.Errorf("writing the pause program's profile: %w", err)
 	}
 	return nil

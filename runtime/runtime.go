@@ -9,7 +9,7 @@
 // waits for its socket, closes Ready, and keeps it running until ctx ends; then
 // it stops the child and returns when it is gone. Containers are never touched
 // by either: their shims are their parents. A child of an earlier run that was
-// killed with -9 is ended first, by the pid file. A root that is damaged is set aside, as it
+// killed with -9 is ended first, by its command line. A root that is damaged is set aside, as it
 // holds nothing that cannot be had again. Before containerd first answers its end is an error
 // of Run; afterwards it is started again within a second. Beside it Run sweeps shims that no
 // container belongs to.
@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -32,6 +33,7 @@ import (
 	"syscall"
 	"time"
 
+	"hyperkube/internal/regular"
 	"hyperkube/runtime/carried"
 )
 
@@ -42,6 +44,8 @@ type Options struct {
 	LibexecDir string   // where carried programs are unpacked
 	PIDFile    string   // of the child
 	LogFile    string   // the child's output
+	PodCgroups string   // the cgroup that all pods are below
+	PodLogs    string   // where their logs are, in folders that bear their names
 	Command    []string // how the role is started, e.g. [/proc/self/exe containerd]
 	Env        []string // added to the child's environment
 	Logger     *slog.Logger
@@ -101,14 +105,21 @@ func (r *Runtime) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() { r.sweepShims(ctx) })
-	backoff := firstBackoff
+	r.tellAsides()
+	backoff, tries := firstBackoff, 0
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.runOnce(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !r.answered() {
+		tries++
+		switch {
+		case r.answered():
+		case !instanceLeft() && tries < instanceTries: // the next one who holds them may be ended
+		case errors.Is(err, errNoInstance):
+			return fmt.Errorf("containerd cannot start: %w", err)
+		default:
 			return fmt.Errorf("containerd cannot start: %w (what it has in %s are images and what containers wrote into themselves: if that is damaged, move it away, "+
 				"start again, and import again the images that come from no registry)", err, r.o.Config.Root)
 		}
@@ -139,7 +150,10 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 	if err := r.renew(); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(r.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err := r.needInstance(ctx); err != nil {
+		return err
+	}
+	out, err := regular.OpenFile(r.o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening containerd's log: %w", err)
 	}
@@ -158,7 +172,7 @@ func (r *Runtime) runOnce(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting containerd: %w", err)
 	}
-	if err := os.WriteFile(r.o.PIDFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
+	if err := regular.WriteFile(r.o.PIDFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
 		return errors.Join(fmt.Errorf("writing containerd's pid: %w", err), cmd.Process.Kill(), cmd.Wait())
 	}
 	exited := make(chan error, 1)
@@ -202,21 +216,44 @@ func (r *Runtime) awaitSocket(ctx context.Context, child *os.Process, exited <-c
 
 // endPredecessor stops a containerd that a killed hyperkube left behind.
 func (r *Runtime) endPredecessor(ctx context.Context) error {
-	b, err := os.ReadFile(r.o.PIDFile)
-	if err != nil {
-		return nil
+	if err := EndAll(ctx, r.o.ConfigPath); err != nil {
+		return err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || !isOurs(pid, r.o.ConfigPath) {
-		return os.Remove(r.o.PIDFile)
+	if err := os.Remove(r.o.PIDFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing containerd's pid: %w", err)
 	}
-	return EndProcess(ctx, pid, stopTimeout)
+	return nil
 }
 
-// isOurs guards against a reused pid: the command line must name our configuration.
-func isOurs(pid int, configPath string) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && strings.Contains(string(b), configPath)
+// EndAll stops every containerd that was started with a configuration, whether or not its pid
+// is noted anywhere.
+func EndAll(ctx context.Context, configPath string) error {
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return fmt.Errorf("reading processes: %w", err)
+	}
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
+		if err != nil || !runsWith(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), configPath) {
+			continue
+		}
+		if err := EndProcess(ctx, pid, stopTimeout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runsWith tells by its command line whether a process is a containerd of ours with a
+// configuration.
+func runsWith(args []string, configPath string) bool {
+	i := slices.Index(args, "--config")
+	return i > 0 && i+1 < len(args) && args[i+1] == configPath &&
+		(slices.Contains(args[i+2:], "--log-file") || slices.Contains(args[:i], "containerd")) // versions before had no log of its own
 }
 
 // EndProcess sends SIGTERM and, after grace, SIGKILL to a process that need not

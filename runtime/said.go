@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"os"
 	"strings"
+
+	"hyperkube/internal/regular"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 // lastSaid is the last line of a log after an offset, "" when there is none: what a program
 // that ended gave as its reason. Of a line in JSON it is the message and the error.
 func lastSaid(path string, from int64) string {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return ""
 	}

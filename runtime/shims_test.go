@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	if socket := os.Getenv("TEST_CONTAINERD"); socket != "" {
 		fakeChild(socket)
 	}
+	if os.Getenv("TEST_HOLD") != "" {
+		hold()
+	}
 	note := os.Getenv("TEST_SHIM_CHILD")
 	if note == "" {
 		os.Exit(m.Run())

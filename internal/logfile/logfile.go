@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/regular"
 	"hyperkube/internal/supervise"
 )
 
@@ -82,7 +83,7 @@ func (r *Rotation) Wait() { r.compressing.Wait() }
 
 // compress replaces a file by path.gz, which appears whole.
 func compress(path string) error {
-	in, err := os.Open(path)
+	in, err := regular.Open(path)
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func Open(o Options) (*File, error) {
 }
 
 func (l *File) open() error {
-	f, err := os.OpenFile(l.o.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := regular.OpenFile(l.o.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}

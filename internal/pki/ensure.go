@@ -13,6 +13,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"hyperkube/internal/regular"
 )
 
 // Making says what to do about a key that is not there or cannot be used any more. A key
@@ -174,7 +176,7 @@ func sameSet(a, b []string) bool {
 // EnsureSigningKey loads the key that signs service-account tokens, or makes it when it
 // never was or is to be replaced, and keeps its public half beside it.
 func EnsureSigningKey(keyFile, pubFile string, m Making) (crypto.Signer, error) {
-	data, err := os.ReadFile(keyFile)
+	data, err := regular.ReadFile(keyFile)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%w: run as the owner of the file (root)", err)
 	}
@@ -210,7 +212,7 @@ func ensurePublic(pubFile string, key crypto.Signer) error {
 		return fmt.Errorf("encoding public key: %w", err)
 	}
 	want := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	if have, err := os.ReadFile(pubFile); err == nil {
+	if have, err := regular.ReadFile(pubFile); err == nil {
 		keys, err := ParsePublicKeys(have)
 		if err == nil && slices.ContainsFunc(keys, func(k crypto.PublicKey) bool { return samePublic(k, key.Public()) }) {
 			return nil

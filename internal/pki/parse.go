@@ -8,7 +8,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
+
+	"hyperkube/internal/regular"
 )
 
 // Faults of files; compare with errors.Is.
@@ -137,11 +138,11 @@ func publicKey(b *pem.Block) (crypto.PublicKey, error) {
 
 // LoadPair reads a certificate and its key and checks that they match.
 func LoadPair(certFile, keyFile string) (*Pair, error) {
-	c, err := os.ReadFile(certFile)
+	c, err := regular.ReadFile(certFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading certificate: %w", err)
 	}
-	k, err := os.ReadFile(keyFile)
+	k, err := regular.ReadFile(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading key: %w", err)
 	}

@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"hyperkube/internal/filewatch"
+	"hyperkube/internal/trouble"
 )
 
 const (
@@ -31,8 +34,9 @@ type Rotator struct {
 	MaxFiles int
 	Files    func() []File
 	// Reopen has the runtime write to a new file at the same path.
-	Reopen func(ctx context.Context, id string) error
-	Log    *slog.Logger
+	Reopen   func(ctx context.Context, id string) error
+	Log      *slog.Logger
+	Failures *prometheus.CounterVec // of trouble.Metric, or nil
 
 	poke chan struct{}
 }
@@ -64,20 +68,25 @@ type watched struct {
 // rotation is the state of one Run.
 type rotation struct {
 	*Rotator
-	notify *fsnotify.Watcher
+	notify *filewatch.Watcher
 	files  map[string]*watched
 	wg     sync.WaitGroup
 }
 
 // Run rotates until ctx ends.
 func (r *Rotator) Run(ctx context.Context) error {
-	notify, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watching logs: %w", err)
-	}
-	defer notify.Close()
+	notify, changed := filewatch.New(trouble.New(r.Log, r.Failures, "watching logs")), make(chan string)
 	run := &rotation{Rotator: r, notify: notify, files: map[string]*watched{}}
 	defer run.wg.Wait()
+	defer notify.Close()
+	run.wg.Go(func() {
+		notify.Run(ctx, func(name string) {
+			select {
+			case changed <- name:
+			case <-ctx.Done():
+			}
+		})
+	})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	relist := time.NewTicker(rotateEvery)
@@ -91,11 +100,12 @@ func (r *Rotator) Run(ctx context.Context) error {
 			run.list(true)
 		case <-r.poke:
 			run.list(false)
-		case ev := <-notify.Events:
-			run.written(ev.Name)
-		case err := <-notify.Errors:
-			r.Log.Warn("watching logs", "err", err)
-			run.list(true)
+		case name := <-changed:
+			if name == "" {
+				run.list(true)
+			} else {
+				run.written(name)
+			}
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -122,7 +132,7 @@ func (r *rotation) list(all bool) {
 	}
 	for path := range r.files {
 		if !have[path] {
-			_ = r.notify.Remove(path) // gone with the file, as a rule
+			r.notify.Remove(path)
 			delete(r.files, path)
 		}
 	}
@@ -134,7 +144,7 @@ func (r *rotation) written(path string) {
 	if w == nil || !w.due.IsZero() {
 		return
 	}
-	_ = r.notify.Remove(path)
+	r.notify.Remove(path)
 	size := int64(0)
 	if info, err := os.Stat(path); err == nil {
 		size = info.Size()
@@ -168,7 +178,7 @@ func (r *rotation) visit(ctx context.Context, w *watched) {
 	armed := r.notify.Add(w.Path)
 	done, err := r.rotate(ctx, w.File)
 	if err == nil && done {
-		_ = r.notify.Remove(w.Path) // the watch went with the renamed file
+		r.notify.Remove(w.Path) // the watch went with the renamed file
 		armed = r.notify.Add(w.Path)
 		r.tidyLater(w)
 	}

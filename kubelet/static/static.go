@@ -13,7 +13,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -21,10 +20,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,6 +33,8 @@ import (
 	"hyperkube/api/core"
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/document"
+	"hyperkube/internal/filewatch"
+	"hyperkube/internal/regular"
 	"hyperkube/internal/trouble"
 )
 
@@ -66,6 +65,7 @@ type Source struct {
 	statuses  Statuses
 	log       *slog.Logger
 	told      *trouble.Teller
+	watching  *trouble.Teller
 
 	mu      sync.Mutex
 	pods    map[string]*v1.Pod // by file
@@ -76,7 +76,7 @@ type Source struct {
 // New returns a source that has read nothing yet.
 // failures is of trouble.Metric, or nil.
 func New(dir, node string, kube kubernetes.Interface, w Workers, s Statuses, log *slog.Logger, failures *prometheus.CounterVec) *Source {
-	return &Source{dir: dir, node: node, kube: kube, workers: w, statuses: s, log: log, told: trouble.New(log, failures, "mirroring static pods"),
+	return &Source{dir: dir, node: node, kube: kube, workers: w, statuses: s, log: log, told: trouble.New(log, failures, "mirroring static pods"), watching: trouble.New(log, failures, "watching static pods"),
 		pods: map[string]*v1.Pod{}, mirrors: map[string]*v1.Pod{}, kick: make(chan struct{}, 1)}
 }
 
@@ -140,27 +140,8 @@ func (s *Source) Load() error {
 	return nil
 }
 
-// manifest reads a file that somebody put there: of a bounded size, and no pipe that never ends.
-func manifest(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !st.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, bounds.Body+1))
-	if err == nil && len(data) > bounds.Body {
-		err = fmt.Errorf("longer than %d bytes", bounds.Body)
-	}
-	return data, err
-}
-
 func (s *Source) read(path string) (*v1.Pod, error) {
-	data, err := manifest(path)
+	data, err := regular.ReadMost(path, bounds.Body) // somebody put it there
 	if err != nil {
 		return nil, err
 	}
@@ -223,29 +204,58 @@ func (s *Source) poke() {
 
 // Run watches the directory and keeps the mirrors until ctx ends.
 func (s *Source) Run(ctx context.Context, every time.Duration) {
-	events, errs := make(chan fsnotify.Event), make(chan error)
-	if w, err := fsnotify.NewWatcher(); err == nil {
-		defer w.Close()
-		if s.dir != "" && w.Add(s.dir) == nil {
-			events, errs = w.Events, w.Errors
-		}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	changed, watch := make(chan string), func() {}
+	if s.dir != "" {
+		w := filewatch.New(s.watching)
+		watch = func() { _ = w.Add(s.dir) } // it need not be there
+		wg.Go(func() {
+			w.Run(ctx, func(name string) {
+				select {
+				case changed <- name:
+				case <-ctx.Done():
+				}
+			})
+		})
 	}
+	watch()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	seen := s.look()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-events:
-			s.reload()
-		case <-errs: // something was missed
-			s.reload()
+		case name := <-changed:
+			watch()
+			if now := s.look(); name != "" || now != seen {
+				seen = now
+				s.reload()
+			}
 		case <-ticker.C:
+			watch()
+			seen = s.look()
 			s.reload()
 		case <-s.kick:
 			s.mirror(ctx)
 		}
 	}
+}
+
+// look tells the folder's state from another one without reading the files.
+func (s *Source) look() string {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			fmt.Fprintln(&b, e.Name(), info.Mode(), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b.String()
 }
 
 func (s *Source) reload() {

@@ -17,6 +17,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/regular"
 )
 
 const (
@@ -90,7 +92,7 @@ func (r *Ranges) write(uid string, first uint32) error {
 		return err
 	}
 	path := filepath.Join(r.pods, uid, file)
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := regular.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err == nil {
 		_, err = f.Write(data)
 		if err == nil {
@@ -109,7 +111,7 @@ func (r *Ranges) write(uid string, first uint32) error {
 
 // first is where a pod's range begins; fs.ErrNotExist for a pod without one.
 func (r *Ranges) first(uid string) (uint32, error) {
-	data, err := os.ReadFile(filepath.Join(r.pods, uid, file))
+	data, err := regular.ReadFile(filepath.Join(r.pods, uid, file))
 	if err != nil {
 		return 0, fmt.Errorf("user namespace: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
 
+	"hyperkube/internal/regular"
 	"hyperkube/network/bridge"
 	"hyperkube/network/ipam"
 )
@@ -72,7 +73,7 @@ func ReadAttachments(stateDir string) (map[string]*Attachment, error) {
 }
 
 func readAttachment(path string) (*Attachment, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading attachment: %w", err)
 	}
@@ -135,7 +136,7 @@ func (m *mark) done() {
 
 // locked reports whether somebody holds the lock on an attachment's file.
 func locked(path string) (bool, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -164,7 +165,7 @@ func busyError(busy bool) error {
 func (n *network) awaitAdd(o ipam.Owner) error {
 	path := attachmentFile(n.StateDir, o)
 	for busy := true; busy; { // ADD replaces the file once
-		f, err := os.Open(path)
+		f, err := regular.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

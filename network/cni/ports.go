@@ -14,6 +14,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"hyperkube/internal/nft"
+	"hyperkube/internal/regular"
 	"hyperkube/network/ipam"
 	"hyperkube/network/rules"
 )
@@ -72,7 +73,7 @@ func ReadPorts(stateDir string) ([]Ports, error) {
 }
 
 func readPorts(path string) (*Ports, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := regular.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -104,7 +105,7 @@ func (n *network) mapPorts(owner ipam.Owner, addrs []netip.Addr) error {
 		return fmt.Errorf("remembering host ports: %w", err)
 	}
 	file := portsFile(n.StateDir, owner)
-	if err := os.WriteFile(file+".new", raw, 0o600); err != nil {
+	if err := regular.WriteFile(file+".new", raw, 0o600); err != nil {
 		return fmt.Errorf("remembering host ports: %w", err)
 	}
 	if err := os.Rename(file+".new", file); err != nil {

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/regular"
 )
 
 // ErrFull says that a subnet has no free address.
@@ -53,7 +55,7 @@ func Open(dir string) (*Pool, error) {
 			return nil, fmt.Errorf("making address state: %w", err)
 		}
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := regular.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening address lock: %w", err)
 	}

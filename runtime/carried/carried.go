@@ -21,6 +21,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"hyperkube/internal/regular"
 )
 
 //go:embed all:files
@@ -135,7 +137,7 @@ func whole(path string, want io.Reader) bool {
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != 0o755 {
 		return false
 	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return false
 	}

@@ -16,6 +16,8 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"google.golang.org/protobuf/proto"
+
+	"hyperkube/internal/regular"
 )
 
 // checkData reads what etcd is about to read and finds what it would meet with
@@ -133,7 +135,7 @@ type extent struct {
 func readLog(files []string) (log extent, err error) {
 	readers := make([]fileutil.FileReader, 0, len(files))
 	for _, name := range files {
-		f, err := os.Open(name)
+		f, err := regular.Open(name)
 		if err != nil {
 			return log, err
 		}

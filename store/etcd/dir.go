@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/regular"
 )
 
 // identity is the file that says to which cluster a data directory belongs.
@@ -35,7 +37,7 @@ func prepareDir(dir, cluster string, sole bool) error {
 
 // claimant is the cluster that dir belongs to, "" when none has claimed it.
 func claimant(dir string) (string, error) {
-	owner, err := os.ReadFile(filepath.Join(dir, identity))
+	owner, err := regular.ReadFile(filepath.Join(dir, identity))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("data directory: %w", err)
 	}
@@ -46,7 +48,7 @@ func claimant(dir string) (string, error) {
 // that guards nothing.
 func claimDir(dir, cluster string) error {
 	path := filepath.Join(dir, identity)
-	if owner, err := os.ReadFile(path); cluster == "" || err == nil && strings.TrimSpace(string(owner)) != "" {
+	if owner, err := regular.ReadFile(path); cluster == "" || err == nil && strings.TrimSpace(string(owner)) != "" {
 		return nil
 	}
 	tmp := path + ".tmp"
@@ -67,7 +69,7 @@ func claimDir(dir, cluster string) error {
 // checkLock tries etcd's own lock on the database, because etcd itself would
 // wait for it forever.
 func checkLock(dir, db string) error {
-	f, err := os.OpenFile(db, os.O_RDWR, 0)
+	f, err := regular.OpenFile(db, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

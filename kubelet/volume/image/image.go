@@ -13,6 +13,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/regular"
 	"hyperkube/kubelet/volume"
 )
 
@@ -32,7 +33,7 @@ func (Kind) Matches(v *v1.Volume) bool { return v.Image != nil }
 // those up to date pulls nothing.
 func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, error) {
 	file := filepath.Join(r.Dir, "ref")
-	known, err := os.ReadFile(file)
+	known, err := regular.ReadFile(file)
 	// A power cut may leave a file without its bytes: empty, or zeros.
 	if err == nil && len(known) > 0 && !bytes.ContainsRune(known, 0) {
 		return volume.Mounted{Image: string(known)}, nil
@@ -47,7 +48,7 @@ func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, erro
 	if err := os.MkdirAll(r.Dir, 0o750); err != nil {
 		return volume.Mounted{}, err
 	}
-	return volume.Mounted{Image: ref}, os.WriteFile(file, []byte(ref), 0o600)
+	return volume.Mounted{Image: ref}, regular.WriteFile(file, []byte(ref), 0o600)
 }
 
 // policy is the default where the API server of an older version has left it empty.

@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/regular"
+	"hyperkube/runtime/carried"
+)
+
+// Who runs a cluster is noted in files, which are quick to read and can be lost. The kernel
+// knows it as long as it is true: who has a file open that the lock is held by. The whole of
+// /proc is only looked at when the files say nothing.
+//
+//	lock (flock) ─ open by ─▶ keeper, cluster's process, for a start also `up`
+//	lock, byte readyByte ─▶ locked by the cluster's process from when it is ready until it ends
+
+// readyByte lies behind what is ever written into the lock.
+const readyByte = 1 << 20
+
+// holds reports whether a process has a file open that holds the lock, and not only looks at
+// it. Of a lock that was removed, want is nil.
+func holds(pid int, lock string, want os.FileInfo) bool {
+	fds := fmt.Sprintf("/proc/%d/fd/", pid)
+	open, err := os.ReadDir(fds)
+	if err != nil {
+		return false
+	}
+	for _, fd := range open {
+		if want == nil {
+			if to, err := os.Readlink(fds + fd.Name()); err != nil || to != lock+" (deleted)" || !sameMounts(pid) {
+				continue
+			}
+		} else if have, err := os.Stat(fds + fd.Name()); err != nil || !os.SameFile(have, want) {
+			continue
+		}
+		info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, fd.Name()))
+		if err == nil && slices.ContainsFunc(strings.Split(string(info), "\n"), func(line string) bool {
+			return strings.HasPrefix(line, "lock:") && strings.Contains(line, "FLOCK") && strings.Contains(line, "WRITE")
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameMounts tells whether a process means the same by a path.
+func sameMounts(pid int) bool {
+	mine, err := os.Readlink("/proc/self/ns/mnt")
+	its, err2 := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	return err == nil && err2 == nil && mine == its
+}
+
+// owner is one of the processes that hold the lock.
+type owner struct {
+	pid  int
+	args []string
+}
+
+// owners are all processes that hold the lock; when its file was removed, all others.
+func owners(lock string) []owner {
+	want, err := os.Stat(lock)
+	if err != nil {
+		want = nil
+	}
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var out []owner
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil || want == nil && pid == os.Getpid() || !holds(pid, lock, want) {
+			continue
+		}
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil {
+			out = append(out, owner{pid, strings.Split(strings.TrimSuffix(string(args), "\x00"), "\x00")})
+		}
+	}
+	return out
+}
+
+// keeps tells a keeper from what it keeps.
+func (o owner) keeps() bool { return filepath.Base(o.args[0]) == carried.Keep }
+
+// runs tells the cluster's process from one that starts it.
+func (o owner) runs() bool { return !o.keeps() && slices.Contains(o.args, "--foreground") }
+
+// toEnd is whom to end when the cluster is to stop: whoever would start the others again.
+func toEnd(all []owner) int {
+	for _, is := range []func(owner) bool{owner.keeps, owner.runs, func(owner) bool { return true }} {
+		if i := slices.IndexFunc(all, is); i >= 0 {
+			return all[i].pid
+		}
+	}
+	return 0
+}
+
+// running is the cluster's process, 0 when there is none, or none yet.
+func running(all []owner) int {
+	if i := slices.IndexFunc(all, owner.runs); i >= 0 {
+		return all[i].pid
+	}
+	return 0
+}
+
+// tellReady says that the cluster is ready until the file is closed or the process ends.
+func tellReady(lock string) (*os.File, error) {
+	f, err := regular.OpenFile(lock, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	l := unix.Flock_t{Type: unix.F_WRLCK, Start: readyByte, Len: 1}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// isReady reports whether a process says so.
+func isReady(lock string) bool {
+	f, err := regular.OpenFile(lock, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	l := unix.Flock_t{Type: unix.F_WRLCK, Start: readyByte, Len: 1}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
+}
+
+// keeping is the keeper of the cluster's process, 0 when there is none.
+func keeping(p Paths) int {
+	if pid := named(p.Lock, p.Lock); pid != 0 {
+		return pid
+	}
+	all := owners(p.Lock)
+	if i := slices.IndexFunc(all, owner.keeps); i >= 0 {
+		return all[i].pid
+	}
+	return 0
+}
+
+func kept(p Paths) bool { return keeping(p) != 0 }

@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestFilesAreLost: whatever becomes of the files that name the processes of a cluster, status
+// finds the one that runs it, another `up` that it is ready, and down ends it. Only who holds
+// the lock is meant, and nothing waits for a pipe.
+func TestFilesAreLost(t *testing.T) {
+	for name, hurt := range map[string]func(path string) error{
+		"removed": func(path string) error { return os.Remove(path) },
+		"garbled": func(path string) error { return os.WriteFile(path, []byte("\x00\xff 12x"), 0o600) },
+		"a pipe": func(path string) error {
+			if filepath.Base(path) == "lock" { // one that is replaced is another's
+				return os.Truncate(path, 0)
+			}
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			return syscall.Mkfifo(path, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			p := PathsOf(dir)
+			l, _, err := enter(dir)
+			must(t, err)
+			must(t, os.MkdirAll(p.Run, 0o700))
+			defer os.RemoveAll(p.Run)
+			must(t, (&Identity{}).write(dir))
+			child := exec.Command("sh", "-c", "while :; do sleep 1; done", "--foreground")
+			child.ExtraFiles = []*os.File{l}
+			must(t, child.Start())
+			ended := make(chan error, 1)
+			go func() { ended <- child.Wait() }()
+			defer child.Process.Kill()
+			must(t, l.Close())
+			looker := exec.Command("sleep", "60") // has the lock open, as `tail -f` would
+			looks, err := os.Open(p.Lock)
+			must(t, err)
+			looker.ExtraFiles = []*os.File{looks}
+			must(t, looker.Start())
+			defer func() { looker.Process.Kill(); looker.Wait() }()
+			looks.Close()
+
+			for _, file := range []string{p.PID, p.Ready} {
+				must(t, os.WriteFile(file, nil, 0o600))
+			}
+			for _, file := range []string{p.PID, p.Ready, p.Lock} {
+				if file != p.Lock || name != "removed" {
+					must(t, hurt(file))
+				}
+			}
+			if pid, busy, err := runningPID(p); pid != child.Process.Pid || !busy || err != nil {
+				t.Errorf("status: process %d, busy %t, %v; want %d", pid, busy, err, child.Process.Pid)
+			}
+			if isReady(p.Lock) {
+				t.Error("ready before it says so")
+			}
+			ready, err := tellReady(p.Lock)
+			must(t, err)
+			var out bytes.Buffer
+			if serves, err := awaitOther(t.Context(), p, &out); !serves || err != nil || !strings.Contains(out.String(), "up already") {
+				t.Errorf("another up: serves %t, %v: %s", serves, err, &out)
+			}
+			must(t, ready.Close())
+			if isReady(p.Lock) {
+				t.Error("ready after its end")
+			}
+			if ran, err := Down(t.Context(), dir); !ran || err != nil {
+				t.Errorf("down: ran %t, %v", ran, err)
+			}
+			select {
+			case <-ended:
+			case <-time.After(20 * time.Second):
+				t.Error("it was not ended")
+			}
+			if err := looker.Process.Signal(syscall.Signal(0)); err != nil {
+				t.Errorf("who only looked was ended: %v", err)
+			}
+		})
+	}
+}
+
+// TestLockIsRemoved: a cluster that runs is not taken for stopped when its lock is removed: another
+// `up` says so, down ends it, and then all is as ever.
+func TestLockIsRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	p := PathsOf(dir)
+	l, _, err := enter(dir)
+	must(t, err)
+	must(t, (&Identity{}).write(dir))
+	child := exec.Command("sh", "-c", "while :; do sleep 1; done", "--foreground")
+	child.ExtraFiles = []*os.File{l}
+	must(t, child.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	defer child.Process.Kill()
+	must(t, l.Close())
+	must(t, os.Remove(p.Lock))
+	if pid, busy, err := runningPID(p); pid != child.Process.Pid || !busy || err != nil {
+		t.Errorf("status: process %d, busy %t, %v; want %d", pid, busy, err, child.Process.Pid)
+	}
+	if _, _, err := enter(dir); !errors.Is(err, ErrRunning) {
+		t.Errorf("a second one: %v", err)
+	}
+	var out bytes.Buffer
+	if _, err := awaitOther(t.Context(), p, &out); err == nil || !strings.Contains(err.Error(), "hyperkube down") {
+		t.Errorf("another up: %v: %s", err, &out)
+	}
+	if ran, err := Down(t.Context(), dir); !ran || err != nil {
+		t.Errorf("down: ran %t, %v", ran, err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("it was not ended")
+	}
+	l, _, err = enter(dir)
+	must(t, err)
+	must(t, l.Close())
+}
+
+// TestPipesInTheDataDirectory: reset, status and what `up` looks at first answer, whatever file
+// of theirs a pipe stands in place of.
+func TestPipesInTheDataDirectory(t *testing.T) {
+	for _, name := range []string{"cluster.json", markerName, "lock", "admin.conf", "pki/ca.crt", "etcd/cluster", "log/hyperkube.log"} {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			l, _, err := enter(dir)
+			must(t, err)
+			must(t, (&Identity{Bridge: "b"}).write(dir))
+			must(t, l.Close())
+			path := filepath.Join(dir, name)
+			must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+			must(t, os.RemoveAll(path))
+			must(t, syscall.Mkfifo(path, 0o600))
+			o, p := Default(), PathsOf(dir)
+			o.DataDir = dir
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_, _ = GetStatus(t.Context(), dir)
+				_ = o.Recall(func(string) bool { return false })
+				_ = o.check()
+				_, _ = firstID(p)
+				_, _, _ = holdingsOf(p, nil, true).encryption(p, false)
+				_, _ = readTail(p.Log, 0)
+				_, _ = Down(t.Context(), dir)
+				_, _ = removeMarked(dir)
+			}()
+			select {
+			case <-ended:
+			case <-time.After(20 * time.Second):
+				t.Error("it waits for the pipe")
+			}
+		})
+	}
+}
