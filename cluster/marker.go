@@ -23,6 +23,8 @@ type Marker struct {
 	Note    string   `json:"note"`
 	Cluster string   `json:"cluster"` // identity of the cluster, for life
 	Entries []string `json:"entries"` // what may lie in the folder and is ours
+	// Reset says that a reset has begun to remove files: what is missing is not lost.
+	Reset bool `json:"reset,omitempty"`
 }
 
 const (
@@ -118,6 +120,9 @@ func enter(dir string) (*os.File, *Marker, error) {
 			return nil, nil, err
 		}
 		l, err := lock(PathsOf(dir).Lock)
+		if err == nil && m.Reset { // and nobody is at it
+			return nil, nil, errors.Join(fmt.Errorf("a reset of %s was cut off, and a part of the cluster is gone: end it with `hyperkube reset --data-dir %s`, then start anew", dir, dir), l.Close())
+		}
 		return l, m, err
 	}
 }
@@ -198,80 +203,4 @@ func (m *Marker) write(dir string) error {
 		return fmt.Errorf("marking the data directory: %w", err)
 	}
 	return nil
-}
-
-// removeMarked removes what the marker names and, at last, the marker and the folder. What
-// others put there stays, and so does then the folder; it is returned.
-func removeMarked(dir string) (kept []string, err error) {
-	m, err := readMarker(dir)
-	if err != nil {
-		if !legacy(dir) {
-			return nil, nil // not a cluster's
-		}
-		m = &Marker{Entries: entries()}
-	}
-	// Last what tells that the folder is a cluster's, so that a second try finds it.
-	last := []string{"lock", "cluster.json", markerName}
-	for _, name := range m.Entries {
-		if name != filepath.Base(name) || name == "." || name == ".." || slices.Contains(last, name) {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return nil, err
-		}
-	}
-	if err := removeUnfinished(dir, append(m.Entries, last...)); err != nil {
-		return nil, err
-	}
-	leave, err := guardDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	for _, name := range last {
-		if err := ignoreGone(os.Remove(filepath.Join(dir, name))); err != nil {
-			return nil, err
-		}
-	}
-	return leftIn(dir)
-}
-
-// removeUnfinished removes what a killed process had not finished writing: files that would
-// have become entries.
-func removeUnfinished(dir string, names []string) error {
-	found, err := os.ReadDir(dir)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	for _, e := range found {
-		if !slices.ContainsFunc(names, func(n string) bool { return n != "" && strings.HasPrefix(e.Name(), "."+n+".") }) || !e.Type().IsRegular() {
-			continue
-		}
-		if err := ignoreGone(os.Remove(filepath.Join(dir, e.Name()))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// leftIn removes an empty folder and names what keeps another one.
-func leftIn(dir string) ([]string, error) {
-	err := os.Remove(dir)
-	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EBUSY) { // busy: a file system of its own
-		return nil, nil
-	}
-	found, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var kept []string
-	for _, e := range found {
-		if e.Name() != "lost+found" {
-			kept = append(kept, e.Name())
-		}
-	}
-	return kept, nil
 }

@@ -79,6 +79,43 @@ func TestRemoveMarked(t *testing.T) {
 	}
 }
 
+// TestResetCutOff: what a reset that was killed has left is not taken for a cluster that has
+// lost something; while one is at work, a start waits for it.
+func TestResetCutOff(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	l, _, err := enter(dir)
+	must(t, err)
+	for _, f := range []string{"etcd/member/snap/db", "network", "pki/ca.key"} {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, f), nil, 0o600))
+	}
+	noteReset(t, dir)
+	if _, _, err := enter(dir); !errors.Is(err, ErrRunning) {
+		t.Errorf("a start beside a reset at work: %v", err)
+	}
+	must(t, l.Close())
+	if _, _, err := enter(dir); err == nil || !strings.Contains(err.Error(), "hyperkube reset") || strings.Contains(err.Error(), "backup") {
+		t.Errorf("a start after a reset that was cut off: %v", err)
+	}
+	if busy, err := held(PathsOf(dir).Lock); busy || err != nil {
+		t.Errorf("the refusal holds the lock: %t, %v", busy, err)
+	}
+	if _, err := removeMarked(dir); err != nil || present(dir) {
+		t.Fatalf("the reset again: %v", err)
+	}
+	l, _, err = enter(dir)
+	must(t, err)
+	must(t, l.Close())
+}
+
+// noteReset does what a reset does before it removes the first file.
+func noteReset(t *testing.T, dir string) {
+	t.Helper()
+	m, err := readMarker(dir)
+	must(t, err)
+	must(t, m.noteReset(dir))
+}
+
 // TestMarkerNamesNothingOutside: a marker that was tampered with cannot reach elsewhere.
 func TestMarkerNamesNothingOutside(t *testing.T) {
 	top := t.TempDir()

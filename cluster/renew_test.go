@@ -23,6 +23,13 @@ func TestRenewal(t *testing.T) {
 	l := c.pki.Layout
 	must(t, os.Remove(l.Cert(pki.NameFrontProxyClient)))
 	must(t, os.Chmod(c.p.Kubeconfig, 0o640))
+	// A person's own, of another CA, and one that was cut off when it was renewed: the key is new.
+	other, err := pki.NewCA("other", time.Now())
+	must(t, err)
+	own, err := other.Issue(pki.Leaf{CommonName: "own", Server: true}, time.Now())
+	must(t, err)
+	must(t, os.WriteFile(l.Cert(pki.NameEtcdPeer), own.CertPEM, 0o644))
+	must(t, os.WriteFile(l.Key(pki.NameAPIServer), own.KeyPEM, 0o600))
 	before, err := os.ReadFile(c.p.Kubeconfig)
 	must(t, err)
 
@@ -47,6 +54,9 @@ func TestRenewal(t *testing.T) {
 		if _, err := pair.Cert.Verify(good); err != nil {
 			t.Errorf("%s until %s: %v", name, pair.Cert.NotAfter, err)
 		}
+	}
+	if have, err := os.ReadFile(l.Cert(pki.NameEtcdPeer)); err != nil || string(have) != string(own.CertPEM) {
+		t.Errorf("a person's own certificate was replaced: %v", err)
 	}
 	conf, err := clientcmd.LoadFromFile(c.p.Kubeconfig)
 	must(t, err)

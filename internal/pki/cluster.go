@@ -28,8 +28,9 @@ type Options struct {
 	// Known says that the CAs and the service-account key were made before: what is
 	// missing is lost. NewCA and NewServiceAccount give up lost or expired ones.
 	Known, NewCA, NewServiceAccount bool
-	// Renewal says that the cluster runs: only what is there and not good any more is
-	// issued anew. What a person took away stays away, and so do the modes they gave.
+	// Renewal says that the cluster runs: only what was issued here, is there and not good
+	// any more is issued anew. What a person took away, put there or gave other modes to is
+	// left as it is.
 	Renewal bool
 }
 
@@ -118,7 +119,7 @@ func (m *maker) ca(to **CA, file, name string) func() error {
 
 func (m *maker) pair(to **Pair, ca *CA, name string, l Leaf) func() error {
 	return func() error {
-		if m.o.Renewal && (missing(m.o.Layout.Cert(name)) || missing(m.o.Layout.Key(name))) {
+		if m.o.Renewal && !ca.due(m.o.Layout.Cert(name), l, m.o.Now) {
 			return nil
 		}
 		p, issued, err := ca.Ensure(m.o.Layout.Cert(name), m.o.Layout.Key(name), l, m.o.Now)

@@ -129,6 +129,20 @@ func (ca *CA) Ensure(certFile, keyFile string, l Leaf, now time.Time) (p *Pair, 
 	return p, true, nil
 }
 
+// due says that the certificate in a file is one of this CA's that must be issued anew.
+func (ca *CA) due(certFile string, l Leaf, now time.Time) bool {
+	data, err := os.ReadFile(certFile)
+	if err != nil {
+		return false
+	}
+	cert, err := ParseCert(data)
+	return err == nil && ca.ends(cert, l, now)
+}
+
+func (ca *CA) ends(cert *x509.Certificate, l Leaf, now time.Time) bool {
+	return cert.CheckSignatureFrom(ca.Cert) == nil && ca.Renew(cert, l, now) != ""
+}
+
 // Renew says why cert must be issued anew, or "" when it is good for l.
 func (ca *CA) Renew(cert *x509.Certificate, l Leaf, now time.Time) string {
 	switch life := cert.NotAfter.Sub(cert.NotBefore); {

@@ -68,7 +68,7 @@ func (ca *CA) kubeconfigOld(file string, k Kubeconfig, now time.Time) (bool, err
 	if err != nil {
 		return false, nil // a person's own way to be this user
 	}
-	return ca.Renew(p.Cert, k.User, now) != "", nil
+	return ca.ends(p.Cert, k.User, now), nil
 }
 
 func (k Kubeconfig) user() string { return cmp.Or(k.UserTag, k.User.CommonName) }
