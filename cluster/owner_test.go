@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +68,15 @@ func TestFilesAreLost(t *testing.T) {
 			}
 			if isReady(p.Lock) {
 				t.Error("ready before it says so")
+			}
+			if name == "garbled" { // or it would be one of a version that named nobody
+				must(t, os.WriteFile(p.PID, []byte(strconv.Itoa(child.Process.Pid)), 0o600))
+				short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				if serves, err := awaitOther(short, p, io.Discard); serves || err == nil {
+					t.Errorf("another up, before it is ready: serves %t, %v", serves, err)
+				}
+				cancel()
+				must(t, hurt(p.PID))
 			}
 			ready, err := tellReady(p.Lock)
 			must(t, err)
