@@ -145,7 +145,7 @@ func TestLockIsRemoved(t *testing.T) {
 // TestPipesInTheDataDirectory: reset, status and what `up` looks at first answer, whatever file
 // of theirs a pipe stands in place of.
 func TestPipesInTheDataDirectory(t *testing.T) {
-	for _, name := range []string{"cluster.json", markerName, "lock", "admin.conf", "pki/ca.crt", "etcd/cluster", "log/hyperkube.log"} {
+	for _, name := range []string{"cluster.json", markerName, "lock", "admin.conf", "pki/ca.crt", "pki/encryption.yaml", "etcd/cluster", "log/hyperkube.log"} {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			l, _, err := enter(dir)
