@@ -95,14 +95,15 @@ func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err e
 			return false, err
 		}
 		// Versions before neither named the lock's holder nor said when they are ready.
-		if named(p.Ready, p.Lock) != 0 || isReady(p.Lock) || named(p.PID, p.Lock) != 0 && named(p.Lock, p.Lock) == 0 {
+		lock, err := os.Stat(p.Lock)
+		if named(p.Ready, p.Lock) != 0 || isReady(p.Lock) || named(p.PID, p.Lock) != 0 && err == nil && lock.Size() == 0 {
 			fmt.Fprintf(out, "The cluster is up already (kubeconfig %s).\n", p.Kubeconfig)
 			if !kept(p) {
 				fmt.Fprintln(out, unkept)
 			}
 			return true, nil
 		}
-		if _, err := os.Stat(p.Lock); errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
 			if all := owners(p.Lock); running(all) != 0 {
 				return false, fmt.Errorf("the cluster runs (process %d), but its lock %s was removed: end it with `hyperkube down`, then start it again", running(all), p.Lock)
 			}

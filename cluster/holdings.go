@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"hyperkube/internal/pki"
+	"hyperkube/internal/regular"
 	"hyperkube/store"
 	"hyperkube/store/seal"
 )
@@ -64,7 +65,9 @@ func (h holdings) checkData(p Paths, startEmpty bool) error {
 // encryption loads the key that secrets lie in etcd under, or makes it for a new cluster.
 // One that was made must be checked against etcd: confirmKey.
 func (h holdings) encryption(p Paths, replace bool) (keys *seal.Config, made bool, err error) {
-	keys, err = seal.Load(p.EncryptionConfig)
+	if err = regular.Check(p.EncryptionConfig); err == nil {
+		keys, err = seal.Load(p.EncryptionConfig)
+	}
 	if err == nil {
 		return keys, false, nil
 	}

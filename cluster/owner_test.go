@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +68,15 @@ func TestFilesAreLost(t *testing.T) {
 			}
 			if isReady(p.Lock) {
 				t.Error("ready before it says so")
+			}
+			if name == "garbled" { // or it would be one of a version that named nobody
+				must(t, os.WriteFile(p.PID, []byte(strconv.Itoa(child.Process.Pid)), 0o600))
+				short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				if serves, err := awaitOther(short, p, io.Discard); serves || err == nil {
+					t.Errorf("another up, before it is ready: serves %t, %v", serves, err)
+				}
+				cancel()
+				must(t, hurt(p.PID))
 			}
 			ready, err := tellReady(p.Lock)
 			must(t, err)
@@ -133,7 +145,7 @@ func TestLockIsRemoved(t *testing.T) {
 // TestPipesInTheDataDirectory: reset, status and what `up` looks at first answer, whatever file
 // of theirs a pipe stands in place of.
 func TestPipesInTheDataDirectory(t *testing.T) {
-	for _, name := range []string{"cluster.json", markerName, "lock", "admin.conf", "pki/ca.crt", "etcd/cluster", "log/hyperkube.log"} {
+	for _, name := range []string{"cluster.json", markerName, "lock", "admin.conf", "pki/ca.crt", "pki/encryption.yaml", "etcd/cluster", "log/hyperkube.log"} {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			l, _, err := enter(dir)

@@ -359,6 +359,9 @@ func (c *control) serveAPI(ctx context.Context, member *etcd.Server) error {
 }
 
 func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
+	if err := regular.Check(c.p.Audit); err != nil { // elsewhere it may well be a device or a pipe
+		return assembly.Options{}, fmt.Errorf("audit log: %w", err)
+	}
 	services, err := netip.ParsePrefix(c.o.ServiceCIDR)
 	if err != nil {
 		return assembly.Options{}, fmt.Errorf("--service-cidr: %w", err)

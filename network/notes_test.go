@@ -5,10 +5,36 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"hyperkube/internal/netns"
 )
+
+// TestPipeForNotes: a pipe in place of notes is set aside like other damage, and not waited for.
+func TestPipeForNotes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sysctls.json")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := readSysctls(file, slog.New(slog.DiscardHandler))
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it is waited for")
+	}
+	if _, err := os.Lstat(file + ".damaged"); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestDamagedNotes: what a power cut left of the agent's notes keeps neither a node from
 // setting up its network nor a reset from ending.

@@ -15,7 +15,6 @@ import (
 	"hyperkube/apiserver/request"
 	"hyperkube/internal/bounds"
 	"hyperkube/internal/logfile"
-	"hyperkube/internal/regular"
 	"hyperkube/internal/trouble"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -90,7 +89,7 @@ func (l *AuditLog) Open() error {
 }
 
 func (l *AuditLog) openLocked() error {
-	f, err := regular.OpenFile(l.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(l.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)
 	}

@@ -20,7 +20,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hyperkube/internal/regular"
 	"hyperkube/internal/supervise"
 )
 
@@ -83,7 +82,7 @@ func (r *Rotation) Wait() { r.compressing.Wait() }
 
 // compress replaces a file by path.gz, which appears whole.
 func compress(path string) error {
-	in, err := regular.Open(path)
+	in, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -133,7 +132,7 @@ func Open(o Options) (*File, error) {
 }
 
 func (l *File) open() error {
-	f, err := regular.OpenFile(l.o.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(l.o.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}

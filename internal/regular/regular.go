@@ -61,6 +61,19 @@ func irregular(path string, info fs.FileInfo) error {
 // Open is os.Open for regular files.
 func Open(path string) (*os.File, error) { return OpenFile(path, os.O_RDONLY, 0) }
 
+// Check refuses what is no regular file, for who opens it in another way; nothing there is
+// well.
+func Check(path string) error {
+	f, err := Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // ReadFile is os.ReadFile for regular files of at most Largest bytes.
 func ReadFile(path string) ([]byte, error) { return ReadMost(path, Largest) }
 

@@ -34,10 +34,11 @@ func TestOdd(t *testing.T) {
 			for what, try := range map[string]func() error{
 				"read":   func() error { _, err := ReadFile(path); return err },
 				"append": func() error { _, err := OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); return err },
+				"check":  func() error { return Check(path) },
 				"lock":   func() error { _, err := OpenFile(path, os.O_RDWR, 0); return err },
 			} {
 				err := try()
-				if kind == "a folder" && what != "read" {
+				if kind == "a folder" && what == "append" || kind == "a folder" && what == "lock" {
 					if !errors.Is(err, syscall.EISDIR) {
 						t.Errorf("%s: %v", what, err)
 					}
@@ -66,6 +67,9 @@ func TestOdd(t *testing.T) {
 // there is fs.ErrNotExist.
 func TestOrdinary(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
+	if err := Check(path); err != nil {
+		t.Error(err)
+	}
 	if _, err := ReadFile(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("nothing there: %v", err)
 	}

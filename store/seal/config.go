@@ -13,8 +13,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
-
-	"hyperkube/internal/regular"
 )
 
 // file is the standard configuration file.
@@ -134,7 +132,7 @@ func (r resource) ring() (*Keyring, error) {
 
 // Load reads a configuration file; without one it fails with fs.ErrNotExist.
 func Load(path string) (*Config, error) {
-	f, err := regular.Open(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("encryption configuration: %w", err)
 	}
