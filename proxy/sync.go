@@ -19,6 +19,10 @@ import (
 const (
 	retryFirst = 100 * time.Millisecond
 	retryMax   = 10 * time.Second
+	// cleanFirst and cleanMax are between two attempts to clean connection tracking, all of
+	// which is read for it.
+	cleanFirst = time.Second
+	cleanMax   = time.Minute
 	// reread is the least time between two readings of the whole table, should
 	// somebody else change it again and again.
 	reread     = 50 * time.Millisecond
@@ -93,7 +97,7 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 		}
 	}
 	p.changeAll()
-	retry := retryFirst
+	retry, cleanAgain := retryFirst, cleanFirst
 	for {
 		wait := p.o.MinSyncPeriod
 		if p.disturbed() {
@@ -111,12 +115,28 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 		if !pause(ctx, wait) {
 			return nil
 		}
+		again, stop := p.cleanTimer(&cleanAgain)
 		select {
 		case <-p.changes.bell:
+		case <-again:
 		case <-ctx.Done():
+			stop()
 			return nil
 		}
+		stop()
 	}
+}
+
+// cleanTimer says when flows are cleaned again that could not be, though nothing changes; a
+// client that does not pause would be sent to an endpoint that is gone for ever.
+func (p *Proxy) cleanTimer(next *time.Duration) (<-chan time.Time, func()) {
+	if !p.stale.left() {
+		*next = cleanFirst
+		return nil, func() {}
+	}
+	t := time.NewTimer(*next)
+	*next = min(2**next, cleanMax)
+	return t.C, func() { t.Stop() }
 }
 
 // disturbed reports whether somebody else changed a table.
