@@ -28,9 +28,7 @@ func (n *Network) ensureGuards(ours map[string]*cni.Attachment, there map[string
 		return
 	}
 	n.guarding.Failed(err)
-	if at := time.Now().Add(repairPause); n.healAgain.IsZero() || at.Before(n.healAgain) {
-		n.healAgain = at
-	}
+	n.lookAt(time.Now().Add(repairPause))
 }
 
 func (n *Network) changeGuards(ours map[string]*cni.Attachment, there map[string]netlink.Link) error {

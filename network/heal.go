@@ -21,6 +21,9 @@ import (
 // right to do so may take its link down as often as we set it up.
 const repairPause = 5 * time.Second
 
+// lostPause is how long a pod's link is gone before that is told.
+const lostPause = 10 * time.Second
+
 // podInterface is the name that runtimes give a pod's link.
 const podInterface = "eth0"
 
@@ -88,7 +91,7 @@ func (n *Network) healPorts(br netlink.Link) error {
 			}
 		}
 	}
-	n.tellLost(lost, ours)
+	n.tellLost(lost, ours, time.Now())
 	n.ensureGuards(ours, there)
 	return errs
 }
@@ -142,9 +145,7 @@ func (n *Network) mayRepair(name string) bool {
 		}
 	}
 	if at, lately := n.repaired[name]; lately {
-		if at = at.Add(repairPause); n.healAgain.IsZero() || at.Before(n.healAgain) {
-			n.healAgain = at
-		}
+		n.lookAt(at.Add(repairPause))
 		return false
 	}
 	n.repaired[name] = now
@@ -161,17 +162,41 @@ func (n *Network) repairPodEnd(note *cni.Attachment) error {
 	return ns.Do(func() error { return bridge.Configure(note.Port()) })
 }
 
-// tellLost says once of each link that it is gone.
-func (n *Network) tellLost(lost map[string]bool, ours map[string]*cni.Attachment) {
+// lostLink is a pod's link that is gone.
+type lostLink struct {
+	since time.Time
+	told  bool
+}
+
+// tellLost says once of each link that it is gone, and has stayed so for longer than the end
+// of a pod takes: that begins with its link.
+func (n *Network) tellLost(lost map[string]bool, ours map[string]*cni.Attachment, now time.Time) {
+	maps.DeleteFunc(n.lost, func(name string, _ *lostLink) bool { return !lost[name] })
 	for name := range lost {
-		if !n.lost[name] {
+		l := n.lost[name]
+		if l == nil {
+			l = &lostLink{since: now}
+			n.lost[name] = l
+		}
+		if due := l.since.Add(lostPause); now.Before(due) {
+			n.lookAt(due)
+			continue
+		}
+		if !l.told {
 			container := ""
 			if a := ours[name]; a != nil {
 				container = a.Owner.Container
 			}
 			n.o.Log.Warn("a pod's link is gone; the pod needs a new sandbox", "link", name, "container", container)
+			l.told = true
 		}
 	}
-	n.lost = lost
 	n.lostLinks.Set(float64(len(lost)))
+}
+
+// lookAt has the agent look again at a time, if it does not before.
+func (n *Network) lookAt(at time.Time) {
+	if n.healAgain.IsZero() || at.Before(n.healAgain) {
+		n.healAgain = at
+	}
 }

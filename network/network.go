@@ -111,7 +111,7 @@ type Network struct {
 	left   leftovers
 	bridge atomic.Int32 // its index, for who listens
 
-	lost      map[string]bool      // pods' links that are gone
+	lost      map[string]*lostLink // pods' links that are gone
 	repaired  map[string]time.Time // pods' ends of links, when last
 	joined    map[string]bool      // pods' links that this agent has joined to the bridge
 	healAgain time.Time            // when a repair that was put off may be done
@@ -155,7 +155,7 @@ func New(o Options) (*Network, error) {
 		return nil, fmt.Errorf("bridge %q: a link's name has at most %d characters", o.Bridge, unix.IFNAMSIZ-1)
 	}
 	n := &Network{o: o, wake: make(chan struct{}, 1), ready: make(chan struct{}), left: newLeftovers(),
-		repaired: map[string]time.Time{}, joined: map[string]bool{}, refused: map[string]bool{},
+		lost: map[string]*lostLink{}, repaired: map[string]time.Time{}, joined: map[string]bool{}, refused: map[string]bool{},
 		lostLinks: prometheus.NewGauge(prometheus.GaugeOpts{Name: "hyperkube_network_lost_links", Help: "Links of pods that are gone while the pods hold addresses."})}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(n.lostLinks)

@@ -21,6 +21,7 @@ import (
 // ran nobody saw: the first clean compares all flows with the services.
 type staleFlows struct {
 	conn     *netlink.Handle
+	remove   func(netlink.InetFamily, netlink.CustomConntrackFilter) error
 	known    map[kit.Key][]Port // UDP ports only
 	gone     []staleFlow
 	compared bool
@@ -41,8 +42,15 @@ func newStaleFlows() (*staleFlows, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening connection tracking: %w", err)
 	}
-	return &staleFlows{conn: conn, known: map[kit.Key][]Port{}}, nil
+	remove := func(family netlink.InetFamily, filter netlink.CustomConntrackFilter) error {
+		_, err := dump.Whole(func() (uint, error) { return conn.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter) })
+		return err
+	}
+	return &staleFlows{conn: conn, remove: remove, known: map[kit.Key][]Port{}}, nil
 }
+
+// left reports whether there are flows that could not be deleted yet.
+func (s *staleFlows) left() bool { return len(s.gone) > 0 || !s.compared }
 
 // update compares a service with what it was.
 func (s *staleFlows) update(k kit.Key, now []Port) {
@@ -132,7 +140,7 @@ func compareUDP(before, now []Port) []staleFlow {
 
 // clean deletes the stale flows found since the last clean that succeeded.
 func (s *staleFlows) clean(_ context.Context) error {
-	if len(s.gone) == 0 && s.compared {
+	if !s.left() {
 		return nil
 	}
 	filter := newFlowFilter(s.gone)
@@ -143,9 +151,7 @@ func (s *staleFlows) clean(_ context.Context) error {
 		if !wanted {
 			continue
 		}
-		if _, err := dump.Whole(func() (uint, error) {
-			return s.conn.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter)
-		}); err != nil {
+		if err := s.remove(family, filter); err != nil {
 			return fmt.Errorf("deleting stale UDP flows: %w", err)
 		}
 	}

@@ -19,6 +19,10 @@ import (
 const (
 	retryFirst = 100 * time.Millisecond
 	retryMax   = 10 * time.Second
+	// cleanFirst and cleanMax are between two attempts to clean connection tracking, all of
+	// which is read for it.
+	cleanFirst = time.Second
+	cleanMax   = time.Minute
 	// reread is the least time between two readings of the whole table, should
 	// somebody else change it again and again.
 	reread     = 50 * time.Millisecond
@@ -94,6 +98,7 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 	}
 	p.changeAll()
 	tries := supervise.Tries{Growth: supervise.Growth{First: retryFirst, Most: retryMax}}
+	cleaning := supervise.Tries{Growth: supervise.Growth{First: cleanFirst, Most: cleanMax}}
 	for {
 		wait := p.o.MinSyncPeriod
 		if p.disturbed() {
@@ -111,12 +116,27 @@ func (p *Proxy) syncLoop(ctx context.Context) error {
 		if !supervise.Pause(ctx, wait) {
 			return nil
 		}
+		again, stop := p.cleanTimer(&cleaning)
 		select {
 		case <-p.changes.bell:
+		case <-again:
 		case <-ctx.Done():
+			stop()
 			return nil
 		}
+		stop()
 	}
+}
+
+// cleanTimer says when flows are cleaned again that could not be, though nothing changes; a
+// client that does not pause would be sent to an endpoint that is gone for ever.
+func (p *Proxy) cleanTimer(tries *supervise.Tries) (<-chan time.Time, func()) {
+	if !p.stale.left() {
+		tries.Well()
+		return nil, func() {}
+	}
+	t := time.NewTimer(tries.Next())
+	return t.C, func() { t.Stop() }
 }
 
 // disturbed reports whether somebody else changed a table.

@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,4 +94,37 @@ func TestFlowsOfAnEarlierProxy(t *testing.T) {
 			t.Errorf("%s: stale %v, want %v", name, got, tc.stale)
 		}
 	}
+}
+
+// TestStaleFlowsAreTriedAgain: what could not be cleaned is, though nothing changes any more.
+func TestStaleFlowsAreTriedAgain(t *testing.T) {
+	l := newLab(t)
+	l.serve(8000, "10.88.0.2")
+	l.add(service("dns", "10.32.0.10", 53, udp), 8000, "10.88.0.2")
+	p := l.prepare()
+	works, can, good := p.stale.remove, atomic.Bool{}, atomic.Bool{}
+	p.stale.remove = func(f netlink.InetFamily, filter netlink.CustomConntrackFilter) error {
+		if !can.Load() {
+			return errors.New("no memory")
+		}
+		err := works(f, filter)
+		good.Store(err == nil)
+		return err
+	}
+	l.run(p)
+	var last time.Time
+	l.eventually("quiet", func() error {
+		before := last
+		if last = p.health.lastSync(); last.IsZero() || !last.Equal(before) || time.Since(last) < 200*time.Millisecond {
+			return errors.New("there is something to do")
+		}
+		return nil
+	})
+	can.Store(true)
+	l.eventually("another attempt", func() error {
+		if !good.Load() {
+			return errors.New("flows are not clean")
+		}
+		return nil
+	})
 }
