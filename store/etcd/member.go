@@ -108,7 +108,8 @@ type UnusableError struct {
 
 // Error names the cause and the next step.
 func (e *UnusableError) Error() string {
-	return fmt.Sprintf("data directory %s cannot be used (%v): restore it from a snapshot, or give its data up with reset", e.Dir, e.Cause)
+	return fmt.Sprintf("data directory %s cannot be used (%v): restore it from a snapshot, or give its data up with reset; "+
+		"one of several members is removed from them, added anew and started on an empty directory", e.Dir, e.Cause)
 }
 
 // Unwrap is the cause.
