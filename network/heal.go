@@ -21,6 +21,9 @@ import (
 // right to do so may take its link down as often as we set it up.
 const repairPause = 5 * time.Second
 
+// lostAfter is how long a link is noted and gone before that is told.
+const lostAfter = 5 * time.Second
+
 // podInterface is the name that runtimes give a pod's link.
 const podInterface = "eth0"
 
@@ -161,17 +164,38 @@ func (n *Network) repairPodEnd(note *cni.Attachment) error {
 	return ns.Do(func() error { return bridge.Configure(note.Port()) })
 }
 
-// tellLost says once of each link that it is gone.
+// lostLink is a pod's link that is noted and not there.
+type lostLink struct {
+	since time.Time
+	told  bool
+}
+
+// tellLost says once of each link that it is gone, when it has been for longer than the removal of a pod takes
+// the plugin: it removes the link first and what is noted of it last.
 func (n *Network) tellLost(lost map[string]bool, ours map[string]*cni.Attachment) {
+	now, next, told := time.Now(), map[string]lostLink{}, 0
 	for name := range lost {
-		if !n.lost[name] {
+		l, was := n.lost[name]
+		if !was {
+			l.since = now
+		}
+		if at := l.since.Add(lostAfter); !l.told && now.Before(at) {
+			if n.healAgain.IsZero() || at.Before(n.healAgain) {
+				n.healAgain = at
+			}
+		} else if !l.told {
 			container := ""
 			if a := ours[name]; a != nil {
 				container = a.Owner.Container
 			}
 			n.o.Log.Warn("a pod's link is gone; the pod needs a new sandbox", "link", name, "container", container)
+			l.told = true
 		}
+		if l.told {
+			told++
+		}
+		next[name] = l
 	}
-	n.lost = lost
-	n.lostLinks.Set(float64(len(lost)))
+	n.lost = next
+	n.lostLinks.Set(float64(told))
 }

@@ -1,16 +1,21 @@
 package network
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -172,6 +177,44 @@ func TestLostLinkIsReported(t *testing.T) {
 	if s := a.log.String(); strings.Count(s, "container=deleted\n") != 1 || strings.Contains(s, "setting up the pod network fails") {
 		t.Errorf("told more than once, or it kept the rest from being set up:\n%s", s)
 	}
+}
+
+// TestRemovedPodIsNotLost: a pod under removal, whose link goes before the note of it, is nobody's trouble.
+func TestRemovedPodIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		n := &Network{o: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, lostLinks: prometheus.NewGauge(prometheus.GaugeOpts{Name: "x"})}
+		look := func(lost ...string) float64 {
+			n.healAgain = time.Time{}
+			set := map[string]bool{}
+			for _, name := range lost {
+				set[name] = true
+			}
+			n.tellLost(set, nil)
+			var m dto.Metric
+			if err := n.lostLinks.Write(&m); err != nil {
+				t.Fatal(err)
+			}
+			return m.GetGauge().GetValue()
+		}
+		if look("removed", "lost") != 0 || time.Until(n.healAgain) != lostAfter {
+			t.Errorf("counted at once, or no second look: %s", n.healAgain)
+		}
+		time.Sleep(lostAfter / 2)
+		look("lost") // the note of the other has gone too
+		if n.healAgain.IsZero() {
+			t.Error("no second look")
+		}
+		time.Sleep(lostAfter)
+		for range 3 {
+			if look("lost", "removed") != 1 {
+				t.Error("what is lost is not counted, or more than that")
+			}
+		}
+		if s := log.String(); strings.Count(s, "link=lost") != 1 || strings.Contains(s, "link=removed") {
+			t.Errorf("told:\n%s", s)
+		}
+	})
 }
 
 // TestLinkOfAnOlderVersion: a link is healed of which there is no note.

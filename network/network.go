@@ -111,7 +111,7 @@ type Network struct {
 	left   leftovers
 	bridge atomic.Int32 // its index, for who listens
 
-	lost      map[string]bool      // pods' links that are gone
+	lost      map[string]lostLink  // pods' links that are gone
 	repaired  map[string]time.Time // pods' ends of links, when last
 	joined    map[string]bool      // pods' links that this agent has joined to the bridge
 	healAgain time.Time            // when a repair that was put off may be done
