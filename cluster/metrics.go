@@ -29,8 +29,14 @@ type registries struct {
 }
 
 func newRegistries() *registries {
-	r := &registries{process: prometheus.NewRegistry(), roles: map[string]*prometheus.Registry{}}
-	r.process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &registries{process: processRegistry(), roles: map[string]*prometheus.Registry{}}
+}
+
+// processRegistry tells of the process itself: memory, descriptors, goroutines. A role that serves its own
+// registry and is a process of its own starts from it.
+func processRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

@@ -139,7 +139,7 @@ func RunKubelet(ctx context.Context, c Client, healthz string, o kubelet.Options
 		return err
 	}
 	if o.Registry == nil {
-		o.Registry = prometheus.NewRegistry()
+		o.Registry = processRegistry()
 	}
 	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Registry)))
 	k, err := kubelet.New(o)
@@ -160,7 +160,7 @@ func RunProxy(ctx context.Context, c Client, o proxy.Options) error {
 		return err
 	}
 	if o.Metrics == nil {
-		o.Metrics = prometheus.NewRegistry()
+		o.Metrics = processRegistry()
 	}
 	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Metrics)))
 	p, err := proxy.New(o)

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	corev1 "k8s.io/api/core/v1"
 
 	"hyperkube/api/scheme"
@@ -138,6 +139,7 @@ type Assembly struct {
 func New(ctx context.Context, o Options) (*Assembly, error) {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
+		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	s, err := store.Open(ctx, store.Options{
 		Etcd: o.Etcd, Servers: o.EtcdServers, TLS: o.EtcdTLS, Wait: o.EtcdWait, Prefix: o.EtcdPrefix, Keys: o.Keys, AllowPlain: o.Keys == nil,

@@ -182,6 +182,14 @@ func TestSecurity(t *testing.T) {
 			}
 		}
 	})
+	t.Run("metrics tell of the process too", func(t *testing.T) {
+		b, err := admin.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+		for _, name := range []string{"go_goroutines", "process_open_fds", "process_resident_memory_bytes", "apiserver_request_total"} {
+			if err != nil || !strings.Contains(string(b), "\n"+name) {
+				t.Errorf("no %s: %v", name, err)
+			}
+		}
+	})
 	t.Run("namespaces", func(t *testing.T) {
 		_, err := admin.CoreV1().ConfigMaps("nowhere").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
 		if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `namespaces "nowhere" not found`) {

@@ -172,8 +172,10 @@ func known(err error) error {
 		return nil
 	case errors.Is(err, mvcc.ErrCompacted), errors.Is(err, rpctypes.ErrCompacted):
 		return ErrCompacted
-	case errors.Is(err, etcderrors.ErrNoSpace), errors.Is(err, rpctypes.ErrNoSpace):
+	case errors.Is(err, etcderrors.ErrNoSpace): // the member of this process, whose room Relieve gives back
 		return fmt.Errorf("%w: delete what is not needed; the room that gives comes back within minutes", ErrQuota)
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%w: whoever runs etcd must make room in it, the log of the API server says how", ErrQuota)
 	}
 	if errors.Is(err, etcderrors.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrRequestTooLarge) {
 		return fmt.Errorf("%w (%w): make the object smaller", ErrTooLarge, err)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -38,6 +39,10 @@ func TestNamesOfErrors(t *testing.T) {
 		if err := away(c.err); !errors.Is(err, c.read) {
 			t.Errorf("%s: a read: %v, want %v", name, err, c.read)
 		}
+	}
+	// An etcd that others run gives no room back by itself.
+	if here, elsewhere := unsure(etcderrors.ErrNoSpace).Error(), unsure(rpctypes.ErrNoSpace).Error(); !strings.Contains(here, "comes back") || strings.Contains(elsewhere, "comes back") || !strings.Contains(elsewhere, "whoever runs etcd") {
+		t.Errorf("no space: %q, elsewhere %q", here, elsewhere)
 	}
 	other := status.Error(codes.Unknown, "something else")
 	if err := unsure(other); errors.Is(err, ErrDown) || errors.Is(err, ErrUnsure) {

@@ -118,7 +118,8 @@ func (e *UnusableError) Error() string {
 	if slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(e.Cause, r) }) {
 		return fmt.Sprintf("data directory %s cannot be used now (%v): the data may well be whole; see to what this machine lacks (memory, open files, room, a disk to write to), then start again", e.Dir, e.Cause)
 	}
-	return fmt.Sprintf("data directory %s cannot be used (%v): restore it from a snapshot, or give its data up with reset", e.Dir, e.Cause)
+	return fmt.Sprintf("data directory %s cannot be used (%v): restore it from a snapshot, or give its data up with reset; "+
+		"one of several members is removed from them, added anew and started on an empty directory", e.Dir, e.Cause)
 }
 
 // Unwrap is the cause.

@@ -392,6 +392,17 @@ func (s *separate) ports() {
 		}()
 	}
 	s.Kubectl("create", "clusterrolebinding", "metrics", "--clusterrole=metrics", "--serviceaccount=default:default")
+	for role, metrics := range map[string]func() (string, error){
+		"API server": func() (string, error) { return s.TryKubectl("get", "--raw", "/metrics") },
+		"kubelet": func() (string, error) {
+			return s.TryKubectl("get", "--raw", "/api/v1/nodes/"+rolesNode+"/proxy/metrics")
+		},
+		"proxy": func() (string, error) { return s.Try(10*time.Second, "curl", "-sS", "http://127.0.0.1:10249/metrics") },
+	} {
+		if out, err := metrics(); err != nil || !strings.Contains(out, "\nprocess_resident_memory_bytes") || !strings.Contains(out, "\ngo_goroutines") {
+			s.t.Errorf("metrics of the %s say nothing of its process: %v", role, err)
+		}
+	}
 	if out, err := s.Try(10*time.Second, "curl", "-sS", "http://127.0.0.1:10248/healthz"); err != nil || out != "ok" {
 		s.t.Errorf("the kubelet's health: %q, %v", out, err)
 	}
