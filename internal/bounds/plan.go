@@ -8,6 +8,9 @@ const (
 	// OwnerListings is of how many namespaces at a time the garbage collector remembers who
 	// owned whom.
 	OwnerListings = 32
+	// Owners is how many owners an object may name for the garbage collector to look at it
+	// beside others that name as many: each owner may be a request.
+	Owners = 100
 )
 
 // What one pod may ask of the scheduler, for which all other pods wait meanwhile: each of
