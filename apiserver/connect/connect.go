@@ -96,7 +96,7 @@ func New(d Deps) (*Handler, error) {
 func transport(d Deps, c *tls.Config) *http.Transport {
 	return &http.Transport{
 		DialContext: d.Dial, TLSClientConfig: c, TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: bounds.BackendHead,
+		MaxIdleConns: bounds.IdleBackends, MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: bounds.BackendHead,
 	}
 }
 

@@ -8,9 +8,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	runtimes "runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"hyperkube/internal/bounds"
 )
 
 // pod is a backend that says what it likes.
@@ -180,5 +185,49 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%s: %q %v, want %q", path, got, err, want)
 		}
 		conn.Close()
+	}
+}
+
+// TestManyBackends: connections that are kept for another request are few, however many
+// ports a pod has.
+func TestManyBackends(t *testing.T) {
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(open)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch state {
+		case http.StateNew:
+			open[c] = true
+		case http.StateClosed:
+			delete(open, c)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := setupTo(t, runtime{}, s.Listener.Addr().String())
+	for port := range bounds.IdleBackends + 100 {
+		resp, err := http.Get(fmt.Sprintf("%s/a/pods/one:%d/proxy/", c.Host, port+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); count() > bounds.IdleBackends; runtimes.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d connections stay open", count())
+		}
+	}
+	if count() < bounds.IdleBackends/2 {
+		t.Errorf("only %d connections stay for another request", count())
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,11 +29,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"hyperkube/controllers/env"
+	"hyperkube/internal/bounds"
 	"hyperkube/kit"
 )
 
 // lookAgain is when an owner that exists but has not been seen yet is asked for again.
 const lookAgain = 10 * time.Second
+
+// manyAgain is when an object with many owners is looked at while there is another one.
+const manyAgain = 2 * time.Second
 
 // New makes the collector. Its keys are UIDs, in the namespaces of their objects as far as
 // they are known: namespaces take turns.
@@ -54,6 +59,7 @@ type collector struct {
 	loop    *kit.Controller
 
 	latecomers latecomers
+	many       sync.Mutex // held while an object with more than bounds.Owners owners is looked at
 
 	kindsChanged chan struct{} // of one: the catalog may be out of date
 }
@@ -73,6 +79,12 @@ func (c *collector) add(uids []types.UID) {
 }
 
 func (c *collector) reconcile(ctx context.Context, key kit.Key) (kit.Result, error) {
+	if c.graph.owners(types.UID(key.Name)) > bounds.Owners { // each may have to be asked for: not by all workers at once
+		if !c.many.TryLock() {
+			return kit.After(manyAgain), nil
+		}
+		defer c.many.Unlock()
+	}
 	f, ok := c.graph.factsOf(types.UID(key.Name))
 	if !ok {
 		return kit.Result{}, nil

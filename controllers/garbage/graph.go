@@ -219,6 +219,16 @@ type dependentFact struct {
 	foreground bool // is itself waiting for its dependents
 }
 
+// owners is how many owners an object names.
+func (g *graph) owners(uid types.UID) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n := g.nodes[uid]; n != nil {
+		return len(n.owners)
+	}
+	return 0
+}
+
 // factsOf returns what is known of an object; false when it was not seen or is gone.
 func (g *graph) factsOf(uid types.UID) (facts, bool) {
 	g.mu.Lock()

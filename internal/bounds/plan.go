@@ -13,6 +13,9 @@ const (
 	// many are compared before it is the turn of other namespaces.
 	Offers         = 1024
 	OffersCompared = 16
+	// Owners is how many owners an object may name for the garbage collector to look at it
+	// beside others that name as many: each owner may be a request.
+	Owners = 100
 )
 
 // What one pod may ask of the scheduler, for which all other pods wait meanwhile: each of

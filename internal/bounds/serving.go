@@ -23,6 +23,9 @@ const (
 	Beginnings = 16
 	// BackendHead is how many bytes of headers a pod or a service that is proxied to may answer with.
 	BackendHead = 256 << 10
+	// IdleBackends is how many connections to pods and services wait for another request: each
+	// port of a pod is another backend, and each connection one of the files of the process.
+	IdleBackends = 256
 	// PageToken is how long a tag or a piece of text (a script, say) of a proxied HTML page may be
 	// for the links of the page to be looked at from there on: it is kept until it is complete.
 	PageToken = 256 << 10
