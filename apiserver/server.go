@@ -25,6 +25,7 @@ import (
 	"hyperkube/apiserver/verbs"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/turnstile"
+	"hyperkube/store"
 )
 
 // Server serves one API. Make it with New.
@@ -53,9 +54,31 @@ func New(o Options) (*Server, error) {
 	})
 	s.network, s.inside = filters.Chain(filters.Config{
 		Log: o.Log, Registry: o.Registry, Authenticator: o.Authenticator, Authorizer: o.Authorizer,
-		MaxReads: o.MaxReads, MaxWrites: o.MaxWrites, Timeout: o.RequestTimeout, Audit: o.Audit, Known: o.Served.Knows,
+		MaxReads: o.MaxReads, MaxWrites: o.MaxWrites, Timeout: o.RequestTimeout, Audit: o.Audit, Known: o.Served.Knows, Nodes: s.nodes,
 	}, s.mux())
 	return s, nil
+}
+
+// nodes is how many nodes the cluster has, as far as this server knows now.
+func (s *Server) nodes() int {
+	c, ok := s.o.Store.Collection("", "nodes")
+	if !ok {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(s.stopping, time.Second)
+	defer cancel()
+	l, err := c.List(ctx, store.ListOptions{Limit: 1, Freshness: store.Freshness{Any: true}})
+	if err != nil {
+		return 0 // no more than on a cluster without nodes
+	}
+	n := 0
+	for range l.Entries {
+		n++
+	}
+	if l.Remaining != nil {
+		n += int(*l.Remaining)
+	}
+	return n
 }
 
 // Handler is what the socket serves, all filters included.

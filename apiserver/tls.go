@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 
@@ -17,13 +16,13 @@ type TLS struct {
 	Certificate *tls.Certificate
 	// ClientCAs tell clients which certificates are welcome. Verification is the
 	// authenticator's.
-	ClientCAs  *x509.CertPool
+	ClientCAs  []*pki.Pool
 	MinVersion uint16 // 0: TLS 1.2
 }
 
 func (t TLS) config(log *slog.Logger) (*tls.Config, error) {
 	c := &tls.Config{
-		MinVersion: t.MinVersion, ClientCAs: t.ClientCAs, ClientAuth: tls.RequestClientCert,
+		MinVersion: t.MinVersion, ClientAuth: tls.RequestClientCert,
 		NextProtos: []string{"h2", "http/1.1"},
 		// Small first records help browsers on slow links and cost us system calls.
 		DynamicRecordSizingDisabled: true,
@@ -33,7 +32,7 @@ func (t TLS) config(log *slog.Logger) (*tls.Config, error) {
 	}
 	if t.Certificate != nil {
 		c.Certificates = []tls.Certificate{*t.Certificate}
-		return c, nil
+		return t.welcome(c), nil
 	}
 	if t.CertFile == "" || t.KeyFile == "" {
 		return nil, errors.New("api server: TLS needs a certificate and a key")
@@ -43,5 +42,12 @@ func (t TLS) config(log *slog.Logger) (*tls.Config, error) {
 		return nil, err
 	}
 	c.GetCertificate = pair.Server
-	return c, nil
+	return t.welcome(c), nil
+}
+
+func (t TLS) welcome(c *tls.Config) *tls.Config {
+	if len(t.ClientCAs) == 0 {
+		return c
+	}
+	return pki.WithClientCAs(c, t.ClientCAs...)
 }

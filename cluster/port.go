@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,12 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	authnv1 "k8s.io/api/authentication/v1"
 	authzv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"hyperkube/internal/pki"
+	"hyperkube/internal/trouble"
 	"hyperkube/internal/turnstile"
 )
 
@@ -27,7 +28,7 @@ import (
 type Port struct {
 	Address           string // host:port; empty for none
 	CertFile, KeyFile string // both empty: a certificate that lives as long as the process
-	ClientCAs         *x509.CertPool
+	ClientCAFile      string // of the clients that may show certificates; it is read again when it changes
 	MinVersion        uint16 // of TLS; 0: 1.2
 	Debug             bool   // profiles too
 }
@@ -54,9 +55,9 @@ func (p Port) open(kube kubernetes.Interface, reg *registries, log *slog.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("listening for health and metrics: %w (another port: --secure-port)", err)
 	}
-	conf := &tls.Config{MinVersion: max(tls.VersionTLS12, p.MinVersion), GetCertificate: cert, ClientCAs: p.ClientCAs}
-	if p.ClientCAs != nil {
-		conf.ClientAuth = tls.VerifyClientCertIfGiven
+	conf := &tls.Config{MinVersion: max(tls.VersionTLS12, p.MinVersion), GetCertificate: cert}
+	if conf, err = p.WithClients(conf, log, trouble.Metric(reg.process)); err != nil {
+		return nil, err
 	}
 	g := guard{kube: kube, log: log, next: reg.handler(p.Debug)}
 	srv := &http.Server{Handler: g, TLSConfig: conf, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
@@ -120,6 +121,19 @@ func (p Port) Certificate(log *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Ce
 		return nil, err
 	}
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &made, nil }, nil
+}
+
+// WithClients is conf for a port to which the clients of ClientCAFile may show certificates.
+func (p Port) WithClients(conf *tls.Config, log *slog.Logger, failures *prometheus.CounterVec) (*tls.Config, error) {
+	if p.ClientCAFile == "" {
+		return conf, nil
+	}
+	pool, err := pki.NewPool("--client-ca-file", p.ClientCAFile, trouble.New(log, failures, "reading --client-ca-file again"))
+	if err != nil {
+		return nil, err
+	}
+	conf.ClientAuth = tls.VerifyClientCertIfGiven
+	return pki.WithClientCAs(conf, pool), nil
 }
 
 // guard lets everybody see health and asks the API server about the rest.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -379,18 +378,16 @@ func (c *control) apiOptions(member *etcd.Server) (assembly.Options, error) {
 	if err != nil {
 		return assembly.Options{}, err
 	}
-	welcome := x509.NewCertPool()
-	welcome.AddCert(c.pki.CA.Cert)
-	welcome.AddCert(c.pki.FrontProxyCA.Cert)
+	welcome := []*pki.Pool{pki.FixedPool(c.pki.CA, c.pki.FrontProxyCA)}
 	names := []string{c.pki.FrontProxyClient.Cert.Subject.CommonName}
 	return assembly.Options{
 		Log: c.log.With("role", "apiserver"), Etcd: member, EtcdServers: c.o.EtcdServers, Keys: c.encryption,
 		Address:   net.JoinHostPort(c.o.BindAddress, strconv.Itoa(c.o.APIPort)),
 		TLS:       apiserver.TLS{CertFile: l.Cert(pki.NameAPIServer), KeyFile: l.Key(pki.NameAPIServer), MinVersion: tls.VersionTLS13, ClientCAs: welcome},
 		Advertise: netip.AddrPortFrom(ip, uint16(c.o.APIPort)),
-		ClientCAs: c.pki.CA.Pool(), ClientCAPEM: c.pki.CA.PEM, Anonymous: true,
-		RequestHeaderCAPEM: c.pki.FrontProxyCA.PEM, RequestHeaderNames: names, FrontProxy: &authn.FrontProxy{
-			CAs: c.pki.FrontProxyCA.Pool(), AllowedNames: names, UserHeaders: []string{"X-Remote-User"}, UIDHeaders: []string{"X-Remote-Uid"},
+		ClientCAs: pki.FixedPool(c.pki.CA), Anonymous: true,
+		FrontProxy: &authn.FrontProxy{
+			CAs: pki.FixedPool(c.pki.FrontProxyCA), AllowedNames: names, UserHeaders: []string{"X-Remote-User"}, UIDHeaders: []string{"X-Remote-Uid"},
 			GroupHeaders: []string{"X-Remote-Group"}, ExtraPrefixes: []string{"X-Remote-Extra-"},
 		},
 		Issuer: "https://kubernetes.default.svc." + c.o.ClusterDomain, SigningKey: c.pki.ServiceAccount,

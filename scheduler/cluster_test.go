@@ -181,8 +181,8 @@ func server(t testing.TB, ctx context.Context, e *etcd.Server, log *slog.Logger)
 	pool := x509.NewCertPool()
 	pool.AddCert(f.CA.Cert)
 	a, err := assembly.New(ctx, assembly.Options{
-		Log: log, Etcd: e, Listener: l, TLS: apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: pool},
-		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pool, ClientCAPEM: f.CA.PEM,
+		Log: log, Etcd: e, Listener: l, TLS: apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: []*pki.Pool{pki.FixedPool(f.CA)}},
+		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pki.FixedPool(f.CA),
 		Issuer: "https://kubernetes.default.svc.cluster.local", SigningKey: f.ServiceAccount,
 		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert(f.KubeletClient), nil }, KubeletCAs: pool, DetectMutation: !benchmark,
 	})

@@ -23,7 +23,7 @@ type collection struct {
 	res    Resource
 	prefix string // "/registry/pods/"
 	codec  *envelope.Codec
-	keys   *seal.Keyring // nil: values are plain
+	keys   atomic.Pointer[seal.Keyring] // nil: values are plain
 	m      resourceMetrics
 
 	snap     atomic.Pointer[snapshot]
@@ -60,9 +60,11 @@ func (s *Store) newCollection(r Resource) (*collection, error) {
 	c := &collection{
 		store: s, res: r, prefix: s.prefix + r.Prefix + "/",
 		codec: envelope.NewCodec(r.GVK), tree: newTree(), ended: make(chan struct{}),
-		keys: s.opts.Keys.For(r.Group, r.Name),
 	}
-	if r.Encrypted && c.keys == nil && !s.opts.AllowPlain {
+	s.mu.RLock()
+	c.keys.Store(s.keys.For(r.Group, r.Name))
+	s.mu.RUnlock()
+	if r.Encrypted && c.keys.Load() == nil && !s.opts.AllowPlain {
 		return nil, errors.New("its values must be encrypted and there is no key for them")
 	}
 	c.m = s.metrics.of(&c.res)
@@ -133,8 +135,8 @@ func (c *collection) Get(ctx context.Context, k Key, f Freshness) (*Entry, error
 // decode makes the entry of a stored value.
 func (c *collection) decode(key Key, kv *backend.KV) (*Entry, error) {
 	value := kv.Value
-	if c.keys != nil {
-		plain, err := c.keys.Open(value, kv.Key)
+	if keys := c.keys.Load(); keys != nil {
+		plain, err := keys.Open(value, kv.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -164,8 +166,9 @@ func (c *collection) encode(obj Object) ([]byte, error) { return c.codec.Encode(
 
 // sealed is what goes to etcd for a plain value.
 func (c *collection) sealed(path string, plain []byte) ([]byte, error) {
-	if c.keys == nil {
+	keys := c.keys.Load()
+	if keys == nil {
 		return plain, nil
 	}
-	return c.keys.Seal(plain, []byte(path))
+	return keys.Seal(plain, []byte(path))
 }

@@ -73,7 +73,8 @@ type Store struct {
 	turns    turns
 	applied  atomic.Int64 // every change up to here is in the snapshots
 
-	mu       sync.RWMutex // guards the two below
+	mu       sync.RWMutex // guards the four below
+	keys     *seal.Config
 	byName   map[name]*collection
 	byPrefix map[string]*collection
 	depth    int // segments of the longest prefix
@@ -113,6 +114,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		ready: make(chan struct{}), closed: make(chan struct{}), rewound: make(chan struct{}), done: make(chan struct{}),
 		requests: make(chan func(context.Context), 16),
 	}
+	s.keys = o.Keys
 	rev, local := b.Current()
 	s.exclusive = local && rev == 0
 	s.turns.init(bounds.WatchTurns * runtime.GOMAXPROCS(0))

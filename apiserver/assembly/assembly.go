@@ -43,6 +43,7 @@ import (
 	"hyperkube/apiserver/registry"
 	"hyperkube/apiserver/request"
 	"hyperkube/apiserver/tokens"
+	"hyperkube/internal/pki"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/trouble"
 	"hyperkube/store"
@@ -64,6 +65,8 @@ type Options struct {
 	// EtcdCompaction is how often etcd's history is compacted: 0 is every 5 minutes, less than 0 never.
 	EtcdCompaction time.Duration
 	Keys           *seal.Config
+	// KeysFile is where Keys were read; it is read again when it changes. Empty: Keys stay.
+	KeysFile string
 
 	Listener net.Listener // or
 	Address  string
@@ -71,18 +74,15 @@ type Options struct {
 	// Advertise is how pods reach this server: the endpoint of the kubernetes service.
 	Advertise netip.AddrPort
 
-	ClientCAs   *x509.CertPool
-	ClientCAPEM []byte
-	FrontProxy  *authn.FrontProxy
-	// RequestHeaderCAPEM and RequestHeaderNames tell extension servers whom to trust.
-	RequestHeaderCAPEM []byte
-	RequestHeaderNames []string
-	TokenFile          string
-	Anonymous          bool
-	Issuer             string
-	APIAudiences       []string
-	SigningKey         crypto.Signer
-	VerifyKeys         []crypto.PublicKey
+	// ClientCAs and FrontProxy also tell extension servers whom to trust.
+	ClientCAs    *pki.Pool
+	FrontProxy   *authn.FrontProxy
+	TokenFile    string
+	Anonymous    bool
+	Issuer       string
+	APIAudiences []string
+	SigningKey   crypto.Signer
+	VerifyKeys   func() []crypto.PublicKey
 	// AlsoAccepted are issuers of older tokens; MaxTokenLife caps token requests (0: no cap).
 	AlsoAccepted []string
 	MaxTokenLife time.Duration
@@ -209,10 +209,7 @@ func (a *Assembly) addAuthentication(so *apiserver.Options) error {
 	if err != nil {
 		return err
 	}
-	oidc, err := service.Handler()
-	if err != nil {
-		return err
-	}
+	oidc := service.Handler()
 	for _, path := range []string{"/.well-known/openid-configuration", "/openid/v1/jwks"} {
 		so.Handlers[path] = oidc
 	}
@@ -269,6 +266,8 @@ func (a *Assembly) Run(ctx context.Context) (err error) {
 	parts.Lasts("api server", a.Server.Run)
 	parts.Ends("bootstrap", a.bootstrap)
 	parts.Ends("endpoints of kubernetes", a.keepEndpoints)
+	parts.Ends("client authorities", a.keepTrust)
+	parts.Ends("encryption configuration", a.keepKeys)
 	return parts.Wait()
 }
 

@@ -89,8 +89,8 @@ func (c *cluster) options(l net.Listener, e *etcd.Server, log *slog.Logger) asse
 	pool.AddCert(f.CA.Cert)
 	return assembly.Options{
 		Log: log, Etcd: e, Listener: l,
-		TLS:       apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: pool},
-		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pool, ClientCAPEM: f.CA.PEM, Anonymous: true,
+		TLS:       apiserver.TLS{Certificate: cert(f.APIServer), ClientCAs: []*pki.Pool{pki.FixedPool(f.CA)}},
+		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCAs: pki.FixedPool(f.CA), Anonymous: true,
 		Issuer: "https://kubernetes.default.svc.cluster.local", SigningKey: f.ServiceAccount,
 		Services: netip.MustParsePrefix("10.96.0.0/16"), KubeletClient: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert(f.KubeletClient), nil }, KubeletCAs: pool, DetectMutation: true,
 	}

@@ -14,6 +14,7 @@ import (
 	"hyperkube/apiserver/discovery"
 	"hyperkube/apiserver/health"
 	"hyperkube/apiserver/openapi"
+	"hyperkube/internal/trouble"
 )
 
 func (a *Assembly) addAdmission(so *apiserver.Options) error {
@@ -63,9 +64,49 @@ func (a *Assembly) addReadiness(so *apiserver.Options) error {
 func (a *Assembly) ensureBasics(ctx context.Context) error {
 	return bootstrapdata.Ensure(ctx, bootstrapdata.Config{
 		Reader: a.Store, Network: a.allocator, ServiceIP: a.allocator.Kubernetes(), Services: []netip.Prefix{a.o.Services},
-		Advertise: a.o.Advertise, ClientCA: a.o.ClientCAPEM, RequestHeaderCA: a.o.RequestHeaderCAPEM,
-		RequestHeaderNames: a.o.RequestHeaderNames, Now: time.Now(),
+		Advertise: a.o.Advertise, Trust: a.trust(), Now: time.Now(),
 	})
+}
+
+// trust is what extension servers are told.
+func (a *Assembly) trust() bootstrapdata.Trust {
+	t := bootstrapdata.Trust{ClientCA: a.o.ClientCAs.PEM()}
+	if p := a.o.FrontProxy; p != nil {
+		t.RequestHeaderCA, t.RequestHeaderNames = p.CAs.PEM(), p.AllowedNames
+	}
+	return t
+}
+
+// trustEvery is how often it is compared with what was told.
+const trustEvery = time.Minute
+
+// keepTrust tells extension servers when authorities change.
+func (a *Assembly) keepTrust(ctx context.Context) error {
+	select {
+	case <-a.bootDone: // which told it for the first time
+	case <-ctx.Done():
+		return nil
+	}
+	told, failing := a.trust(), trouble.New(a.o.Log, trouble.Metric(a.o.Registry), "publishing the client authorities")
+	tick := time.NewTicker(trustEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		now := a.trust()
+		if now.Same(told) {
+			continue
+		}
+		if err := bootstrapdata.Tell(ctx, a.Store, now); err != nil {
+			failing.Failed(err)
+			continue
+		}
+		failing.Well()
+		told = now
+	}
 }
 
 // keepEndpoints has pods find this server, and no server that is gone, under the

@@ -10,19 +10,19 @@
 //   - Users are shared between requests and read-only.
 //   - A certificate chain is verified once and remembered by the hash of the
 //     certificate in a bounded cache for a minute; its dates are judged on every
-//     request. Tokens are judged by package tokens, which caches signatures only.
+//     request, and with other authorities the chain is verified again. Tokens are judged by package tokens, which caches signatures only.
 //   - Credentials are never logged and never in an error.
 package authn
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/pki"
 )
 
 // TokenVerifier judges bearer tokens for the given audiences (empty: those of
@@ -33,7 +33,7 @@ type TokenVerifier interface {
 
 // Config of an Authenticator. What is left out is not accepted.
 type Config struct {
-	ClientCAs    *x509.CertPool // client certificates: CN is the user, O the groups
+	ClientCAs    *pki.Pool // client certificates: CN is the user, O the groups
 	FrontProxy   *FrontProxy
 	Tokens       []TokenVerifier // service accounts, then others, in this order
 	TokenFile    string          // CSV of --token-auth-file

@@ -75,8 +75,8 @@ func TestAuthenticate(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := authn.New(authn.Config{
-		ClientCAs: ca.Pool(), Tokens: []authn.TokenVerifier{opaque{}}, TokenFile: file, APIAudiences: []string{"api"}, Anonymous: true,
-		FrontProxy: &authn.FrontProxy{CAs: proxyCA.Pool(), AllowedNames: []string{"front-proxy-client"},
+		ClientCAs: pki.FixedPool(ca), Tokens: []authn.TokenVerifier{opaque{}}, TokenFile: file, APIAudiences: []string{"api"}, Anonymous: true,
+		FrontProxy: &authn.FrontProxy{CAs: pki.FixedPool(proxyCA), AllowedNames: []string{"front-proxy-client"},
 			UserHeaders: []string{"X-Remote-User"}, GroupHeaders: []string{"X-Remote-Group"}, ExtraPrefixes: []string{"X-Remote-Extra-"}},
 		Now: func() time.Time { return now },
 	})
@@ -153,7 +153,7 @@ func TestTokenFileErrors(t *testing.T) {
 
 func BenchmarkCertificate(b *testing.B) {
 	ca := newCA(b, "ca")
-	a, err := authn.New(authn.Config{ClientCAs: ca.Pool(), Now: func() time.Time { return start }})
+	a, err := authn.New(authn.Config{ClientCAs: pki.FixedPool(ca), Now: func() time.Time { return start }})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -163,5 +163,39 @@ func BenchmarkCertificate(b *testing.B) {
 		if _, ok, err := a.Authenticate(r); !ok {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestAuthoritiesChange: whom a removed authority vouches for is known no longer than until
+// its file is read again, however often they came before.
+func TestAuthoritiesChange(t *testing.T) {
+	old, next := newCA(t, "old"), newCA(t, "new")
+	path := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(path, old.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pki.NewPool("clients", path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := authn.New(authn.Config{ClientCAs: pool, Now: func() time.Time { return start }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := leaf(t, old, pki.Leaf{CommonName: "one", Client: true}), leaf(t, next, pki.Leaf{CommonName: "two", Client: true})
+	asked := func() string { return show(a.Authenticate(with(one))) + ", " + show(a.Authenticate(with(two))) }
+	const known = " [system:authenticated]"
+	if got := asked(); got != "one"+known+", 401" {
+		t.Fatal(got)
+	}
+	if err := os.WriteFile(path, next.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for end := time.Now().Add(20 * time.Second); got != "401, two"+known && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		got = asked()
+	}
+	if got != "401, two"+known {
+		t.Error(got)
 	}
 }

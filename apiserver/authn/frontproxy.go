@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/url"
@@ -10,12 +9,13 @@ import (
 	"time"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/pki"
 )
 
 // FrontProxy trusts identity headers of clients whose certificate this CA
 // signed (--requestheader-* flags).
 type FrontProxy struct {
-	CAs            *x509.CertPool
+	CAs            *pki.Pool
 	AllowedNames   []string // common names; empty: any signed by CAs
 	UserHeaders    []string // X-Remote-User
 	GroupHeaders   []string // X-Remote-Group

@@ -10,6 +10,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/pki"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 
 // certificates verifies client certificates against a pool.
 type certificates struct {
-	pool *x509.CertPool
+	cas  *pki.Pool
 	now  func() time.Time
 	seen *lru.Cache[[sha256.Size]byte, *knownCert]
 }
@@ -30,14 +31,15 @@ type knownCert struct {
 	user         *request.User
 	from, until  time.Time // validity of the certificate
 	believeUntil time.Time
+	pool         *x509.CertPool // that vouched for it
 }
 
-func newCertificates(pool *x509.CertPool, now func() time.Time) *certificates {
+func newCertificates(cas *pki.Pool, now func() time.Time) *certificates {
 	seen, err := lru.New[[sha256.Size]byte, *knownCert](knownCerts)
 	if err != nil { // only for a size that is not positive
 		panic(err)
 	}
-	return &certificates{pool: pool, now: now, seen: seen}
+	return &certificates{cas: cas, now: now, seen: seen}
 }
 
 // user of the chain that the client presented, leaf first.
@@ -50,29 +52,29 @@ func (c *certificates) user(chain []*x509.Certificate) (*request.User, error) {
 }
 
 func (c *certificates) known(chain []*x509.Certificate) (*knownCert, error) {
-	now, sum := c.now(), sha256.Sum256(chain[0].Raw)
-	if k, ok := c.seen.Get(sum); ok && now.Before(k.believeUntil) && now.Before(k.until) && !now.Before(k.from) {
+	now, sum, pool := c.now(), sha256.Sum256(chain[0].Raw), c.cas.Certs()
+	if k, ok := c.seen.Get(sum); ok && k.pool == pool && now.Before(k.believeUntil) && now.Before(k.until) && !now.Before(k.from) {
 		return k, nil
 	}
-	if err := c.check(chain, now); err != nil {
+	if err := check(chain, pool, now); err != nil {
 		return nil, err
 	}
 	leaf := chain[0]
 	if leaf.Subject.CommonName == "" {
 		return nil, errors.New("client certificate has no common name")
 	}
-	k := &knownCert{user: certUser(leaf), from: leaf.NotBefore, until: leaf.NotAfter, believeUntil: now.Add(certMemory)}
+	k := &knownCert{user: certUser(leaf), from: leaf.NotBefore, until: leaf.NotAfter, believeUntil: now.Add(certMemory), pool: pool}
 	c.seen.Add(sum, k)
 	return k, nil
 }
 
-func (c *certificates) check(chain []*x509.Certificate, now time.Time) error {
+func check(chain []*x509.Certificate, pool *x509.CertPool, now time.Time) error {
 	between := x509.NewCertPool()
 	for _, i := range chain[1:] {
 		between.AddCert(i)
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: c.pool, Intermediates: between, CurrentTime: now,
+		Roots: pool, Intermediates: between, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {

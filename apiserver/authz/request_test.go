@@ -45,7 +45,7 @@ func BenchmarkRequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := authn.New(authn.Config{ClientCAs: ca.Pool()})
+	a, err := authn.New(authn.Config{ClientCAs: pki.FixedPool(ca)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -20,7 +20,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
@@ -38,10 +37,8 @@ type Config struct {
 	Services  []netip.Prefix
 	// Advertise is how this server is reached by pods.
 	Advertise netip.AddrPort
-	// ClientCA and RequestHeaderCA are PEM bundles for extension servers.
-	ClientCA, RequestHeaderCA []byte
-	RequestHeaderNames        []string // common names of front proxies
-	Now                       time.Time
+	Trust
+	Now time.Time
 }
 
 // Ensure writes what is missing. What is stored and cannot be read is left as it
@@ -64,13 +61,7 @@ func Ensure(ctx context.Context, c Config) error {
 		first := Endpoints{Reader: c.Reader, ServiceIP: c.ServiceIP, Advertise: c.Advertise}
 		g.Go(func() error { return w.left.Pass(first.reconcile(ctx)) })
 	}
-	if len(c.ClientCA) > 0 {
-		write(w, "", "configmaps", w.authentication(), func(have, want *corev1.ConfigMap) bool {
-			same := equality.Semantic.DeepEqual(have.Data, want.Data)
-			have.Data = want.Data
-			return !same
-		})
-	}
+	w.trust()
 	if err := g.Wait(); err != nil {
 		return err
 	}

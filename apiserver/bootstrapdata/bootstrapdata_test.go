@@ -25,7 +25,7 @@ func newStore() *storetest.Store {
 func config(s store.Reader) bootstrapdata.Config {
 	return bootstrapdata.Config{
 		Reader: s, ServiceIP: netip.MustParseAddr("10.96.0.1"), Services: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
-		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), ClientCA: []byte("ca"), RequestHeaderCA: []byte("rh"), Now: time.Unix(1, 0),
+		Advertise: netip.MustParseAddrPort("192.0.2.1:6443"), Trust: bootstrapdata.Trust{ClientCA: []byte("ca"), RequestHeaderCA: []byte("rh")}, Now: time.Unix(1, 0),
 	}
 }
 

@@ -33,6 +33,9 @@ type Config struct {
 	// MaxWatches (in units) and MaxStreams bound what takes long; 0 means those of package
 	// bounds, and for streams no more than the process has files for.
 	MaxWatches, MaxStreams int64
+	// Nodes tells how many nodes there are, for each of which there may be more watches; nil
+	// means none.
+	Nodes func() int
 	// Timeout of requests that are not long-running; 0 means 60 s.
 	Timeout time.Duration
 	Audit   *AuditLog // nil: no audit
@@ -53,20 +56,20 @@ type filter struct {
 func list(c Config) []filter {
 	m, under := newMetrics(c.Registry, c.Known), newUnderWay(c.Log)
 	return []filter{
-		{"recover", false, recovery(c.Log)},                                // a panic ends one request, not the server
-		{"resets", true, resets},                                           // a connection that only gives up requests is ended
-		{"identify", false, identify},                                      // Audit-Id
-		{"info", false, requestInfo},                                       // what is asked for
-		{"metrics", false, m.wrap},                                         // counts and latencies
-		{"audit", false, c.Audit.wrap},                                     // what was done, refusals included
-		{"timeout", true, timeout(c.Timeout, under)},                       // 504
-		{"authn", true, authenticate(c.Authenticator, m, under)},           // 401
-		{"underway", true, under.wrap},                                     // 429 before memory does
-		{"impersonate", false, impersonate(c.Authorizer)},                  // acts as somebody else
-		{"authz", false, authorize(c.Authorizer, c.Log)},                   // 403
-		{"long", true, newLongRunning(c.MaxWatches, c.MaxStreams).wrap(m)}, // 429 for watches and streams
-		{"body", true, newIntake().wrap(m)},                                // 413, 429: the body is read, within bounds
-		{"seat", true, inflight(c.MaxReads, c.MaxWrites, m)},               // 429 before work piles up
+		{"recover", false, recovery(c.Log)},                                         // a panic ends one request, not the server
+		{"resets", true, resets},                                                    // a connection that only gives up requests is ended
+		{"identify", false, identify},                                               // Audit-Id
+		{"info", false, requestInfo},                                                // what is asked for
+		{"metrics", false, m.wrap},                                                  // counts and latencies
+		{"audit", false, c.Audit.wrap},                                              // what was done, refusals included
+		{"timeout", true, timeout(c.Timeout, under)},                                // 504
+		{"authn", true, authenticate(c.Authenticator, m, under)},                    // 401
+		{"underway", true, under.wrap},                                              // 429 before memory does
+		{"impersonate", false, impersonate(c.Authorizer)},                           // acts as somebody else
+		{"authz", false, authorize(c.Authorizer, c.Log)},                            // 403
+		{"long", true, newLongRunning(c.MaxWatches, c.MaxStreams, c.Nodes).wrap(m)}, // 429 for watches and streams
+		{"body", true, newIntake().wrap(m)},                                         // 413, 429: the body is read, within bounds
+		{"seat", true, inflight(c.MaxReads, c.MaxWrites, m)},                        // 429 before work piles up
 	}
 }
 

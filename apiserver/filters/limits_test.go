@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"hyperkube/apiserver/request"
+	"hyperkube/internal/bounds"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/prometheus/client_golang/prometheus"
@@ -212,5 +213,41 @@ func TestRefusalsAreCounted(t *testing.T) {
 		if !seen[code] {
 			t.Errorf("%s is not counted: %v", code, seen)
 		}
+	}
+}
+
+// TestWatchesGrowWithNodes: the agents of a large cluster, which are one account, get what
+// they need; on a small one the account has its half of the fixed part. Nodes that go take
+// their part with them.
+func TestWatchesGrowWithNodes(t *testing.T) {
+	const agent = "system:serviceaccount:agents:agent"
+	nodes := 0
+	l := newLongRunning(bounds.Watches, 1, func() int { return nodes })
+	take := func(most int) (n int) {
+		for n < most {
+			p := &place{pool: l.watches[others], who: account(&request.User{Name: agent}), n: 1}
+			if !p.take() && !l.more(p) {
+				return n
+			}
+			n++
+		}
+		return n
+	}
+	if n := take(1 << 20); n != bounds.Watches/2 {
+		t.Errorf("%d watches without nodes", n)
+	}
+	nodes = 5000
+	if n := take(5000*15*4 - bounds.Watches/2); n != 5000*15*4-bounds.Watches/2 {
+		t.Errorf("%d more watches for 5000 nodes", n)
+	}
+	for _, who := range []string{"second", "third"} {
+		p := &place{pool: l.watches[others], who: who, n: 5000 * 15}
+		if !p.take() {
+			t.Errorf("no room for the %s namespace's agents", who)
+		}
+	}
+	nodes = 10
+	if p := (&place{pool: l.watches[others], who: "late", n: 1}); l.more(p) {
+		t.Error("watches are begun beyond what there is")
 	}
 }

@@ -13,10 +13,12 @@ import (
 type longRunning struct {
 	watches, streams [classes]*pool
 	turns            *turns
+	base             int64      // of watches of others than nodes and masters
+	nodes            func() int // how many the cluster has; may be nil
 }
 
-func newLongRunning(watches, streams int64) *longRunning {
-	l := &longRunning{turns: newTurns()}
+func newLongRunning(watches, streams int64, nodes func() int) *longRunning {
+	l := &longRunning{turns: newTurns(), base: watches, nodes: nodes}
 	for c := range classes {
 		l.watches[c], l.streams[c] = newPool(bounds.NodeWatches), newPool(streams)
 	}
@@ -37,7 +39,7 @@ func (l *longRunning) wrap(m *metrics) func(http.Handler) http.Handler {
 				selectors := len(info.LabelSelector) + len(info.FieldSelector)
 				p.pool, p.n = l.watches[classOf(u)], weight(r)+int64(selectors*bounds.SelectorCost/bounds.RequestUnit)
 			}
-			if !p.take() {
+			if !p.take() && !l.more(p) {
 				refuse(w, r, m)
 				return
 			}
@@ -55,4 +57,13 @@ func (l *longRunning) wrap(m *metrics) func(http.Handler) http.Handler {
 			next.ServeHTTP(w, r.WithContext(request.WithAccount(r.Context(), account(u))))
 		})
 	}
+}
+
+// more takes once again, with the room that there is for as many nodes as there are now.
+func (l *longRunning) more(p *place) bool {
+	if p.pool != l.watches[others] || l.nodes == nil {
+		return false
+	}
+	p.pool.resize(l.base + int64(l.nodes())*bounds.WatchesPerNode)
+	return p.take()
 }

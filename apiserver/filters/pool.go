@@ -36,6 +36,13 @@ func (p *pool) take(who string, n int64) bool {
 	return true
 }
 
+// resize changes how much there is; what is held stays held.
+func (p *pool) resize(total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total = total
+}
+
 func (p *pool) leave(who string, n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -25,8 +25,8 @@ type discovery struct {
 	Algorithms    []string `json:"id_token_signing_alg_values_supported"`
 }
 
-// Handler serves the two discovery documents, both made once.
-func (s *Service) Handler() (http.Handler, error) {
+// document writes what tells of the keys.
+func (s *Service) document(set *keyset) (err error) {
 	d := discovery{
 		Issuer: s.cfg.Issuer, JWKS: s.cfg.JWKSURI,
 		ResponseTypes: []string{"id_token"}, SubjectTypes: []string{"public"},
@@ -34,29 +34,34 @@ func (s *Service) Handler() (http.Handler, error) {
 	if d.JWKS == "" {
 		d.JWKS = strings.TrimSuffix(s.cfg.Issuer, "/") + JWKSPath
 	}
-	var set jose.JSONWebKeySet
-	for _, v := range s.keys {
-		set.Keys = append(set.Keys, v.JSONWebKey)
+	var keys jose.JSONWebKeySet
+	for _, v := range set.keys {
+		keys.Keys = append(keys.Keys, v.JSONWebKey)
 		if !slices.Contains(d.Algorithms, v.Algorithm) {
 			d.Algorithms = append(d.Algorithms, v.Algorithm)
 		}
 	}
-	mux := http.NewServeMux()
-	if err := serveJSON(mux, DiscoveryPath, "application/json", d); err != nil {
-		return nil, err
+	if set.discovery, err = json.Marshal(d); err != nil {
+		return fmt.Errorf("encoding %s: %w", DiscoveryPath, err)
 	}
-	return mux, serveJSON(mux, JWKSPath, "application/jwk-set+json", set)
+	if set.jwks, err = json.Marshal(keys); err != nil {
+		return fmt.Errorf("encoding %s: %w", JWKSPath, err)
+	}
+	return nil
 }
 
-func serveJSON(mux *http.ServeMux, path, contentType string, doc any) error {
-	data, err := json.Marshal(doc)
-	if err != nil {
-		return fmt.Errorf("encoding %s: %w", path, err)
-	}
+// Handler serves the two discovery documents, made once for each set of keys.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s.serve(mux, DiscoveryPath, "application/json", func(set *keyset) []byte { return set.discovery })
+	s.serve(mux, JWKSPath, "application/jwk-set+json", func(set *keyset) []byte { return set.jwks })
+	return mux
+}
+
+func (s *Service) serve(mux *http.ServeMux, path, contentType string, doc func(*keyset) []byte) {
 	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Cache-Control", "public, max-age=3600")
-		w.Write(data)
+		w.Write(doc(s.current()))
 	})
-	return nil
 }

@@ -19,12 +19,12 @@ package tokens
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"hyperkube/apiserver/kind"
@@ -38,8 +38,9 @@ type Config struct {
 	Issuer       string
 	AlsoAccepted []string
 	// Key signs. Its public half and VerifyKeys verify.
+	// VerifyKeys, which may be nil, answers the same slice as long as it holds the same.
 	Key        crypto.Signer
-	VerifyKeys []crypto.PublicKey
+	VerifyKeys func() []crypto.PublicKey
 	// APIAudiences are what this server is called in "aud"; empty: the issuer.
 	APIAudiences []string
 	// MaxLifetime caps requests; 0: no cap.
@@ -57,18 +58,16 @@ type Config struct {
 type Service struct {
 	cfg     Config
 	sign    signer
-	keys    []verifier
 	issuers map[string]bool
-	seen    *lru.Cache[[sha256.Size]byte, *verified]
+
+	mu  sync.Mutex // held while keys are made anew
+	set atomic.Pointer[keyset]
 }
 
 var (
 	_ kind.TokenIssuer      = (*Service)(nil)
 	_ request.Authenticator = (*Service)(nil)
 )
-
-// verifiedTokens bounds the memory of the signature cache (about 1 KB each).
-const verifiedTokens = 8192
 
 // New checks the configuration.
 func New(c Config) (*Service, error) {
@@ -85,27 +84,21 @@ func New(c Config) (*Service, error) {
 	for _, i := range c.AlsoAccepted {
 		s.issuers[i] = true
 	}
-	publics := c.VerifyKeys
 	if c.Key != nil {
 		var err error
 		if s.sign, err = newSigner(c.Key); err != nil {
 			return nil, fmt.Errorf("service-account signing key: %w", err)
 		}
-		publics = append([]crypto.PublicKey{c.Key.Public()}, publics...)
 	}
-	for _, p := range publics {
-		v, err := newVerifier(p)
-		if err != nil {
-			return nil, fmt.Errorf("service-account key: %w", err)
-		}
-		s.keys = append(s.keys, v)
+	set, err := s.newKeyset(s.others())
+	if err != nil {
+		return nil, fmt.Errorf("service-account key: %w", err)
 	}
-	if len(s.keys) == 0 {
+	if len(set.keys) == 0 {
 		return nil, errors.New("no key verifies service-account tokens: set --service-account-key-file")
 	}
-	var err error
-	s.seen, err = lru.New[[sha256.Size]byte, *verified](verifiedTokens)
-	return s, err
+	s.set.Store(set)
+	return s, nil
 }
 
 // Audiences of this API server.

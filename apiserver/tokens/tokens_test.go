@@ -10,7 +10,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,11 +229,7 @@ func TestLegacy(t *testing.T) {
 
 func TestDiscovery(t *testing.T) {
 	f := setup(t, newKey(t))
-	h, err := f.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(h)
+	s := httptest.NewServer(f.Handler())
 	defer s.Close()
 	read := func(path, contentType string) map[string]any {
 		resp, err := s.Client().Get(s.URL + path)
@@ -289,4 +287,40 @@ func BenchmarkIssue(b *testing.B) {
 	for b.Loop() {
 		f.issue(b, claims())
 	}
+}
+
+// TestKeysChange: a token lives as long as the key that signed it is among the keys, also
+// when its signature was found good before, and the documents follow.
+func TestKeysChange(t *testing.T) {
+	own, first, second := newKey(t), newKey(t), newKey(t)
+	keys := []crypto.PublicKey{first.Public()}
+	f := setup(t, own)
+	var err error
+	f.Service, err = tokens.New(tokens.Config{Issuer: issuer, Key: own, VerifyKeys: func() []crypto.PublicKey { return keys }, Reader: f.store, Now: func() time.Time { return f.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signedBy := func(k *ecdsa.PrivateKey) string { return setup(t, k).issue(t, claims()) }
+	of := map[string]string{"own": signedBy(own), "first": signedBy(first), "second": signedBy(second)}
+	check := func(good ...string) {
+		t.Helper()
+		for range 2 { // the second time from the cache
+			for name, token := range of {
+				if got := f.verdict(token); (got == user) != slices.Contains(good, name) {
+					t.Errorf("%s: %s", name, got)
+				}
+			}
+		}
+		w := httptest.NewRecorder()
+		f.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, tokens.JWKSPath, nil))
+		var set struct{ Keys []any }
+		if err := json.Unmarshal(w.Body.Bytes(), &set); err != nil || len(set.Keys) != len(good) {
+			t.Errorf("%d keys are told, %v", len(set.Keys), err)
+		}
+	}
+	check("own", "first")
+	keys = []crypto.PublicKey{first.Public(), second.Public()}
+	check("own", "first", "second")
+	keys = []crypto.PublicKey{second.Public()}
+	check("own", "second")
 }

@@ -52,13 +52,14 @@ func (s *Service) Authenticate(r *http.Request) (*request.User, bool, error) {
 // The user is shared and read-only.
 func (s *Service) Verify(ctx context.Context, token string, auds []string) (u *request.User, matched []string, ok bool, err error) {
 	sum := sha256.Sum256([]byte(token))
-	v, known := s.seen.Get(sum)
+	set := s.current()
+	v, known := set.seen.Get(sum)
 	if !known {
 		p, err := parse(token)
 		if err != nil || !s.issuers[p.claims.Issuer] && p.claims.Issuer != legacyIssuer {
 			return nil, nil, false, nil
 		}
-		if err := s.signature(p); err != nil {
+		if err := set.signature(p); err != nil {
 			return nil, nil, false, fmt.Errorf("service-account token: %w", err)
 		}
 		v = &verified{claims: p.claims}
@@ -68,12 +69,12 @@ func (s *Service) Verify(ctx context.Context, token string, auds []string) (u *r
 		return nil, nil, false, fmt.Errorf("service-account token: %w", err)
 	}
 	if !known {
-		s.seen.Add(sum, v)
+		set.seen.Add(sum, v)
 	}
 	return v.user, matched, true, nil
 }
 
-func (s *Service) signature(p *parts) error {
+func (s *keyset) signature(p *parts) error {
 	err := errSignature
 	for _, k := range s.keys {
 		if err = k.check(p); err == nil {

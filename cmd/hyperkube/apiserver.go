@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,7 @@ import (
 	"hyperkube/apiserver/authz/abac"
 	"hyperkube/internal/pki"
 	"hyperkube/internal/resident"
+	"hyperkube/internal/trouble"
 	"hyperkube/kubelet/node"
 	"hyperkube/store/seal"
 )
@@ -50,7 +52,7 @@ type apiserverFlags struct {
 	proxyCert, proxyKey                      string
 	admissionOn, admissionOff                []string
 	auditMegabytes                           int64
-	extendTokens, allowPrivileged            bool
+	extendTokens, allowPrivileged, rekey     bool
 	tls                                      tlsVersion
 	verbosity                                int
 	compaction                               time.Duration
@@ -63,7 +65,7 @@ func apiserverCommand() *cobra.Command {
 	)
 	c, f := roleCommand("apiserver", "Run the API server (kube-apiserver)", func(c *cobra.Command) error {
 		o.Log = roleLog("apiserver", v.verbosity)
-		o.Version = version + "+" + buildMeta
+		o.Version, o.Registry = version+"+"+buildMeta, prometheus.NewRegistry()
 		o.EtcdWait = true
 		if err := v.fill(c.Flags(), &o); err != nil {
 			return err
@@ -91,6 +93,7 @@ func (v *apiserverFlags) connections(f standardFlags, o *assembly.Options) {
 	f.StringVar(&v.etcdCert, "etcd-certfile", "", "certificate shown to etcd; it is read again when it changes")
 	f.StringVar(&v.etcdKey, "etcd-keyfile", "", "key of that certificate")
 	f.StringVar(&v.encryption, "encryption-provider-config", "", "file with an EncryptionConfiguration: what is encrypted in etcd, and how")
+	f.BoolVar(&v.rekey, "encryption-provider-config-automatic-reload", false, "take over --encryption-provider-config when it changes; one without a key that something stored needs is refused")
 	f.StringVar(&v.bind, "bind-address", "0.0.0.0", "address on which the API is served")
 	f.IntVar(&v.port, "secure-port", 6443, "port on which the API is served")
 	f.StringVar(&v.advertise, "advertise-address", "", "address under which pods reach this server (default: --bind-address, or that of the default route)")
@@ -105,17 +108,17 @@ func (v *apiserverFlags) connections(f standardFlags, o *assembly.Options) {
 
 // identity: who may come in.
 func (v *apiserverFlags) identity(f standardFlags, o *assembly.Options) {
-	f.StringVar(&v.clientCA, "client-ca-file", "", "CA of the clients that show certificates")
+	f.StringVar(&v.clientCA, "client-ca-file", "", "CA of the clients that show certificates; it is read again when it changes")
 	f.StringVar(&o.TokenFile, "token-auth-file", "", "CSV of token, user, uid and groups")
 	f.BoolVar(&o.Anonymous, "anonymous-auth", true, "let requests in that name nobody, as system:anonymous")
 	f.StringSliceVar(&v.issuers, "service-account-issuer", nil, "issuer of service account tokens, e.g. https://kubernetes.default.svc.cluster.local; further ones are accepted")
-	f.StringSliceVar(&v.keyFiles, "service-account-key-file", nil, "keys that verify service account tokens (default: the signing key)")
+	f.StringSliceVar(&v.keyFiles, "service-account-key-file", nil, "keys that verify service account tokens (default: the signing key); they are read again when they change")
 	f.StringVar(&v.signingKey, "service-account-signing-key-file", "", "key that signs service account tokens, e.g. sa.key")
 	f.StringVar(&o.JWKSURI, "service-account-jwks-uri", "", "where others find the keys that verify tokens")
 	f.DurationVar(&o.MaxTokenLife, "service-account-max-token-expiration", 0, "longest life of a token that is asked for")
 	f.BoolVar(&v.extendTokens, "service-account-extend-token-expiration", true, "let the tokens of pods live on for old clients that never read them again")
 	f.StringSliceVar(&o.APIAudiences, "api-audiences", nil, "what this server is called in tokens (default: the issuer)")
-	f.StringVar(&v.headerCA, "requestheader-client-ca-file", "", "CA of the proxies that may say for whom they ask")
+	f.StringVar(&v.headerCA, "requestheader-client-ca-file", "", "CA of the proxies that may say for whom they ask; it is read again when it changes")
 	f.StringSliceVar(&v.headerNames, "requestheader-allowed-names", nil, "common names of those proxies (default: any)")
 	f.StringSliceVar(&v.users, "requestheader-username-headers", []string{"X-Remote-User"}, "headers that hold the user")
 	f.StringSliceVar(&v.uids, "requestheader-uid-headers", []string{"X-Remote-Uid"}, "headers that hold the user's uid")
@@ -200,9 +203,15 @@ func (v *apiserverFlags) fillEtcd(o *assembly.Options) (err error) {
 	if o.EtcdCompaction = v.compaction; v.compaction <= 0 {
 		o.EtcdCompaction = -1
 	}
+	if v.rekey && v.encryption == "" {
+		return errors.New("--encryption-provider-config-automatic-reload needs --encryption-provider-config")
+	}
 	if v.encryption != "" {
 		if o.Keys, err = seal.Load(v.encryption); err != nil {
 			return fmt.Errorf("--encryption-provider-config: %w", err)
+		}
+		if v.rekey {
+			o.KeysFile = v.encryption
 		}
 	}
 	if err := pairFlags("etcd-certfile", v.etcdCert, "etcd-keyfile", v.etcdKey); err != nil {
@@ -261,29 +270,33 @@ func (v *apiserverFlags) fillTokens(o *assembly.Options) (err error) {
 	if o.SigningKey, err = readKey("service-account-signing-key-file", v.signingKey); err != nil {
 		return err
 	}
-	o.VerifyKeys, err = readPublicKeys("service-account-key-file", v.keyFiles)
-	return err
+	if len(v.keyFiles) == 0 {
+		return nil
+	}
+	keys, err := pki.NewReread("--service-account-key-file", v.keyFiles, func(contents [][]byte) ([]crypto.PublicKey, error) {
+		return publicKeys(v.keyFiles, contents)
+	}, again(o, "--service-account-key-file"))
+	if err != nil {
+		return err
+	}
+	o.VerifyKeys = keys.Get
+	return nil
 }
 
 func (v *apiserverFlags) fillClients(o *assembly.Options) (err error) {
-	welcome := x509.NewCertPool()
+	var welcome []*pki.Pool
 	if v.clientCA != "" {
-		if o.ClientCAs, o.ClientCAPEM, err = readPool("client-ca-file", v.clientCA); err != nil {
+		if o.ClientCAs, err = pki.NewPool("--client-ca-file", v.clientCA, again(o, "--client-ca-file")); err != nil {
 			return err
 		}
-		if err := welcomeAll(welcome, o.ClientCAPEM); err != nil {
-			return err
-		}
+		welcome = append(welcome, o.ClientCAs)
 	}
 	if v.headerCA != "" {
-		proxies, pem, err := readPool("requestheader-client-ca-file", v.headerCA)
+		proxies, err := pki.NewPool("--requestheader-client-ca-file", v.headerCA, again(o, "--requestheader-client-ca-file"))
 		if err != nil {
 			return err
 		}
-		if err := welcomeAll(welcome, pem); err != nil {
-			return err
-		}
-		o.RequestHeaderCAPEM, o.RequestHeaderNames = pem, v.headerNames
+		welcome = append(welcome, proxies)
 		o.FrontProxy = &authn.FrontProxy{CAs: proxies, AllowedNames: v.headerNames, UserHeaders: v.users, UIDHeaders: v.uids, GroupHeaders: v.groups, ExtraPrefixes: v.extras}
 	}
 	o.TLS = apiserver.TLS{CertFile: o.TLS.CertFile, KeyFile: o.TLS.KeyFile, ClientCAs: welcome, MinVersion: uint16(v.tls)}
@@ -293,12 +306,9 @@ func (v *apiserverFlags) fillClients(o *assembly.Options) (err error) {
 	return pairFlags("proxy-client-cert-file", v.proxyCert, "proxy-client-key-file", v.proxyKey)
 }
 
-func welcomeAll(to *x509.CertPool, pem []byte) error {
-	certs, err := pki.ParseCerts(pem)
-	for _, c := range certs {
-		to.AddCert(c)
-	}
-	return err
+// again tells of files that cannot be read again.
+func again(o *assembly.Options, flag string) *trouble.Teller {
+	return trouble.New(o.Log, trouble.Metric(o.Registry), "reading "+flag+" again")
 }
 
 func (v *apiserverFlags) fillKubelets(o *assembly.Options) (err error) {

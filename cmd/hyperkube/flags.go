@@ -124,12 +124,8 @@ func (p portFlags) typed() (cluster.Port, error) {
 		return cluster.Port{}, nil
 	}
 	o := cluster.Port{Address: net.JoinHostPort(p.bind, strconv.Itoa(p.port)), CertFile: p.cert, KeyFile: p.key, Debug: p.profiling, MinVersion: uint16(p.tls)}
-	if p.clientCA == "" {
-		return o, nil
-	}
-	pool, _, err := readPool("client-ca-file", p.clientCA)
-	o.ClientCAs = pool
-	return o, err
+	o.ClientCAFile = p.clientCA
+	return o, nil
 }
 
 // everyFlag is what all standard daemons share.

@@ -11,11 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"hyperkube/cluster"
+	"hyperkube/internal/trouble"
 	"hyperkube/kubelet"
 )
 
@@ -266,19 +268,12 @@ func (v *kubeletFlags) fillTLS(o *kubelet.Options) (err error) {
 	if v.clientCA == "" {
 		o.Log.Warn("without --client-ca-file nobody can show a certificate: an API server that uses one cannot reach logs, exec and port-forward")
 	}
-	p := cluster.Port{CertFile: v.cert, KeyFile: v.key}
-	if v.clientCA != "" {
-		if p.ClientCAs, _, err = readPool("client-ca-file", v.clientCA); err != nil {
-			return err
-		}
-	}
+	p := cluster.Port{CertFile: v.cert, KeyFile: v.key, ClientCAFile: v.clientCA}
 	cert, err := p.Certificate(o.Log)
 	if err != nil {
 		return err
 	}
-	o.TLS = &tls.Config{MinVersion: max(tls.VersionTLS12, uint16(v.tls)), GetCertificate: cert, ClientCAs: p.ClientCAs}
-	if p.ClientCAs != nil {
-		o.TLS.ClientAuth = tls.VerifyClientCertIfGiven
-	}
-	return nil
+	o.Registry = prometheus.NewRegistry()
+	o.TLS, err = p.WithClients(&tls.Config{MinVersion: max(tls.VersionTLS12, uint16(v.tls)), GetCertificate: cert}, o.Log, trouble.Metric(o.Registry))
+	return err
 }

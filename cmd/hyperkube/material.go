@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"hyperkube/apiserver/tokens"
 	"hyperkube/internal/pki"
 )
 
@@ -49,17 +50,16 @@ func readKey(flag, path string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// readPublicKeys reads the public halves of what files hold.
-func readPublicKeys(flag string, paths []string) ([]crypto.PublicKey, error) {
+// publicKeys are the public halves of what files hold, every one of which has some.
+func publicKeys(paths []string, contents [][]byte) ([]crypto.PublicKey, error) {
 	var out []crypto.PublicKey
-	for _, p := range paths {
-		data, err := os.ReadFile(p)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, err)
-		}
+	for i, data := range contents {
 		keys, err := pki.ParsePublicKeys(data)
+		if err == nil {
+			err = tokens.CheckKeys(keys)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("--%s %s: %w", flag, p, err)
+			return nil, fmt.Errorf("%s: %w", paths[i], err)
 		}
 		out = append(out, keys...)
 	}

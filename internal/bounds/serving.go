@@ -13,9 +13,16 @@ const (
 	Strangers   = 1 << 12
 	// Watches is how many units all watches of users may have, NodeWatches those of nodes and
 	// those of administrators. A selector counts SelectorCost times its length.
-	Watches      = 1 << 15
-	NodeWatches  = 1 << 18
-	SelectorCost = 48
+	// An account has half of it at most, as always, and all service accounts of a namespace are
+	// one: so there are WatchesPerNode more for each node of the cluster, whose number no
+	// tenant has in hand. An agent on each of many nodes that watches as much as a kubelet (15)
+	// is then a fourth of what its namespace has, however many nodes there are, and the agents of
+	// a second and a third namespace of the kind have room beside it. The memory is that of
+	// 2 MiB for each node, if all of it is ever taken.
+	Watches        = 1 << 15
+	WatchesPerNode = 128
+	NodeWatches    = 1 << 18
+	SelectorCost   = 48
 	// Streams is how many connections through the server (exec, attach, port-forward, logs,
 	// proxies) users may have at once; less where the process may open few files.
 	Streams = 4096

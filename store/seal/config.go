@@ -48,7 +48,10 @@ const (
 )
 
 // Config says which keyring belongs to which resource. A nil Config has none.
-type Config struct{ rules []rule }
+type Config struct {
+	rules []rule
+	sum   []byte
+}
 
 type rule struct {
 	names []string
@@ -74,6 +77,14 @@ func (c *Config) For(group, name string) *Keyring {
 	return nil
 }
 
+// Sum is the same for two configurations exactly when their files have the same content.
+func (c *Config) Sum() []byte {
+	if c == nil {
+		return nil
+	}
+	return c.sum
+}
+
 // sizeMax bounds the configuration file. A large one has a few kilobytes.
 const sizeMax = 1 << 20
 
@@ -89,7 +100,8 @@ func Parse(data []byte) (*Config, error) {
 	if f.APIVersion != fileVersion || f.Kind != fileKind {
 		return nil, fmt.Errorf("encryption configuration: want %s %s, got %s %s", fileVersion, fileKind, f.APIVersion, f.Kind)
 	}
-	c := &Config{}
+	sum := sha256.Sum256(data)
+	c := &Config{sum: sum[:]}
 	for i, r := range f.Resources {
 		ring, err := r.ring()
 		if err != nil {
