@@ -26,6 +26,12 @@ const (
 	// PodVolumes is how many volumes a pod, and mounts a container may have on a node: each is
 	// one of the kernel's mounts, which all pods share.
 	PodVolumes = 1024
+	// SubPaths is how many volume mounts with a subPath all containers of a pod may have together:
+	// each is a mount of the node until its container has started, and every container that starts
+	// meanwhile, of whatever pod, takes all of those with it.
+	// SubPathsAtOnce is how many such mounts there are for all containers that start at once; the others wait.
+	SubPaths       = 1024
+	SubPathsAtOnce = 1024
 	// References is how many config maps and secrets of one pod are watched.
 	References = 1024
 	// Volumes is how many volumes of one pod are prepared side by side.

@@ -20,12 +20,22 @@ import (
 
 // mounts renders what the container sees of the host: its volumes, /etc/hosts and the termination log.
 func mounts(d *Deps) func(context.Context, *Container) error {
-	return func(_ context.Context, c *Container) error {
+	return func(ctx context.Context, c *Container) error {
 		if n := len(c.Spec.VolumeMounts); n > bounds.PodVolumes {
 			return fmt.Errorf("the container has %d volume mounts, more than %d", n, bounds.PodVolumes)
 		}
+		if n := subPaths(c.Pod.API); n > bounds.SubPaths && subPathsOf(c.Spec) > 0 {
+			return fmt.Errorf("the containers of the pod have %d volume mounts with a subPath, more than %d", n, bounds.SubPaths)
+		}
 		if err := longPaths(c.Spec); err != nil {
 			return err
+		}
+		if n := subPathsOf(c.Spec); n > 0 {
+			leave, err := d.places.take(ctx, c.Pod.API.Namespace, n)
+			if err != nil {
+				return fmt.Errorf("waiting to mount subPaths: %w", err)
+			}
+			c.leave = leave
 		}
 		for i, m := range c.Spec.VolumeMounts {
 			got, err := volumeMount(d, c, i, m)
@@ -39,6 +49,25 @@ func mounts(d *Deps) func(context.Context, *Container) error {
 		}
 		return terminationLog(d, c)
 	}
+}
+
+// subPaths counts the mounts of a pod that are each a mount of the node while their container starts.
+func subPaths(pod *v1.Pod) (n int) {
+	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			n += subPathsOf(&list[i])
+		}
+	}
+	return n
+}
+
+func subPathsOf(c *v1.Container) (n int) {
+	for _, m := range c.VolumeMounts {
+		if m.SubPath != "" || m.SubPathExpr != "" {
+			n++
+		}
+	}
+	return n
 }
 
 func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeapi.Mount, error) {
@@ -71,6 +100,7 @@ func volumeMount(d *Deps, c *Container, index int, m v1.VolumeMount) (*runtimeap
 	host := vol.Path
 	if sub != "" {
 		target := filepath.Join(d.Volumes.PodDir(string(c.Pod.API.UID)), "volume-subpaths", m.Name, c.Spec.Name, strconv.Itoa(index))
+		c.bound = append(c.bound, target)
 		if err := volume.BindSubPath(host, sub, target); err != nil {
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Spec.Name, err)
 		}

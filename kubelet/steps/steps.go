@@ -49,6 +49,8 @@ type Deps struct {
 	Users    *userns.Ranges
 	// ImagesHere is closed once the images are there that sandboxes wait for; nil where none is awaited.
 	ImagesHere <-chan struct{}
+
+	places places
 }
 
 func (d *Deps) features(handler string) v1.NodeRuntimeHandlerFeatures {
@@ -180,8 +182,10 @@ type Container struct {
 	input      cri.ContainerInput
 	config     *runtimeapi.ContainerConfig
 	sbox       *runtimeapi.PodSandboxConfig
-	ID         string // once created
-	Unfinished string // why the runtime may still be at the try before; then, at this one
+	bound      []string // what is mounted for its subPaths
+	leave      func()   // gives back the places that these take
+	ID         string   // once created
+	Unfinished string   // why the runtime may still be at the try before; then, at this one
 }
 
 // StartError is a container that did not come up.
@@ -219,6 +223,11 @@ func Containers(d *Deps) []ContainerStep {
 
 // Start runs a container's steps. Its errors are *StartError, and each is told as an event.
 func Start(ctx context.Context, list []ContainerStep, c *Container) error {
+	defer func() {
+		if c.leave != nil {
+			c.leave()
+		}
+	}()
 	for _, s := range list {
 		err := s.Run(ctx, c)
 		if ctx.Err() != nil {
@@ -226,13 +235,24 @@ func Start(ctx context.Context, list []ContainerStep, c *Container) error {
 		}
 		if err != nil {
 			err = plain{err}
-			err, c.Unfinished = unfinished(err, c.Unfinished)
+			before := c.Unfinished
+			err, c.Unfinished = unfinished(err, before)
+			if before == "" && c.Unfinished == "" && status.Code(err) != codes.Unavailable && status.Code(err) != codes.Canceled {
+				c.release() // else the runtime may be at it
+			}
 			c.Tell(v1.EventTypeWarning, "Failed", "Error: "+err.Error())
 			return &StartError{Reason: s.Reason, Err: err, ID: c.ID}
 		}
 	}
 	c.Unfinished = ""
+	c.release()
 	return nil
+}
+
+// release undoes what was mounted for the subPaths of a container that has started, or never will.
+func (c *Container) release() {
+	volume.ReleaseSubPaths(c.bound)
+	c.bound = nil
 }
 
 // unfinished is a failed call to the runtime as it is told, given what the one before left unfinished, and what it leaves

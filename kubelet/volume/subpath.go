@@ -38,6 +38,15 @@ func BindSubPath(root, sub, target string) error {
 	return mount.Bind("/proc/self/fd/"+strconv.Itoa(fd), target)
 }
 
+// ReleaseSubPaths undoes what BindSubPath did, once containers have what they mount: theirs are mounts of their own. Every
+// container that starts takes all mounts of the node with it into its namespace, so that each that stays costs all pods.
+// What cannot be undone now goes with the pod's directory.
+func ReleaseSubPaths(targets []string) {
+	for _, target := range targets {
+		_ = unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	}
+}
+
 func openBeneath(root, sub string) (int, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
