@@ -181,9 +181,6 @@ func validatePorts(ports []discoveryv1.EndpointPort, path *field.Path) field.Err
 		} else {
 			errs = append(errs, rules.OneOf(*p.Protocol, at.Child("protocol"), corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP)...)
 		}
-		if p.Port != nil {
-			errs = append(errs, rules.Messages(validation.IsValidPortNum(int(*p.Port)), *p.Port, at.Child("port"))...)
-		}
 		if p.AppProtocol != nil {
 			errs = append(errs, rules.Messages(validation.IsQualifiedName(*p.AppProtocol), *p.AppProtocol, at.Child("appProtocol"))...)
 		}
