@@ -1,6 +1,9 @@
 package apply
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // search counts the members of want that a FieldsV1 text has, reading past
 // whatever want does not mention. The text must be well-formed; where it is not
@@ -22,7 +25,8 @@ func (p *parser) search(want []set) (self bool, found int, ok bool) {
 	if p.take('}') {
 		return true, 0, true
 	}
-	for {
+	var index map[string]*set // once it is worth it
+	for asked := 0; ; asked++ {
 		key, ok := p.rawKey()
 		if !ok || !p.take(':') {
 			return false, 0, false
@@ -30,7 +34,14 @@ func (p *parser) search(want []set) (self bool, found int, ok bool) {
 		if key == "." {
 			self = true
 		}
-		if e := lookup(want, key); e == nil {
+		if index == nil && asked >= few && len(want) > few {
+			index = indexed(want)
+		}
+		e := index[key]
+		if index == nil {
+			e = lookup(want, key)
+		}
+		if e == nil {
 			if !p.skip() {
 				return false, 0, false
 			}
@@ -70,6 +81,24 @@ func (p *parser) rawKey() (string, bool) {
 		p.at++
 	}
 	return "", false
+}
+
+// few is how many keys are looked for among how many elements without an index.
+const few = 32
+
+// indexed holds the elements of want by their keys in escaped form.
+func indexed(want []set) map[string]*set {
+	out := make(map[string]*set, len(want))
+	for i := range want {
+		key := want[i].key
+		if key[0] != 'f' {
+			key = strings.ReplaceAll(key, `"`, `\"`)
+		}
+		if out[key] == nil {
+			out[key] = &want[i]
+		}
+	}
+	return out
 }
 
 // lookup finds the element of want whose key raw is in escaped form.
