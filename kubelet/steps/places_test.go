@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,12 +18,15 @@ func TestPlacesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
 			p   places
+			mu  sync.Mutex
 			got []string
 		)
 		start := time.Now()
 		ask := func(ctx context.Context, namespace string, n int) {
 			go func() {
 				if _, err := p.take(ctx, namespace, n); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
 					got = append(got, fmt.Sprintf("%s after %v", namespace, time.Since(start)))
 				}
 			}()
@@ -39,6 +43,8 @@ func TestPlacesTakeTurns(t *testing.T) {
 		synctest.Wait()
 		want := []string{"greedy after 0s", "greedy after 10s", "modest after 20s", "greedy after 30s"}
 		// Who came while the greedy one's second already waited comes after it, and before its third.
+		mu.Lock()
+		defer mu.Unlock()
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
