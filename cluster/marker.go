@@ -121,7 +121,7 @@ func enter(dir string) (*os.File, *Marker, error) {
 		}
 		l, err := lock(PathsOf(dir).Lock)
 		if err == nil && m.Reset { // and nobody is at it
-			return nil, nil, errors.Join(fmt.Errorf("a reset of %s was cut off, and a part of the cluster is gone: end it with `hyperkube reset --data-dir %s`, then start anew", dir, dir), l.Close())
+			return nil, nil, errors.Join(fmt.Errorf("a reset of %s %s", dir, wasCutOff(dir)), l.Close())
 		}
 		return l, m, err
 	}

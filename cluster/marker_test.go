@@ -97,6 +97,10 @@ func TestResetCutOff(t *testing.T) {
 	if _, _, err := enter(dir); err == nil || !strings.Contains(err.Error(), "hyperkube reset") || strings.Contains(err.Error(), "backup") {
 		t.Errorf("a start after a reset that was cut off: %v", err)
 	}
+	must(t, Identity{}.write(dir))
+	if s, err := GetStatus(t.Context(), dir); err != nil || len(s.Parts) != 1 || !strings.Contains(s.Parts[0].Detail, "hyperkube reset") {
+		t.Errorf("status: %+v, %v", s, err)
+	}
 	if busy, err := held(PathsOf(dir).Lock); busy || err != nil {
 		t.Errorf("the refusal holds the lock: %t, %v", busy, err)
 	}

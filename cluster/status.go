@@ -55,6 +55,10 @@ func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
 		s.Parts = []Part{{"cluster", "is being started; its log is " + p.Log, false}}
 		return s, nil
 	}
+	if m, err := readMarker(dataDir); !busy && err == nil && m.Reset {
+		s.Parts = []Part{{"reset", wasCutOff(dataDir), false}}
+		return s, nil
+	}
 	if !busy {
 		s.Parts = []Part{{"cluster", "stopped; `hyperkube up` starts it again", false}}
 		return s, nil

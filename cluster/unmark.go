@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,10 @@ import (
 	"strings"
 	"syscall"
 )
+
+func wasCutOff(dir string) string {
+	return fmt.Sprintf("was cut off, and a part of the cluster is gone: end it with `hyperkube reset --data-dir %s`, then start anew", dir)
+}
 
 // noteReset says that what is missing from now on is not lost. A disk that is full takes no
 // note, and is emptied nevertheless.
