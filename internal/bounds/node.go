@@ -26,6 +26,10 @@ const (
 	// PodVolumes is how many volumes a pod, and mounts a container may have on a node: each is
 	// one of the kernel's mounts, which all pods share.
 	PodVolumes = 1024
+	// PodMemoryVolumes is how many of them may lie in memory (secrets, projected volumes, emptyDirs
+	// of medium Memory): each is a mount of the node's for as long as the pod is there, which every
+	// container that starts copies. With 110 such pods a start takes some twenty seconds.
+	PodMemoryVolumes = 200
 	// SubPaths is how many volume mounts with a subPath all containers of a pod may have together:
 	// each is a mount of the node until its container has started, and every container that starts
 	// meanwhile, of whatever pod, takes all of those with it.

@@ -51,7 +51,8 @@ type Mounted struct {
 	RefreshAt time.Time // when SetUp is due again; zero for never
 }
 
-// Kind makes volumes of one sort.
+// Kind makes volumes of one sort. One that mounts file systems in memory also has InMemory(*v1.Volume) bool, which
+// tells of a volume it matches whether it does so.
 type Kind interface {
 	// Dir is the name of the sort on disk, as the standard kubelet has it.
 	Dir() string
@@ -106,6 +107,10 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 	if n := len(pod.Spec.Volumes); n > bounds.PodVolumes {
 		return nil, &Error{pod.Spec.Volumes[bounds.PodVolumes].Name, fmt.Errorf("the pod has %d volumes, more than %d", n, bounds.PodVolumes)}
 	}
+	if name, n := m.inMemory(pod); n > bounds.PodMemoryVolumes {
+		return nil, &Error{name, fmt.Errorf("the pod has %d volumes in memory (secrets, projected volumes, emptyDirs of medium Memory), more than %d: "+
+			"one projected volume holds many secrets", n, bounds.PodMemoryVolumes)}
+	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		turn <- struct{}{}
@@ -129,6 +134,21 @@ func (m *Manager) SetUp(ctx context.Context, pod *v1.Pod) (map[string]Mounted, e
 	}
 	wg.Wait()
 	return out, errors.Join(errs...)
+}
+
+// inMemory counts the pod's volumes that are file systems of their own in memory; name is the first beyond the bound.
+func (m *Manager) inMemory(pod *v1.Pod) (name string, n int) {
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		for _, k := range m.kinds {
+			if x, ok := k.(interface{ InMemory(*v1.Volume) bool }); ok && k.Matches(v) && x.InMemory(v) {
+				if n++; n == bounds.PodMemoryVolumes+1 {
+					name = v.Name
+				}
+			}
+		}
+	}
+	return name, n
 }
 
 func (m *Manager) setUp(ctx context.Context, pod *v1.Pod, v *v1.Volume, b *atomic.Budget) (Mounted, error) {

@@ -111,6 +111,39 @@ func TestTooManyVolumes(t *testing.T) {
 	}
 }
 
+// TestTooManyVolumesInMemory: those stay mounts of the node's as long as the pod does.
+func TestTooManyVolumesInMemory(t *testing.T) {
+	root := t.TempDir()
+	m := volume.NewManager(root, Kinds(big{}, nil))
+	sources := []v1.VolumeSource{
+		{Secret: &v1.SecretVolumeSource{SecretName: "s"}}, {Projected: &v1.ProjectedVolumeSource{}},
+		{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}},
+	}
+	pod := &v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "u"}}
+	for i := range bounds.PodMemoryVolumes + 1 {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: fmt.Sprint("m", i), VolumeSource: sources[i%len(sources)]},
+			v1.Volume{Name: fmt.Sprint("d", i), VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}})
+	}
+	var failed *volume.Error
+	if _, err := m.SetUp(t.Context(), pod); !errors.As(err, &failed) || failed.Volume != "m200" || !strings.Contains(err.Error(), "201 volumes in memory") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
+		t.Errorf("something was made: %v, %v", left, err)
+	}
+	if os.Getuid() != 0 {
+		return // mounting needs root
+	}
+	pod.Spec.Volumes = pod.Spec.Volumes[:2*bounds.PodMemoryVolumes]
+	got, err := m.SetUp(t.Context(), pod)
+	if err != nil || len(got) != 2*bounds.PodMemoryVolumes {
+		t.Errorf("%d of %d: %v", len(got), 2*bounds.PodMemoryVolumes, err)
+	}
+	if err := m.TearDown("u"); err != nil {
+		t.Error(err)
+	}
+}
+
 func tree(t *testing.T, dir string) (size int64) {
 	t.Helper()
 	err := filepath.Walk(dir, func(_ string, info os.FileInfo, err error) error {

@@ -22,6 +22,9 @@ func (Kind) Dir() string { return "empty-dir" }
 // Matches implements volume.Kind.
 func (Kind) Matches(v *v1.Volume) bool { return v.EmptyDir != nil }
 
+// InMemory tells the manager which volumes are mounts.
+func (Kind) InMemory(v *v1.Volume) bool { return v.EmptyDir.Medium == v1.StorageMediumMemory }
+
 // SetUp implements volume.Kind. A directory that is there keeps its content.
 func (Kind) SetUp(_ context.Context, r volume.Request) (volume.Mounted, error) {
 	_, err := os.Stat(r.Dir)

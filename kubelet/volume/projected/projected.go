@@ -51,6 +51,9 @@ func (*Kind) Dir() string { return "projected" }
 // Matches implements volume.Kind.
 func (*Kind) Matches(v *v1.Volume) bool { return v.Projected != nil }
 
+// InMemory tells the manager that each is a mount.
+func (*Kind) InMemory(*v1.Volume) bool { return true }
+
 // SetUp implements volume.Kind.
 func (k *Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, error) {
 	mode := fs.FileMode(0o644)

@@ -23,6 +23,9 @@ func (Kind) Dir() string { return "secret" }
 // Matches implements volume.Kind.
 func (Kind) Matches(v *v1.Volume) bool { return v.Secret != nil }
 
+// InMemory tells the manager that each is a mount.
+func (Kind) InMemory(*v1.Volume) bool { return true }
+
 // SetUp implements volume.Kind.
 func (k Kind) SetUp(ctx context.Context, r volume.Request) (volume.Mounted, error) {
 	src := r.Volume.Secret
