@@ -225,7 +225,8 @@ func (n *node) sandboxes(ctx context.Context) (map[string]bool, error) {
 
 // sandboxesOf asks a runtime which pod sandboxes it knows.
 func sandboxesOf(ctx context.Context, socket string) (map[string]bool, error) {
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(bounds.RuntimeMessage)))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the container runtime: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"text/template"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/regular"
 )
 
@@ -40,6 +41,7 @@ required_plugins = ["io.containerd.grpc.v1.cri"]
 
 [plugins."io.containerd.server.v1.grpc"]
   address = {{printf "%q" .Socket}}
+  max_send_message_size = {{.MessageBytes}}
 
 [plugins."io.containerd.server.v1.ttrpc"]
   address = {{printf "%q" (printf "%s.ttrpc" .Socket)}}
@@ -124,12 +126,14 @@ func render(c Config, restrictOOM bool) ([]byte, error) {
 		Config
 		RestrictOOM                       bool
 		Shim, Runc, RuncRoot, ShimSockets string
+		MessageBytes                      int
 	}{
 		c, restrictOOM,
 		filepath.Join(c.Libexec, "containerd-shim-runc-v2"),
 		filepath.Join(c.Libexec, "runc"),
 		filepath.Join(c.State, "runc"),
 		filepath.Join(c.State, "s"),
+		bounds.RuntimeMessage,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rendering containerd's configuration: %w", err)

@@ -15,7 +15,9 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"google.golang.org/grpc"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/sweep"
 	"hyperkube/internal/trouble"
@@ -109,7 +111,8 @@ func (r *Runtime) sweepOnce(whole context.Context, leaked, mute *sweep.Sweeper[s
 // containersOf lists the containers of the containerd at socket, in the namespace of ctx. The
 // client is for further questions and the caller's to close.
 func containersOf(ctx context.Context, socket string) (*containerd.Client, []containers.Container, error) {
-	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace))
+	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace),
+		containerd.WithCallOpts([]grpc.CallOption{grpc.MaxCallRecvMsgSize(bounds.RuntimeMessage)}))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to containerd: %w", err)
 	}

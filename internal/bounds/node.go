@@ -36,6 +36,13 @@ const (
 	// SubPathsAtOnce is how many such mounts there are for all containers that start at once; the others wait.
 	SubPaths       = 1024
 	SubPathsAtOnce = 1024
+	// SandboxLabels and SandboxAnnotations are how many bytes of a pod's own the container runtime is told. Its lists
+	// hold those of every pod of the node, ended ones too, and must fit in one message, commonly of 16 MiB: one that
+	// does not is no list at all, and a node that cannot list takes in no pod.
+	// RuntimeMessage is how large a message may be that our own runtime sends and that is taken from any.
+	SandboxLabels      = 4 << 10
+	SandboxAnnotations = 8 << 10
+	RuntimeMessage     = 64 << 20
 	// References is how many config maps and secrets of one pod are watched.
 	References = 1024
 	// Volumes is how many volumes of one pod are prepared side by side.

@@ -20,10 +20,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 const (
-	maxMessage     = 16 << 20
 	callTimeout    = 2 * time.Minute // the standard kubelet's default of --runtime-request-timeout
 	sandboxTimeout = 4 * time.Minute
 )
@@ -67,7 +68,7 @@ func dial(endpoint string, seen Observer) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(endpoint,
 		grpc.WithUnaryInterceptor(observed(seen)),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(bounds.RuntimeMessage)))
 	if err != nil {
 		return nil, fmt.Errorf("container runtime endpoint %q: %w", endpoint, err)
 	}

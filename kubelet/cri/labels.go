@@ -1,12 +1,18 @@
 package cri
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
+
+	"hyperkube/internal/bounds"
 )
 
 // Labels and annotations that the standard kubelet puts on sandboxes and containers. Tools (crictl, log shippers) read them.
@@ -26,15 +32,35 @@ const (
 	annTermHostPath = "hyperkube.io/termination-log" // where the host sees the termination message
 )
 
-// PodLabels are the labels of a pod's sandbox: its own and the identifying ones.
+// PodLabels are the labels of a pod's sandbox: its own, as far as there is room, and the identifying ones.
 func PodLabels(pod *v1.Pod) map[string]string {
-	out := make(map[string]string, len(pod.Labels)+3)
-	for k, v := range pod.Labels {
-		out[k] = v
-	}
+	out := fitted(pod.Labels, bounds.SandboxLabels)
 	out[LabelPodName] = pod.Name
 	out[LabelPodNamespace] = pod.Namespace
 	out[LabelPodUID] = string(pod.UID)
+	return out
+}
+
+// fitted is a copy of in, of at most most bytes: where that is not all, the longest are left out.
+func fitted(in map[string]string, most int) map[string]string {
+	out := make(map[string]string, min(len(in), most)+3)
+	size := 0
+	for k, v := range in {
+		size += len(k) + len(v)
+	}
+	if size <= most {
+		maps.Copy(out, in)
+		return out
+	}
+	keys := slices.SortedFunc(maps.Keys(in), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a)+len(in[a]), len(b)+len(in[b])), strings.Compare(a, b))
+	})
+	for _, k := range keys {
+		if most -= len(k) + len(in[k]); most < 0 {
+			break
+		}
+		out[k] = in[k]
+	}
 	return out
 }
 

@@ -43,12 +43,12 @@ func (r *Renderer) Sandbox(pod *v1.Pod, attempt uint32) *runtimeapi.PodSandboxCo
 }
 
 func sandboxAnnotations(pod *v1.Pod) map[string]string {
-	out := make(map[string]string, len(pod.Annotations)+1)
-	for k, v := range pod.Annotations {
-		out[k] = v
-	}
+	out := fitted(pod.Annotations, bounds.SandboxAnnotations)
 	if out[annConfigSource] == "" {
 		out[annConfigSource] = "api"
+		if s := pod.Annotations[annConfigSource]; s != "" && len(s) < 64 {
+			out[annConfigSource] = s
+		}
 	}
 	return out
 }
