@@ -39,6 +39,7 @@ func (p *parser) search(want []set) (self bool, found int, ok bool) {
 		}
 		e := index[key]
 		if index == nil {
+			p.compared += len(want)
 			e = lookup(want, key)
 		}
 		if e == nil {

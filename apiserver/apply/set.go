@@ -26,8 +26,9 @@ func parseSet(raw []byte) ([]set, bool) {
 
 // parser works on bytes that are never changed: keys point into them.
 type parser struct {
-	text string
-	at   int
+	text     string
+	at       int
+	compared int // elements that keys were compared with one by one
 }
 
 const maxDepth = 200
