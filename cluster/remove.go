@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hyperkube/internal/regular"
+	"hyperkube/runtime"
 )
 
 // The pieces of Reset. Each finds its own leftovers on the host, so that reset
@@ -28,8 +29,8 @@ import (
 // leaves its containers to killCgroup.
 func killShims(ctx context.Context, socket string) error {
 	return killAll(ctx, func() ([]int, error) {
-		return processes(func(args []string) bool {
-			return filepath.Base(args[0]) == "containerd-shim-runc-v2" && slices.Contains(args, socket)
+		return processes(func(pid int, args []string) bool {
+			return filepath.Base(args[0]) == "containerd-shim-runc-v2" && slices.Contains(args, socket) && runtime.SameFolder(pid, filepath.Dir(socket))
 		})
 	})
 }
@@ -107,8 +108,8 @@ func killAll(ctx context.Context, find func() ([]int, error)) error {
 	}
 }
 
-// processes returns the pids whose command line match accepts.
-func processes(match func(args []string) bool) ([]int, error) {
+// processes returns the pids that match accepts by their command line.
+func processes(match func(pid int, args []string) bool) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func processes(match func(args []string) bool) ([]int, error) {
 		if err != nil || len(b) == 0 {
 			continue
 		}
-		if match(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")) {
+		if match(pid, strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")) {
 			pids = append(pids, pid)
 		}
 	}

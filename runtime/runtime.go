@@ -226,7 +226,8 @@ func (r *Runtime) endPredecessor(ctx context.Context) error {
 }
 
 // EndAll stops every containerd that was started with a configuration, whether or not its pid
-// is noted anywhere.
+// is noted anywhere. One in a container that has a file of that path in a file system of its
+// own is another's.
 func EndAll(ctx context.Context, configPath string) error {
 	procs, err := os.ReadDir("/proc")
 	if err != nil {
@@ -241,11 +242,28 @@ func EndAll(ctx context.Context, configPath string) error {
 		if err != nil || !runsWith(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), configPath) {
 			continue
 		}
+		if !SameFolder(pid, filepath.Dir(configPath)) {
+			continue
+		}
 		if err := EndProcess(ctx, pid, stopTimeout); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// SameFolder says whether a path means the same folder to another process; one that is gone
+// does when both see the same mounts.
+func SameFolder(pid int, dir string) bool {
+	proc := "/proc/" + strconv.Itoa(pid)
+	ours, err := os.Stat(dir)
+	theirs, err2 := os.Stat(filepath.Join(proc, "root", dir))
+	if err == nil && err2 == nil {
+		return os.SameFile(ours, theirs)
+	}
+	a, err := os.Readlink("/proc/self/ns/mnt")
+	b, err2 := os.Readlink(proc + "/ns/mnt")
+	return err == nil && err2 == nil && a == b
 }
 
 // runsWith tells by its command line whether a process is a containerd of ours with a

@@ -162,7 +162,7 @@ func shims(socket string) ([]shim, error) {
 			continue // gone
 		}
 		id, ok := shimID(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), socket)
-		if !ok {
+		if !ok || !SameFolder(pid, filepath.Dir(socket)) {
 			continue
 		}
 		if started, _, err := procStat(pid); err == nil {
