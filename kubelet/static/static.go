@@ -66,6 +66,7 @@ type Source struct {
 	log       *slog.Logger
 	told      *trouble.Teller
 	watching  *trouble.Teller
+	looked    string // the folder's state when it was last read: Load's, which Run calls once it runs
 
 	mu      sync.Mutex
 	pods    map[string]*v1.Pod // by file
@@ -100,6 +101,7 @@ func (s *Source) Load() error {
 		s.poke()
 		return nil
 	}
+	s.looked = s.look() // before reading: what changes meanwhile is read again
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("static pods: %w", err)
@@ -222,20 +224,20 @@ func (s *Source) Run(ctx context.Context, every time.Duration) {
 	watch()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	seen := s.look()
+	if s.look() != s.looked { // since Load, when nobody listened yet
+		s.reload()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case name := <-changed:
 			watch()
-			if now := s.look(); name != "" || now != seen {
-				seen = now
+			if name != "" || s.look() != s.looked {
 				s.reload()
 			}
 		case <-ticker.C:
 			watch()
-			seen = s.look()
 			s.reload()
 		case <-s.kick:
 			s.mirror(ctx)
