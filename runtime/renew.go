@@ -113,7 +113,7 @@ func (r *Runtime) renew() error {
 	if r.o.Tell != nil {
 		r.o.Tell(fmt.Sprintf("containerd's data was damaged (%v) and is set aside in %s: pods start anew, images are pulled again; import again those that come from no registry, then remove it", d, to))
 	}
-	running, err := shims(r.o.Config.Socket)
+	running, err := shims(r.o.Config.Socket, r.o.PodCgroups)
 	errs := []error{err}
 	for _, sh := range running {
 		errs = append(errs, sh.end())

@@ -74,7 +74,7 @@ func (r *Runtime) sweepOnce(whole context.Context, leaked, mute *sweep.Sweeper[s
 	defer cancel()
 	// First the processes, then what containerd knows: a shim that is made in between is
 	// in neither.
-	running, err := shims(r.o.Config.Socket)
+	running, err := shims(r.o.Config.Socket, r.o.PodCgroups)
 	if err != nil {
 		return err
 	}
@@ -142,28 +142,21 @@ func knownContainers(ctx context.Context, socket string) (map[string]bool, error
 	return known, nil
 }
 
-// shims are the processes that serve pods of the containerd at socket.
-func shims(socket string) ([]shim, error) {
-	procs, err := os.ReadDir("/proc")
+// shims are the processes that serve pods of the containerd at socket; what runs in the
+// cgroups below pods is none.
+func shims(socket, pods string) ([]shim, error) {
+	running, err := HostProcesses(pods, func(args []string) bool {
+		_, ok := shimID(args, socket)
+		return ok
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading processes: %w", err)
+		return nil, err
 	}
 	var out []shim
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
-		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if err != nil {
-			continue // gone
-		}
-		id, ok := shimID(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), socket)
-		if !ok {
-			continue
-		}
-		if started, _, err := procStat(pid); err == nil {
-			out = append(out, shim{pid, started, id})
+	for _, p := range running {
+		id, _ := shimID(p.Args, socket)
+		if started, _, err := procStat(p.PID); err == nil {
+			out = append(out, shim{p.PID, started, id})
 		}
 	}
 	return out, nil
