@@ -86,6 +86,9 @@ func (r *Runtime) tellAsides() {
 // cannot be had again, but for images that came from no registry. It runs while no containerd does.
 func (r *Runtime) renew() error {
 	root := r.o.Config.Root
+	if err := dropName(root); err != nil {
+		r.o.Logger.Warn("looking at containerd's name of itself", "err", err)
+	}
 	err := checkRoot(root)
 	var d *damage
 	if !errors.As(err, &d) {
