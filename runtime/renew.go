@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"hyperkube/internal/tree"
 )
 
 // asideSuffix is added to the name of a root that was damaged, and from the second on a
@@ -104,7 +106,7 @@ func (r *Runtime) renew() error {
 	next, remove := nextAside(have)
 	for _, n := range remove {
 		r.o.Logger.Warn("removing damaged data of containerd that was set aside, to keep no more of it", "removed", aside(root, n), "kept", asidesKept)
-		if err := os.RemoveAll(aside(root, n)); err != nil {
+		if err := tree.Remove(aside(root, n)); err != nil {
 			return fmt.Errorf("containerd's data is damaged (%w); removing %s: %w", d, aside(root, n), err)
 		}
 	}
