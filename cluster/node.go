@@ -73,7 +73,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 			},
 			ConfigPath: c.p.ContainerdConfig, LibexecDir: c.p.Libexec,
 			PIDFile: filepath.Join(c.p.Run, "containerd.pid"), LogFile: filepath.Join(c.p.Data, "log", "containerd.log"),
-			PodCgroups: c.p.CgroupRoot() + "/kubepods", PodLogs: c.p.PodLogs,
+			PodCgroups: c.p.PodCgroups(), PodLogs: c.p.PodLogs,
 			Command: []string{"/proc/self/exe", "containerd"}, Env: []string{"GOGC=50"},
 			Logger: c.log.With("role", "containerd"), Tell: func(text string) { fmt.Println("  " + text) },
 		})

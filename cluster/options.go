@@ -109,6 +109,9 @@ func shortID(dataDir string) string {
 // CgroupRoot is the cgroup below which the cluster's pods live, and Table its
 // nftables table. Both carry the data directory's id.
 func (p Paths) CgroupRoot() string { return "/hyperkube-" + shortID(p.Data) }
+
+// PodCgroups is the cgroup that all pods are below.
+func (p Paths) PodCgroups() string { return p.CgroupRoot() + "/kubepods" }
 func (p Paths) Table() string      { return "hyperkube-" + shortID(p.Data) }
 
 // ProxyTable is the nftables table of the service proxy.

@@ -5,12 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"hyperkube/internal/regular"
+	"hyperkube/runtime"
 	"hyperkube/runtime/carried"
 )
 
@@ -63,28 +63,39 @@ type owner struct {
 	args []string
 }
 
-// owners are all processes that hold the lock; when its file was removed, all others.
+// owners are the processes that hold the lock; when its file was removed, others than this one. Those
+// that are called as ours are asked first, and alone when the file is gone, as it is before
+// each first start: to look at all that a host has open takes minutes where much is, and what
+// a tenant's pods have open never matters.
 func owners(lock string) []owner {
 	want, err := os.Stat(lock)
 	if err != nil {
 		want = nil
 	}
-	procs, err := os.ReadDir("/proc")
+	pods := PathsOf(filepath.Dir(lock)).PodCgroups()
+	if out := holding(pods, lock, want, func(args []string) bool { return (owner{args: args}).ours() }); want == nil || len(out) > 0 {
+		return out
+	}
+	return holding(pods, lock, want, func(args []string) bool { return !(owner{args: args}).ours() })
+}
+
+// holding are those among the processes of the host that match accepts.
+func holding(pods, lock string, want os.FileInfo, match func(args []string) bool) (out []owner) {
+	procs, err := runtime.HostProcesses(pods, match)
 	if err != nil {
 		return nil
 	}
-	var out []owner
 	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil || want == nil && pid == os.Getpid() || !holds(pid, lock, want) {
-			continue
-		}
-		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err == nil {
-			out = append(out, owner{pid, strings.Split(strings.TrimSuffix(string(args), "\x00"), "\x00")})
+		if (want != nil || p.PID != os.Getpid()) && holds(p.PID, lock, want) {
+			out = append(out, owner{p.PID, p.Args})
 		}
 	}
 	return out
+}
+
+// ours tells what may be a keeper, a cluster's process or one that starts or removes a cluster.
+func (o owner) ours() bool {
+	return o.keeps() || o.runs() || slices.Contains(o.args, "up") || slices.Contains(o.args, "reset")
 }
 
 // keeps tells a keeper from what it keeps.

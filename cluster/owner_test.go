@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -177,4 +178,40 @@ func TestPipesInTheDataDirectory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOthersAreNotAsked: when the lock is not there, as before each first start, only what is called
+// as ours is looked into: others may have a million files open. Whoever holds one that is there is found.
+func TestOthersAreNotAsked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	l, err := lock(path)
+	must(t, err)
+	start := func(word string) int {
+		child := exec.Command("sh", "-c", "while :; do sleep 1 3>&-; done", word)
+		child.ExtraFiles = []*os.File{l}
+		must(t, child.Start())
+		t.Cleanup(func() { child.Process.Kill(); child.Wait() })
+		return child.Process.Pid
+	}
+	found := func() (pids []int) {
+		for _, o := range owners(path) {
+			if o.pid != os.Getpid() {
+				pids = append(pids, o.pid)
+			}
+		}
+		return pids
+	}
+	other := start("other")
+	if got := found(); !slices.Equal(got, []int{other}) {
+		t.Errorf("one of another name holds a lock that is there: found %v, want %d", got, other)
+	}
+	starter := start("up")
+	if got := found(); !slices.Equal(got, []int{starter}) {
+		t.Errorf("one of ours holds it, too: found %v, want %d", got, starter)
+	}
+	must(t, os.Remove(path))
+	if got := found(); !slices.Equal(got, []int{starter}) {
+		t.Errorf("the lock is gone: found %v, want %d", got, starter)
+	}
+	must(t, l.Close())
 }

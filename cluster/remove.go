@@ -19,6 +19,7 @@ import (
 
 	"hyperkube/internal/regular"
 	"hyperkube/runtime"
+	"hyperkube/runtime/carried"
 )
 
 // The pieces of Reset. Each finds its own leftovers on the host, so that reset
@@ -27,11 +28,17 @@ import (
 
 // killShims ends the shims that serve our containerd socket; killing a shim
 // leaves its containers to killCgroup.
-func killShims(ctx context.Context, socket string) error {
-	return killAll(ctx, func() ([]int, error) {
-		return processes(func(pid int, args []string) bool {
-			return filepath.Base(args[0]) == "containerd-shim-runc-v2" && slices.Contains(args, socket) && runtime.SameFolder(pid, filepath.Dir(socket))
+func killShims(ctx context.Context, p Paths) error {
+	return killAll(ctx, func() (pids []int, err error) {
+		shims, err := runtime.HostProcesses(p.PodCgroups(), func(args []string) bool {
+			return filepath.Base(args[0]) == carried.Shim && slices.Contains(args, p.Socket)
 		})
+		for _, s := range shims {
+			if runtime.SameFolder(s.PID, filepath.Dir(p.Socket)) {
+				pids = append(pids, s.PID)
+			}
+		}
+		return pids, err
 	})
 }
 
@@ -106,29 +113,6 @@ func killAll(ctx context.Context, find func() ([]int, error)) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// processes returns the pids that match accepts by their command line.
-func processes(match func(pid int, args []string) bool) ([]int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		b, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-		if err != nil || len(b) == 0 {
-			continue
-		}
-		if match(pid, strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
 }
 
 // cgroupDirs are the folders of cgroup root in every mounted hierarchy.

@@ -45,7 +45,7 @@ func Reset(ctx context.Context, dataDir string, progress Progress) (kept []strin
 			}
 			return err
 		}},
-		{"stop containerd", func() error { return runtime.EndAll(ctx, p.ContainerdConfig) }},
+		{"stop containerd", func() error { return runtime.EndAll(ctx, p.ContainerdConfig, p.PodCgroups()) }},
 		{"end containers", func() error { return endContainers(ctx, p) }},
 		{"remove network", func() error { return resetNetwork(ctx, p) }},
 		{"unmount", func() error { return unmountBelow(p.Data, p.Run) }},
@@ -77,7 +77,7 @@ func stopAndLock(ctx context.Context, p Paths) (*os.File, error) {
 
 func endContainers(ctx context.Context, p Paths) error {
 	sockets := shimSockets(p.Run)
-	if err := errors.Join(killShims(ctx, p.Socket), killCgroup(ctx, p.CgroupRoot())); err != nil {
+	if err := errors.Join(killShims(ctx, p), killCgroup(ctx, p.CgroupRoot())); err != nil {
 		return err
 	}
 	for _, s := range sockets {

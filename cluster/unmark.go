@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"hyperkube/internal/tree"
 )
 
 func wasCutOff(dir string) string {
@@ -49,7 +51,7 @@ func removeMarked(dir string) (kept []string, err error) {
 		if name != filepath.Base(name) || name == "." || name == ".." || slices.Contains(last, name) {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+		if err := tree.Remove(filepath.Join(dir, name)); err != nil {
 			return nil, err
 		}
 	}

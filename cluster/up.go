@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -145,40 +144,6 @@ type control struct {
 	stop       context.CancelFunc
 	ended      chan error // of vital parts
 	keeper     *keeper
-}
-
-// vital runs a part that the others hold on to, so that it cannot be started anew alone:
-// when it ends before its time, run ends, and whoever keeps the process starts all again.
-func (c *control) vital(ctx context.Context, name string, run func() error) {
-	c.roles.Go(name, func() {
-		err := supervise.Contain(name, run)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			err = errors.New("ended without an error")
-		}
-		var p *supervise.Panic
-		if errors.As(err, &p) {
-			c.log.Error("vital part panicked", "part", name, "err", err, "stack", string(p.Stack))
-		}
-		select {
-		case c.ended <- fmt.Errorf("%s ended: %w", name, err):
-		default: // one cause is enough
-		}
-	})
-}
-
-// either waits for what does not return when a vital part ends.
-func (c *control) either(ctx context.Context, done <-chan error) error {
-	select {
-	case err := <-done:
-		return err
-	case err := <-c.ended:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // run starts the stages in order; parts that do not need each other overlap.
@@ -332,18 +297,13 @@ func (c *control) serveAPI(ctx context.Context, member *etcd.Server) error {
 		stop()
 		return err
 	}
+	served := make(chan struct{})
 	if member != nil {
-		c.vital(ctx, "etcd", func() error {
-			select {
-			case <-member.Done(): // it starts again by itself as long as this process can reach the data
-				return cmp.Or(member.Err(), errors.New("the member stopped by itself"))
-			case <-ctx.Done():
-				return nil
-			}
-		})
+		c.vital(ctx, "etcd", func() error { return whyEtcdEnded(ctx, member, served) })
 	}
 	c.vital(ctx, "API server", func() error {
 		defer stop()
+		defer close(served)
 		return c.api.Run(ctx)
 	})
 	ready := make(chan error)

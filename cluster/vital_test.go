@@ -51,6 +51,51 @@ func TestVitalParts(t *testing.T) {
 	}
 }
 
+// TestWhoEndedFirst: of an API server that ends and the etcd that is stopped with it, the API
+// server is the reason, whichever is seen first.
+func TestWhoEndedFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		served bool
+		err    error
+		want   string
+	}{
+		"stopped with the API server": {true, nil, ""},
+		"by itself":                   {false, nil, "etcd ended: the member stopped by itself"},
+		"for a reason":                {true, errors.New("bad disk"), "etcd ended: bad disk"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			k, served := quietControl(), make(chan struct{})
+			m := endedMember{done: make(chan struct{}), err: c.err}
+			k.vital(ctx, "etcd", func() error { return whyEtcdEnded(ctx, m, served) })
+			if c.served {
+				close(served)
+			}
+			close(m.done)
+			synctest.Wait()
+			got := ""
+			select {
+			case err := <-k.ended:
+				got = err.Error()
+			default:
+			}
+			if got != c.want {
+				t.Errorf("%s: told %q, want %q", name, got, c.want)
+			}
+			cancel()
+			k.roles.Wait()
+		})
+	}
+}
+
+type endedMember struct {
+	done chan struct{}
+	err  error
+}
+
+func (m endedMember) Done() <-chan struct{} { return m.done }
+func (m endedMember) Err() error            { return m.err }
+
 // TestTogetherContainsPanics: a part that panics ends its role, not the process.
 func TestTogetherContainsPanics(t *testing.T) {
 	waits := func(ctx context.Context) error { <-ctx.Done(); return nil }

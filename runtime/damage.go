@@ -125,7 +125,8 @@ func checkSpace(root string, space *bbolt.Bucket, numbers map[string]uint64) err
 	}
 	return blobs.ForEachBucket(func(digest []byte) error {
 		algorithm, sum, _ := strings.Cut(string(digest), ":")
-		return present(filepath.Join(root, blobsDir, algorithm, sum))
+		size, _ := binary.Varint(blobs.Bucket(digest).Get([]byte("size")))
+		return wholeBlob(filepath.Join(root, blobsDir, algorithm, sum), sum, size)
 	})
 }
 

@@ -79,6 +79,30 @@ func names(prefix string, n int) (out []string) {
 	return out
 }
 
+// blobOf is where grow puts the blob of a name.
+func blobOf(root, name string) string {
+	return filepath.Join(root, blobsDir, "sha256", digest.FromBytes([]byte(strings.Repeat(name, 1000))).Encoded())
+}
+
+// TestNameOfContainerd: a name that is none goes before containerd finds it, and one that is stays.
+func TestNameOfContainerd(t *testing.T) {
+	const good = "0f8fad5b-d9cb-469f-a165-70867728950e"
+	for text, stays := range map[string]bool{good: true, "": false, good[:18]: false, strings.Repeat("\x00", 36): false, good + "\n": false} {
+		root := t.TempDir()
+		path := filepath.Join(root, nameFile)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		r := &Runtime{o: Options{Config: Config{Root: root, Socket: filepath.Join(root, "none")}, Logger: slog.New(slog.DiscardHandler)}}
+		if err := r.renew(); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(path); (err == nil) != stays || stays && string(b) != text {
+			t.Errorf("%q: left with %q, %v", text, b, err)
+		}
+	}
+}
+
 // TestDamage: what containerd cannot work with is told from what it can, whatever of it is lost or of another age.
 func TestDamage(t *testing.T) {
 	base := t.TempDir()
@@ -119,6 +143,14 @@ func TestDamage(t *testing.T) {
 		"folders gone":  {func(root, _ string) error { return os.RemoveAll(filepath.Join(root, overlayDir, "snapshots")) }, "is gone"},
 		"a folder gone": {func(root, _ string) error { return os.RemoveAll(filepath.Join(root, overlayDir, "snapshots", "7")) }, "7/fs is gone"},
 		"blobs gone":    {func(root, _ string) error { return os.RemoveAll(filepath.Join(root, blobsDir)) }, "is gone"},
+		"a blob cut": {func(root, _ string) error {
+			return os.Truncate(blobOf(root, "bx"), 100)
+		}, "has 100 bytes of 2000"},
+		"a blob empty": {func(root, _ string) error { return os.Truncate(blobOf(root, "bx"), 0) }, "has 0 bytes of 2000"},
+		"a blob garbled": {func(root, _ string) error {
+			path := blobOf(root, "bx")
+			return errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, make([]byte, 2000), 0o600))
+		}, "is garbled"},
 		"all but blobs": {func(root, _ string) error {
 			return errors.Join(os.RemoveAll(filepath.Join(root, filepath.Dir(metaDB))), os.RemoveAll(filepath.Join(root, overlayDir)))
 		}, ""},

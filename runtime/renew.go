@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"hyperkube/internal/tree"
 )
 
 // asideSuffix is added to the name of a root that was damaged, and from the second on a
@@ -86,6 +88,9 @@ func (r *Runtime) tellAsides() {
 // cannot be had again, but for images that came from no registry. It runs while no containerd does.
 func (r *Runtime) renew() error {
 	root := r.o.Config.Root
+	if err := dropName(root); err != nil {
+		r.o.Logger.Warn("looking at containerd's name of itself", "err", err)
+	}
 	err := checkRoot(root)
 	var d *damage
 	if !errors.As(err, &d) {
@@ -101,7 +106,7 @@ func (r *Runtime) renew() error {
 	next, remove := nextAside(have)
 	for _, n := range remove {
 		r.o.Logger.Warn("removing damaged data of containerd that was set aside, to keep no more of it", "removed", aside(root, n), "kept", asidesKept)
-		if err := os.RemoveAll(aside(root, n)); err != nil {
+		if err := tree.Remove(aside(root, n)); err != nil {
 			return fmt.Errorf("containerd's data is damaged (%w); removing %s: %w", d, aside(root, n), err)
 		}
 	}
@@ -113,7 +118,7 @@ func (r *Runtime) renew() error {
 	if r.o.Tell != nil {
 		r.o.Tell(fmt.Sprintf("containerd's data was damaged (%v) and is set aside in %s: pods start anew, images are pulled again; import again those that come from no registry, then remove it", d, to))
 	}
-	running, err := shims(r.o.Config.Socket)
+	running, err := shims(r.o.Config.Socket, r.o.PodCgroups)
 	errs := []error{err}
 	for _, sh := range running {
 		errs = append(errs, sh.end())

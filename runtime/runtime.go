@@ -28,7 +28,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -216,7 +215,7 @@ func (r *Runtime) awaitSocket(ctx context.Context, child *os.Process, exited <-c
 
 // endPredecessor stops a containerd that a killed hyperkube left behind.
 func (r *Runtime) endPredecessor(ctx context.Context) error {
-	if err := EndAll(ctx, r.o.ConfigPath); err != nil {
+	if err := EndAll(ctx, r.o.ConfigPath, r.o.PodCgroups); err != nil {
 		return err
 	}
 	if err := os.Remove(r.o.PIDFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -226,44 +225,22 @@ func (r *Runtime) endPredecessor(ctx context.Context) error {
 }
 
 // EndAll stops every containerd that was started with a configuration, whether or not its pid
-// is noted anywhere. One in a container that has a file of that path in a file system of its
-// own is another's.
-func EndAll(ctx context.Context, configPath string) error {
-	procs, err := os.ReadDir("/proc")
+// is noted anywhere. What runs in pods, whose cgroups are below pods, is not meant: its command
+// line says what a tenant wants. Nor is one in a container whose folder of that path is another.
+func EndAll(ctx context.Context, configPath, pods string) error {
+	running, err := HostProcesses(pods, func(args []string) bool { return runsWith(args, configPath) })
 	if err != nil {
-		return fmt.Errorf("reading processes: %w", err)
+		return err
 	}
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
+	for _, p := range running {
+		if !SameFolder(p.PID, filepath.Dir(configPath)) {
 			continue
 		}
-		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if err != nil || !runsWith(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), configPath) {
-			continue
-		}
-		if !SameFolder(pid, filepath.Dir(configPath)) {
-			continue
-		}
-		if err := EndProcess(ctx, pid, stopTimeout); err != nil {
+		if err := EndProcess(ctx, p.PID, stopTimeout); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// SameFolder says whether a path means the same folder to another process; one that is gone
-// does when both see the same mounts.
-func SameFolder(pid int, dir string) bool {
-	proc := "/proc/" + strconv.Itoa(pid)
-	ours, err := os.Stat(dir)
-	theirs, err2 := os.Stat(filepath.Join(proc, "root", dir))
-	if err == nil && err2 == nil {
-		return os.SameFile(ours, theirs)
-	}
-	a, err := os.Readlink("/proc/self/ns/mnt")
-	b, err2 := os.Readlink(proc + "/ns/mnt")
-	return err == nil && err2 == nil && a == b
 }
 
 // runsWith tells by its command line whether a process is a containerd of ours with a
@@ -272,30 +249,4 @@ func runsWith(args []string, configPath string) bool {
 	i := slices.Index(args, "--config")
 	return i > 0 && i+1 < len(args) && args[i+1] == configPath &&
 		(slices.Contains(args[i+2:], "--log-file") || slices.Contains(args[:i], "containerd")) // versions before had no log of its own
-}
-
-// EndProcess sends SIGTERM and, after grace, SIGKILL to a process that need not
-// be a child, and returns when it is gone.
-func EndProcess(ctx context.Context, pid int, grace time.Duration) error {
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return nil
-	}
-	if err := p.Signal(syscall.SIGTERM); err != nil {
-		return nil // gone already
-	}
-	kill := time.NewTimer(grace)
-	defer kill.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for p.Signal(syscall.Signal(0)) == nil {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for process %d to end: %w", pid, ctx.Err())
-		case <-kill.C:
-			p.Signal(syscall.SIGKILL)
-		case <-tick.C:
-		}
-	}
-	return nil
 }

@@ -15,9 +15,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"google.golang.org/grpc"
 
-	"hyperkube/internal/bounds"
 	"hyperkube/internal/supervise"
 	"hyperkube/internal/sweep"
 	"hyperkube/internal/trouble"
@@ -76,7 +74,7 @@ func (r *Runtime) sweepOnce(whole context.Context, leaked, mute *sweep.Sweeper[s
 	defer cancel()
 	// First the processes, then what containerd knows: a shim that is made in between is
 	// in neither.
-	running, err := shims(r.o.Config.Socket)
+	running, err := shims(r.o.Config.Socket, r.o.PodCgroups)
 	if err != nil {
 		return err
 	}
@@ -111,8 +109,7 @@ func (r *Runtime) sweepOnce(whole context.Context, leaked, mute *sweep.Sweeper[s
 // containersOf lists the containers of the containerd at socket, in the namespace of ctx. The
 // client is for further questions and the caller's to close.
 func containersOf(ctx context.Context, socket string) (*containerd.Client, []containers.Container, error) {
-	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace),
-		containerd.WithCallOpts([]grpc.CallOption{grpc.MaxCallRecvMsgSize(bounds.RuntimeMessage)}))
+	c, err := containerd.New(socket, containerd.WithDefaultNamespace(criSpace))
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to containerd: %w", err)
 	}
@@ -145,28 +142,24 @@ func knownContainers(ctx context.Context, socket string) (map[string]bool, error
 	return known, nil
 }
 
-// shims are the processes that serve pods of the containerd at socket.
-func shims(socket string) ([]shim, error) {
-	procs, err := os.ReadDir("/proc")
+// shims are the processes that serve pods of the containerd at socket; what runs in the
+// cgroups below pods is none.
+func shims(socket, pods string) ([]shim, error) {
+	running, err := HostProcesses(pods, func(args []string) bool {
+		_, ok := shimID(args, socket)
+		return ok
+	})
 	if err != nil {
-		return nil, fmt.Errorf("reading processes: %w", err)
+		return nil, err
 	}
 	var out []shim
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
+	for _, p := range running {
+		id, _ := shimID(p.Args, socket)
+		if !SameFolder(p.PID, filepath.Dir(socket)) {
 			continue
 		}
-		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if err != nil {
-			continue // gone
-		}
-		id, ok := shimID(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), socket)
-		if !ok || !SameFolder(pid, filepath.Dir(socket)) {
-			continue
-		}
-		if started, _, err := procStat(pid); err == nil {
-			out = append(out, shim{pid, started, id})
+		if started, _, err := procStat(p.PID); err == nil {
+			out = append(out, shim{p.PID, started, id})
 		}
 	}
 	return out, nil

@@ -83,7 +83,7 @@ func TestEndShim(t *testing.T) {
 		}
 	}
 	defer syscall.Kill(child, syscall.SIGKILL)
-	found, err := shims(socket)
+	found, err := shims(socket, "")
 	if err != nil || len(found) != 1 || found[0].pid != cmd.Process.Pid || found[0].id != "abc" {
 		t.Fatalf("found %v, %v", found, err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/tree"
 )
 
 // Under lists the mount points below dir (and dir itself), deepest first.
@@ -100,5 +102,5 @@ func RemoveAll(dir string) error {
 	if left, err := Under(dir); err != nil || len(left) > 0 {
 		return fmt.Errorf("%s still has mounts: %v", dir, errors.Join(err))
 	}
-	return removeTree(dir)
+	return tree.Remove(dir)
 }

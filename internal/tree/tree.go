@@ -1,4 +1,9 @@
-package mount
+// Package tree removes directories that others have filled, whatever they have put there: in a
+// pod directories may nest without end, and os.RemoveAll has one of each level open.
+//
+// Contract: no link is followed and no mount entered; a mount below is an error, and what it
+// hides stays. Few descriptors are open at a time, however deep the tree is.
+package tree
 
 import (
 	"errors"
@@ -28,8 +33,8 @@ type removal struct {
 	until time.Time
 }
 
-// removeTree removes dir and everything below it on its own mount.
-func removeTree(dir string) error {
+// Remove removes dir and everything below it on its own mount.
+func Remove(dir string) error {
 	parent, err := unix.Open(filepath.Dir(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
