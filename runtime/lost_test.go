@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hyperkube/runtime/carried"
 )
 
 // TestContainerdIsFound: a containerd of an earlier run is ended whether its pid is noted, the
@@ -53,6 +55,42 @@ func TestContainerdIsFound(t *testing.T) {
 			}
 			if _, err := os.Lstat(r.o.PIDFile); err == nil {
 				t.Error("the note is left")
+			}
+		})
+	}
+}
+
+// TestPodsAreNoneOfOurs: what a process of a pod calls itself makes it neither a containerd that is to be ended, which
+// one that ignores SIGTERM would hold up, nor a shim.
+func TestPodsAreNoneOfOurs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for a pid namespace")
+	}
+	r := fakeRuntime(t, "")
+	for name, args := range map[string][]string{
+		"containerd": {"containerd", "--config", r.o.ConfigPath, "--log-file", r.o.LogFile},
+		"shim":       {"/x/" + carried.Shim, "-namespace", criSpace, "-id", "abc", "-address", r.o.Config.Socket},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(r.o.Command[0])
+			cmd.Args, cmd.Env = args, append(os.Environ(), "TEST_CONTAINERD=deaf")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+			if err := cmd.Start(); err != nil {
+				t.Skipf("no pid namespace is to be had: %v", err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			defer func() { _ = cmd.Process.Kill(); <-ended }()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if err := EndAll(ctx, r.o.ConfigPath); err != nil {
+				t.Error(err)
+			}
+			if found, err := shims(r.o.Config.Socket); err != nil || len(found) != 0 {
+				t.Errorf("shims: %v, %v", found, err)
+			}
+			if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+				t.Errorf("it was ended: %v", err)
 			}
 		})
 	}

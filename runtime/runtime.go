@@ -28,7 +28,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -228,24 +227,12 @@ func (r *Runtime) endPredecessor(ctx context.Context) error {
 // EndAll stops every containerd that was started with a configuration, whether or not its pid
 // is noted anywhere.
 func EndAll(ctx context.Context, configPath string) error {
-	procs, err := os.ReadDir("/proc")
-	if err != nil {
-		return fmt.Errorf("reading processes: %w", err)
-	}
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
+	return eachProcess(func(pid int, args []string) error {
+		if !runsWith(args, configPath) {
+			return nil
 		}
-		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if err != nil || !runsWith(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), configPath) {
-			continue
-		}
-		if err := EndProcess(ctx, pid, stopTimeout); err != nil {
-			return err
-		}
-	}
-	return nil
+		return EndProcess(ctx, pid, stopTimeout)
+	})
 }
 
 // runsWith tells by its command line whether a process is a containerd of ours with a

@@ -144,29 +144,18 @@ func knownContainers(ctx context.Context, socket string) (map[string]bool, error
 
 // shims are the processes that serve pods of the containerd at socket.
 func shims(socket string) ([]shim, error) {
-	procs, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, fmt.Errorf("reading processes: %w", err)
-	}
 	var out []shim
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
-		b, err := os.ReadFile("/proc/" + p.Name() + "/cmdline")
-		if err != nil {
-			continue // gone
-		}
-		id, ok := shimID(strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00"), socket)
+	err := eachProcess(func(pid int, args []string) error {
+		id, ok := shimID(args, socket)
 		if !ok {
-			continue
+			return nil
 		}
 		if started, _, err := procStat(pid); err == nil {
 			out = append(out, shim{pid, started, id})
 		}
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }
 
 // shimID reads a shim's command line; those of others, and the short-lived calls of the
