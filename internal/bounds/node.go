@@ -62,4 +62,7 @@ const (
 	// Links is how many files with several names are remembered while a directory is measured;
 	// beyond, each name counts.
 	Links = 1 << 20
+	// Descriptors is how many open files of pods in the node's network are looked at to tell whose a port is, which
+	// takes a second or two: a hundred such pods have some ten thousand.
+	Descriptors = 1 << 20
 )
