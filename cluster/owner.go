@@ -27,6 +27,9 @@ const readyByte = 1 << 20
 // holds reports whether a process has a file open that holds the lock, and not only looks at
 // it. Of a lock that was removed, want is nil.
 func holds(pid int, lock string, want os.FileInfo) bool {
+	if want == nil && !sameMounts(pid) { // not a pod's, which may have any number of files
+		return false
+	}
 	fds := fmt.Sprintf("/proc/%d/fd/", pid)
 	open, err := os.ReadDir(fds)
 	if err != nil {
@@ -34,7 +37,7 @@ func holds(pid int, lock string, want os.FileInfo) bool {
 	}
 	for _, fd := range open {
 		if want == nil {
-			if to, err := os.Readlink(fds + fd.Name()); err != nil || to != lock+" (deleted)" || !sameMounts(pid) {
+			if to, err := os.Readlink(fds + fd.Name()); err != nil || to != lock+" (deleted)" {
 				continue
 			}
 		} else if have, err := os.Stat(fds + fd.Name()); err != nil || !os.SameFile(have, want) {

@@ -55,13 +55,22 @@ func TestListening(t *testing.T) {
 	write("thread-self/net/tcp6", head+line("::", 6443, "0A", "14")+line("::ffff:192.0.2.1", 443, "0A", "15"))
 	write("thread-self/net/udp", head+line("0.0.0.0", 53, "07", "16")+line("0.0.0.0", 40001, "07", "17"))
 	write("sys/net/ipv4/ip_local_port_range", "32768\t60999\n")
-	for pid, cgroup := range map[string]string{"100": "0::/system.slice/x\n", "200": "0::/kubepods/burstable/podabc/def\n"} {
+	for pid, cgroup := range map[string]string{"100": "0::/system.slice/x\n", "200": "0::/kubepods/burstable/podabc/def\n", "300": "0::/kubepods/burstable/podghi/def\n"} {
 		write(pid+"/cgroup", cgroup)
 		if err := os.MkdirAll(filepath.Join(proc, pid, "fd"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for path, inode := range map[string]string{"100/fd/3": "11", "200/fd/3": "12", "100/fd/4": "16"} {
+	for name, space := range map[string]string{"thread-self": "net:[1]", "100": "net:[1]", "200": "net:[1]", "300": "net:[2]"} {
+		if err := os.MkdirAll(filepath.Join(proc, name, "ns"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(space, filepath.Join(proc, name, "ns/net")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One of a network of its own is not looked at, however many files it has.
+	for path, inode := range map[string]string{"100/fd/3": "11", "200/fd/3": "12", "100/fd/4": "16", "300/fd/3": "16"} {
 		if err := os.Symlink("socket:["+inode+"]", filepath.Join(proc, path)); err != nil {
 			t.Fatal(err)
 		}
@@ -73,6 +82,12 @@ func TestListening(t *testing.T) {
 	want := []admit.Port{{Protocol: "TCP", IP: "127.0.0.1", Port: 2379}, {Protocol: "TCP", IP: "::", Port: 6443}, {Protocol: "TCP", IP: "192.0.2.1", Port: 443}, {Protocol: "UDP", IP: "0.0.0.0", Port: 53}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
+	}
+	of := []socket{{inode: "12"}}
+	for most, want := range map[int]int{0: 0, 1: 1} { // what is not looked at is not a pod's
+		if got, err := podSockets(proc, of, most); err != nil || len(got) != want {
+			t.Errorf("of %d files: %v, %v", most, got, err)
+		}
 	}
 }
 

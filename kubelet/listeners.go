@@ -14,6 +14,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/kubelet/admit"
 )
 
@@ -30,7 +31,7 @@ func hostListeners(proc string) ([]admit.Port, error) {
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	pods, err := podSockets(proc, all)
+	pods, err := podSockets(proc, all, bounds.Descriptors)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +124,18 @@ func ephemeralFrom(proc string) int32 {
 	return 32768
 }
 
-// podSockets are the inodes, of those given, that processes of pods have open.
-func podSockets(proc string, of []socket) (map[string]bool, error) {
+// podSockets are the inodes, of those given, that processes of pods have open which are in the node's network namespace.
+// Others have sockets of their own, and may have more processes and files than anyone can look through while pods wait.
+// At most most files are looked at, and one process's more: what is not found to be a pod's counts as the host's.
+func podSockets(proc string, of []socket, most int) (map[string]bool, error) {
 	want := make(map[string]bool, len(of))
 	for _, s := range of {
 		want["socket:["+s.inode+"]"] = true
+	}
+	const space = "ns/net"
+	ours, err := os.Readlink(filepath.Join(proc, "thread-self", space)) // of the tables that were read
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
 	}
 	entries, err := os.ReadDir(proc)
 	if err != nil {
@@ -135,14 +143,19 @@ func podSockets(proc string, of []socket) (map[string]bool, error) {
 	}
 	out := map[string]bool{}
 	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil || !inPod(filepath.Join(proc, e.Name(), "cgroup")) {
+		if _, err := strconv.Atoi(e.Name()); err != nil || most <= 0 {
 			continue
 		}
-		dir := filepath.Join(proc, e.Name(), "fd")
+		process := filepath.Join(proc, e.Name())
+		if its, err := os.Readlink(filepath.Join(process, space)); err != nil || its != ours || !inPod(filepath.Join(process, "cgroup")) {
+			continue
+		}
+		dir := filepath.Join(process, "fd")
 		fds, err := os.ReadDir(dir)
 		if err != nil {
 			continue // gone meanwhile
 		}
+		most -= len(fds)
 		for _, fd := range fds {
 			if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && want[to] {
 				out[strings.TrimSuffix(strings.TrimPrefix(to, "socket:["), "]")] = true

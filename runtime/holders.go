@@ -20,6 +20,9 @@ type holder struct {
 	pid, instances int
 	name           string
 	group          string // the cgroup of its container, "" for what is no pod's
+	// hides stands for the container that had the most open files when there were too many to look at all: what pods
+	// hold is then known only by what the host does not.
+	hides bool
 }
 
 // pod is the uid of the pod it belongs to, if its group is one's.
@@ -29,24 +32,33 @@ func (h holder) pod() string { return strings.TrimPrefix(filepath.Base(filepath.
 //
 // Only pods are ended, and only when it is they who left nothing: together they hold more
 // than half of what there is. It is the one that holds most, and one that holds more than an
-// honest pod does.
+// honest pod does; where nobody can look through all of the pods' files, the one that has most
+// of these.
 func planEnd(limit int, holders []holder) (pod string) {
-	of, all := map[string]int{}, 0
+	of, all, hides := map[string]int{}, 0, ""
+	hosts := 0
 	for _, h := range holders {
-		if h.group != "" {
+		switch {
+		case h.hides:
+			hides = h.pod()
+		case h.group != "":
 			of[h.pod()] += h.instances
 			all += h.instances
+		default:
+			hosts += h.instances
 		}
 	}
-	if 2*all <= limit || len(of) == 0 {
-		return ""
+	if 2*all > limit {
+		pods := slices.Sorted(maps.Keys(of))
+		most := slices.MaxFunc(pods, func(a, b string) int { return cmp.Compare(of[a], of[b]) })
+		if of[most] > bounds.PodWatches {
+			return most
+		}
 	}
-	pods := slices.Sorted(maps.Keys(of))
-	most := slices.MaxFunc(pods, func(a, b string) int { return cmp.Compare(of[a], of[b]) })
-	if of[most] <= bounds.PodWatches {
-		return ""
+	if 2*hosts < limit {
+		return hides
 	}
-	return most
+	return ""
 }
 
 // named is how many holders are told of.
@@ -60,6 +72,9 @@ func describe(holders []holder, nameOf func(pod string) string) string {
 	}
 	of := map[string]*share{}
 	for _, h := range holders {
+		if h.hides {
+			continue
+		}
 		who := fmt.Sprintf("%s (pid %d)", h.name, h.pid)
 		if h.group != "" {
 			who = "pod " + nameOf(h.pod())
@@ -77,30 +92,43 @@ func describe(holders []holder, nameOf func(pod string) string) string {
 	if more := len(list) - named; more > 0 {
 		out = append(out, fmt.Sprintf("%d more hold some", more))
 	}
+	if i := slices.IndexFunc(holders, func(h holder) bool { return h.hides }); i >= 0 {
+		out = append(out, fmt.Sprintf("pod %s has more open files than could be looked at", nameOf(holders[i].pod())))
+	}
 	return strings.Join(out, ", ")
 }
 
 // holdersIn reads who holds instances from a proc file system. pods is the cgroup that all pods
 // are below. same tells whether two processes mean one open file by a number: what a
-// process has from the one that forked it counts once.
-func holdersIn(proc, pods string, same func(pid, other, fd int) bool) ([]holder, error) {
+// process has from the one that forked it counts once. Of pods no more than most open files
+// are looked at, and one process's more.
+func holdersIn(proc, pods string, most int, same func(pid, other, fd int) bool) ([]holder, error) {
 	procs, err := os.ReadDir(proc)
 	if err != nil {
 		return nil, fmt.Errorf("reading processes: %w", err)
 	}
 	var out []holder
 	first := map[string][]int{} // who has a number first, by container and number
+	files := map[string]int{}   // of containers
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
 		if err != nil {
 			continue
 		}
 		dir := filepath.Join(proc, p.Name())
+		h := holder{pid: pid, group: groupOf(dir, pods)}
+		if h.group != "" && most <= 0 {
+			files[h.group]++ // at least
+			continue
+		}
 		fds, err := os.ReadDir(filepath.Join(dir, "fd"))
 		if err != nil {
 			continue // gone
 		}
-		h := holder{pid: pid, group: groupOf(dir, pods)}
+		if h.group != "" {
+			files[h.group] += len(fds)
+			most -= len(fds)
+		}
 		for _, fd := range fds {
 			to, err := os.Readlink(filepath.Join(dir, "fd", fd.Name()))
 			if err != nil || to != "anon_inode:inotify" {
@@ -122,6 +150,10 @@ func holdersIn(proc, pods string, same func(pid, other, fd int) bool) ([]holder,
 		comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
 		h.name = strings.TrimSpace(string(comm))
 		out = append(out, h)
+	}
+	if most <= 0 && len(files) > 0 {
+		groups := slices.Sorted(maps.Keys(files))
+		out = append(out, holder{hides: true, group: slices.MaxFunc(groups, func(a, b string) int { return cmp.Compare(files[a], files[b]) })})
 	}
 	return out, nil
 }

@@ -27,12 +27,16 @@ func TestPlanEnd(t *testing.T) {
 		}
 		return out
 	}
+	hides := holder{hides: true, group: "/hk/kubepods/podz/c"}
 	for _, c := range []struct {
 		name    string
 		limit   int
 		holders []holder
 		want    string
 	}{
+		{"one with more files than can be looked at", 128, append(pod("a", 3), host(20), hides), "z"},
+		{"and one that is seen to hold all", 128, append(pod("a", 100), host(20), hides), "a"},
+		{"and the host holds most", 128, append(pod("a", 3), host(64), hides), ""},
 		{"one pod holds all", 128, pod("a", 128), "a"},
 		{"in many processes", 128, pod("a", slices.Repeat([]int{8}, 16)...), "a"},
 		{"a pod holds more than half", 128, append(pod("a", 65), host(63)), "a"},
@@ -77,7 +81,7 @@ func TestHoldersIn(t *testing.T) {
 	put(32, "liar", "0::/x/hk/kubepods/podc/c3\n", one)
 	put(33, "between", "0::/hk/kubepods/podc\n", one)
 	put(34, "none", "0::/hk/kubepods/podb/c2\n", "/dev/null")
-	got, err := holdersIn(proc, "/hk/kubepods", func(pid, other, fd int) bool { return pid == 21 && other == 20 && fd < 2 })
+	got, err := holdersIn(proc, "/hk/kubepods", 1000, func(pid, other, fd int) bool { return pid == 21 && other == 20 && fd < 2 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +99,43 @@ func TestHoldersIn(t *testing.T) {
 	}
 	if got, want := describe(got, func(pod string) string { return "shop/" + pod }), "pod shop/a-1 holds 3, between (pid 33) holds 1, liar (pid 32) holds 1, pod shop/b holds 1, stranger (pid 31) holds 1, 1 more hold some"; got != want {
 		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+// TestHoldersHide: of a pod with more open files than anyone can look at no more are looked at, and it is named.
+func TestHoldersHide(t *testing.T) {
+	proc := t.TempDir()
+	for pid, group := range map[int]string{10: "0::/\n", 20: "0::/hk/kubepods/poda/c\n", 21: "0::/hk/kubepods/podb/c\n", 22: "0::/hk/kubepods/podb/c\n", 30: "0::/\n"} {
+		dir := filepath.Join(proc, strconv.Itoa(pid))
+		if err := os.MkdirAll(filepath.Join(dir, "fd"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cgroup"), []byte(group), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			if err := os.Symlink("anon_inode:inotify", filepath.Join(dir, "fd", strconv.Itoa(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, err := holdersIn(proc, "/hk/kubepods", 15, func(int, int, int) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, h := range got {
+		pids = append(pids, h.pid)
+	}
+	slices.Sort(pids)
+	if want := []int{0, 10, 20, 21, 30}; !slices.Equal(pids, want) { // 22 is not looked at, the host's are
+		t.Errorf("%v were looked at, want %v", pids, want)
+	}
+	if i := slices.IndexFunc(got, func(h holder) bool { return h.hides }); i < 0 || got[i].pod() != "b" {
+		t.Errorf("%v", got)
+	}
+	if said := describe(got, func(pod string) string { return pod }); !strings.Contains(said, "pod b has more open files than could be looked at") {
+		t.Error(said)
 	}
 }
 

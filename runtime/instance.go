@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hyperkube/internal/bounds"
 )
 
 // containerd watches the folder of CNI configurations from its start on, and does not start
@@ -44,7 +46,7 @@ func (r *Runtime) needInstance(ctx context.Context) error {
 	if instanceLeft() {
 		return nil
 	}
-	holders, err := holdersIn("/proc", r.o.PodCgroups, sameFile)
+	holders, err := holdersIn("/proc", r.o.PodCgroups, bounds.PodDescriptors, sameFile)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoInstance, err)
 	}

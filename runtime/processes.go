@@ -18,8 +18,8 @@ type Process struct {
 }
 
 // HostProcesses are the processes whose command line match accepts and that are in no pod:
-// in no container's cgroup below pods. A tenant's process may be called as it likes, and it
-// could keep who waits for its end waiting. Without pods all that match accepts are meant.
+// in no container's cgroup below pods. A tenant's process may be called as it likes, and many
+// could keep who waits for their end waiting. Without pods all that match accepts are meant.
 func HostProcesses(pods string, match func(args []string) bool) ([]Process, error) {
 	return hostProcesses("/proc", pods, match)
 }

@@ -73,4 +73,9 @@ const (
 	// Links is how many files with several names are remembered while a directory is measured;
 	// beyond, each name counts.
 	Links = 1 << 20
+	// Descriptors is how many open files of pods in the node's network are looked at to tell whose a port is, which
+	// takes a second or two: a hundred such pods have some ten thousand.
+	// PodDescriptors is the same for all pods, when the container runtime cannot start for want of inotify instances.
+	Descriptors    = 1 << 20
+	PodDescriptors = 4 << 20
 )

@@ -28,7 +28,8 @@ const (
 type File struct{ ID, Path string }
 
 // Rotator keeps every running container's logs within MaxFiles files of about MaxSize bytes. It sleeps until a file
-// is written to, and then looks at it as often as a writer could fill it.
+// is written to, and then looks at it as often as a writer could fill it. A runtime that does not reopen one
+// container's log, as while somebody attached to that container takes nothing in, holds up no other's.
 type Rotator struct {
 	MaxSize  int64
 	MaxFiles int
@@ -68,15 +69,17 @@ type watched struct {
 // rotation is the state of one Run.
 type rotation struct {
 	*Rotator
-	notify *filewatch.Watcher
-	files  map[string]*watched
-	wg     sync.WaitGroup
+	notify  *filewatch.Watcher
+	files   map[string]*watched
+	turning map[string]bool // the paths of logs under rotation
+	turned  chan turn
+	wg      sync.WaitGroup
 }
 
 // Run rotates until ctx ends.
 func (r *Rotator) Run(ctx context.Context) error {
 	notify, changed := filewatch.New(trouble.New(r.Log, r.Failures, "watching logs")), make(chan string)
-	run := &rotation{Rotator: r, notify: notify, files: map[string]*watched{}}
+	run := &rotation{Rotator: r, notify: notify, files: map[string]*watched{}, turning: map[string]bool{}, turned: make(chan turn)}
 	defer run.wg.Wait()
 	defer notify.Close()
 	run.wg.Go(func() {
@@ -106,6 +109,8 @@ func (r *Rotator) Run(ctx context.Context) error {
 			} else {
 				run.written(name)
 			}
+		case t := <-run.turned:
+			run.settle(t)
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -141,7 +146,7 @@ func (r *rotation) list(all bool) {
 // written sets when a file that is being written must be looked at, and asks not to be told of it until then.
 func (r *rotation) written(path string) {
 	w := r.files[path]
-	if w == nil || !w.due.IsZero() {
+	if w == nil || !w.due.IsZero() || r.turning[path] {
 		return
 	}
 	r.notify.Remove(path)
@@ -162,6 +167,9 @@ func patience(size, limit int64) time.Duration {
 func (r *rotation) look(ctx context.Context) (next time.Time) {
 	now := time.Now()
 	for _, w := range r.files {
+		if r.turning[w.Path] {
+			continue
+		}
 		if !w.due.IsZero() && !w.due.After(now) {
 			r.visit(ctx, w)
 		}
@@ -170,49 +178,6 @@ func (r *rotation) look(ctx context.Context) (next time.Time) {
 		}
 	}
 	return next
-}
-
-// visit rotates a file if it must be, and arms its watch before it looks, so that no write goes unseen.
-func (r *rotation) visit(ctx context.Context, w *watched) {
-	w.due = time.Time{}
-	armed := r.notify.Add(w.Path)
-	done, err := r.rotate(ctx, w.File)
-	if err == nil && done {
-		r.notify.Remove(w.Path) // the watch went with the renamed file
-		armed = r.notify.Add(w.Path)
-		r.tidyLater(w)
-	}
-	switch {
-	case errors.Is(err, errGone):
-		delete(r.files, w.Path)
-	case err != nil:
-		r.Log.Warn("rotating a container log", "file", w.Path, "err", err)
-		w.due = time.Now().Add(rotateEvery / 6)
-	case armed != nil:
-		w.due = time.Now().Add(time.Second) // no more watches, or no file yet
-	}
-}
-
-// tidyLater puts the older files in order beside further rotations.
-func (r *rotation) tidyLater(w *watched) {
-	pack := time.Since(w.rotated) > restless
-	w.rotated = time.Now()
-	if w.tidying != nil {
-		select {
-		case <-w.tidying:
-		default:
-			return // at it; what this rotation adds is seen to after the next
-		}
-	}
-	done := make(chan struct{})
-	w.tidying = done
-	path := w.Path
-	r.wg.Go(func() {
-		defer close(done)
-		if err := r.tidy(path, pack); err != nil {
-			r.Log.Warn("tidying rotated logs", "file", path, "err", err)
-		}
-	})
 }
 
 // Check rotates one log if it is too large.
@@ -226,14 +191,14 @@ func (r *Rotator) Check(ctx context.Context, f File) error {
 
 // rotate begins a new file if the log is too large.
 func (r *Rotator) rotate(ctx context.Context, f File) (bool, error) {
-	info, err := os.Stat(f.Path)
+	full, err := r.full(f.Path)
 	if os.IsNotExist(err) { // a rotation that was cut short, or a container that has just been removed
 		if err := r.Reopen(ctx, f.ID); err != nil {
 			return false, errors.Join(errGone, err)
 		}
 		return false, nil
 	}
-	if err != nil || info.Size() < r.MaxSize {
+	if err != nil || !full {
 		return false, err
 	}
 	to := rotatedName(f.Path, time.Now())
@@ -247,6 +212,15 @@ func (r *Rotator) rotate(ctx context.Context, f File) (bool, error) {
 		return false, fmt.Errorf("reopening: %w", err)
 	}
 	return true, nil
+}
+
+// full tells whether a log must be rotated.
+func (r *Rotator) full(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	return info.Size() >= r.MaxSize, nil
 }
 
 // rotatedName is to the second, as log shippers expect; finer when that second has a file already.
