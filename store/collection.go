@@ -121,9 +121,8 @@ func (c *collection) Get(ctx context.Context, k Key, f Freshness) (*Entry, error
 	}
 	s := c.snap.Load()
 	if f.Exact > 0 {
-		var err error
-		if s, err = c.snapshotAt(ctx, f.Exact); err != nil {
-			return nil, err
+		if s = c.snapshotAt(f.Exact); s == nil {
+			return c.pastOne(ctx, k, f.Exact)
 		}
 	}
 	if e := s.get(&c.store.pivots, k); e != nil {

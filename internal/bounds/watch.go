@@ -22,4 +22,9 @@ const (
 	// HistoryBytes is how much of what was replaced or deleted (as stored) a
 	// resource keeps for watches that resume.
 	HistoryBytes = 64 << 20
+	// PastBytes is how many bytes (as stored) a list may go through that only etcd's history
+	// has, PastReads how many such lists there are at the same time: a page of 500 objects
+	// that is read slowly, by somebody who paused for more than a minute.
+	PastBytes = 16 << 20
+	PastReads = 8
 )
