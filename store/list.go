@@ -144,12 +144,14 @@ func (c *collection) rewound(rev int64) *snapshot {
 	now := c.snap.Load()
 	tree := now.tree.Copy()
 	c.mu.Unlock()
+	before := now.before
 	for i := len(changes) - 1; i >= 0; i-- {
+		before -= int64(changes[i].weight())
 		if prev := changes[i].prev; prev != nil {
 			tree.Set(prev)
 		} else {
 			tree.Delete(changes[i].entry)
 		}
 	}
-	return &snapshot{rev: rev, tree: tree, brokens: now.brokens}
+	return &snapshot{rev: rev, before: before, tree: tree, brokens: now.brokens}
 }

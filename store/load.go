@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"hyperkube/store/backend"
@@ -113,5 +114,6 @@ func (c *collection) replace(s *snapshot) {
 	c.ring.reset(s.rev)
 	c.snap.Store(c.snapshot(s.rev))
 	c.mu.Unlock()
+	c.store.kept.drop(c, math.MaxInt64) // they share nothing with what is here now
 	c.endWatchers(ErrExpired)
 }

@@ -180,3 +180,57 @@ func TestPastTakesPlaces(t *testing.T) {
 		s.past <- struct{}{}
 	}
 }
+
+// TestKeptStatesAreBounded: a state that is kept for the next page goes when it alone would
+// keep more than the history of a collection, and the next page is read from etcd.
+func TestKeptStatesAreBounded(t *testing.T) {
+	s := openStore(t, Options{DetectMutation: true, Compaction: -1}, podResource(), secretPlain())
+	c := pods(t, s)
+	for _, name := range []string{"p1", "p2", "p3"} {
+		if _, err := c.Create(t.Context(), pod("a", name, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secrets, _ := s.Collection("", "secrets")
+	for _, name := range []string{"s1", "s2"} {
+		if _, err := secrets.Create(t.Context(), secret(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := c.List(t.Context(), ListOptions{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets.List(t.Context(), ListOptions{Limit: 1}); err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 20
+	text := strings.Repeat("x", size)
+	for i := range bounds.HistoryBytes/size + 2 {
+		if i == bounds.HistoryBytes/size/2 && len(s.kept.list) != 2 {
+			t.Fatal("half of it went:", len(s.kept.list), "states are kept")
+		}
+		_, err := c.Update(t.Context(), Key{"a", "p2"}, func(e *Entry) (Object, error) {
+			p := e.Object.DeepCopyObject().(Object)
+			p.SetAnnotations(map[string]string{"text": text, "n": fmt.Sprint(i)})
+			return p, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.kept.list) != 1 || s.kept.list[0].c != secrets {
+		t.Errorf("%d states are kept", len(s.kept.list))
+	}
+	ctx, done := context.WithCancel(t.Context())
+	defer done()
+	rest, err := c.List(ctx, ListOptions{Limit: 5, Continue: page.Continue})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e := range rest.Entries {
+		if len(e.Object.GetAnnotations()) > 0 {
+			t.Error(e.Key, "is not as it was")
+		}
+	}
+}
