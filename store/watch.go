@@ -310,7 +310,7 @@ func (w *watcher) Stop() {
 	}
 	w.c.mu.Unlock()
 	w.end(ErrClosed)
-	w.c.store.turns.done(w)
+	w.c.store.turns.leave(w)
 }
 
 // schedule sets the timer of the bookmarks; a watch whose context has a
