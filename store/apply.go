@@ -101,6 +101,7 @@ func (c *collection) publish() {
 	if c.trimmer == nil && c.ring.n > ringMin {
 		c.trimmer = time.AfterFunc(ringSpan, c.trim)
 	}
+	c.early.cut(c)
 	replaced := c.replaced
 	c.mu.Unlock()
 	c.store.kept.drop(c, replaced-bounds.HistoryBytes)

@@ -33,6 +33,7 @@ type collection struct {
 
 	mu       sync.Mutex // guards ring and watchers; held while a batch is published
 	ring     ring
+	early    early
 	replaced int64 // bytes of all that was replaced or deleted so far
 	watchers index
 	trimmer  *time.Timer // set while the ring is larger than it need be
