@@ -175,3 +175,30 @@ func TestPanicInside(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchThatEndedIsNotSentOn: when a watch was too slow, the rest of what it was about
+// to be sent is not kept until its client has read it, piece by piece.
+func TestWatchThatEndedIsNotSentOn(t *testing.T) {
+	s, st := newTestServer(t)
+	flood(st) // 30 MB, one batch
+	conn, err := tls.Dial("tcp", listenTest(t, s), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprint(conn, "GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 64<<10)); err != nil {
+		t.Fatal(err)
+	}
+	st.EndWatches()
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, io.LimitReader(conn, 40<<20))
+	if n > 20<<20 {
+		t.Errorf("%d bytes more were sent (%v)", n, err)
+	}
+	underWay(t, s, 0)
+}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"hyperkube/internal/bounds"
 	"hyperkube/store/backend"
 )
 
@@ -90,6 +91,7 @@ func (c *collection) publish() {
 			continue
 		}
 		c.ring.push(ch, now)
+		c.replaced += int64(ch.weight())
 		witness := c.dispatch(ch, now)
 		if p := c.doneBy[i]; p != nil {
 			p.witness = witness
@@ -99,7 +101,10 @@ func (c *collection) publish() {
 	if c.trimmer == nil && c.ring.n > ringMin {
 		c.trimmer = time.AfterFunc(ringSpan, c.trim)
 	}
+	c.early.cut(c)
+	replaced := c.replaced
 	c.mu.Unlock()
+	c.store.kept.drop(c, replaced-bounds.HistoryBytes)
 }
 
 // trim gives back what a burst of changes left in the ring, once it is old.

@@ -33,6 +33,8 @@ type collection struct {
 
 	mu       sync.Mutex // guards ring and watchers; held while a batch is published
 	ring     ring
+	early    early
+	replaced int64 // bytes of all that was replaced or deleted so far
 	watchers index
 	trimmer  *time.Timer // set while the ring is larger than it need be
 
@@ -121,9 +123,8 @@ func (c *collection) Get(ctx context.Context, k Key, f Freshness) (*Entry, error
 	}
 	s := c.snap.Load()
 	if f.Exact > 0 {
-		var err error
-		if s, err = c.snapshotAt(ctx, f.Exact); err != nil {
-			return nil, err
+		if s = c.snapshotAt(f.Exact); s == nil {
+			return c.pastOne(ctx, k, f.Exact)
 		}
 	}
 	if e := s.get(&c.store.pivots, k); e != nil {

@@ -147,10 +147,7 @@ func (c *collection) dispatch(ch *change, now int64) (witness *watcher) {
 		queued++
 		first, ok := w.push(ev, now)
 		if !ok {
-			c.watchers.remove(w) // a map may lose keys while it is ranged over
-			c.m.watchers.Dec()
-			c.m.terminated.Inc()
-			w.end(ErrSlow)
+			c.cutOff(w) // a map may lose keys while it is ranged over
 			return
 		}
 		if first {
@@ -182,8 +179,7 @@ func (c *collection) endWatchers(err error) {
 		collect(s)
 	}
 	for _, w := range ws {
-		c.watchers.remove(w)
-		c.m.watchers.Dec()
+		c.forgetWatcher(w)
 	}
 	c.mu.Unlock()
 	for _, w := range ws {

@@ -65,7 +65,7 @@ func (c *collection) moved(prev, now *Entry) {
 
 // snapshot is the working tree and its indexes as they are now.
 func (c *collection) snapshot(rev int64) *snapshot {
-	s := &snapshot{rev: rev, tree: c.tree.Copy(), brokens: c.brokens}
+	s := &snapshot{rev: rev, before: c.replaced, tree: c.tree.Copy(), brokens: c.brokens}
 	if len(c.indexes) > 0 {
 		s.indexes = make([]indexTree, len(c.indexes))
 		for i, x := range c.indexes {

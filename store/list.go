@@ -2,12 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
 	"slices"
-
-	"hyperkube/store/backend"
 )
 
 // List implements Collection.
@@ -36,11 +32,11 @@ func (c *collection) List(ctx context.Context, o ListOptions) (*List, error) {
 		return nil, err
 	}
 	if exact > 0 {
-		s, err := c.snapshotAt(ctx, exact)
-		if err != nil {
-			return nil, expired(err, q.from)
+		if s := c.snapshotAt(exact); s != nil {
+			return c.answer(s, exact, q), nil
 		}
-		return c.answer(s, exact, q), nil
+		l, err := c.past(ctx, exact, q)
+		return l, expired(err, q.from)
 	}
 	rev := c.store.applied.Load() // before the snapshot, which then has everything up to rev
 	s := c.snap.Load()
@@ -125,25 +121,15 @@ func (q *query) all(s *snapshot) iter.Seq[*Entry] {
 
 // snapshotAt is the collection's state at a revision not newer than the
 // snapshots: the present one if nothing changed since, one that was kept for
-// paging, one wound back with the ring, or one read from etcd.
-func (c *collection) snapshotAt(ctx context.Context, rev int64) (*snapshot, error) {
+// paging, or one wound back with the ring; nil when only etcd has it.
+func (c *collection) snapshotAt(rev int64) *snapshot {
 	if s := c.snap.Load(); s.rev <= rev {
-		return s, nil
+		return s
 	}
 	if s := c.store.kept.get(c, rev); s != nil {
-		return s, nil
+		return s
 	}
-	if s := c.rewound(rev); s != nil {
-		return s, nil
-	}
-	s, err := c.read(ctx, rev)
-	if errors.Is(err, backend.ErrCompacted) {
-		return nil, fmt.Errorf("%w: %d", ErrExpired, rev)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("store: reading %s at %d: %w", c.res.Name, rev, err)
-	}
-	return s, nil
+	return c.rewound(rev)
 }
 
 // rewound undoes what the ring says happened after rev, newest first, on a
@@ -158,12 +144,14 @@ func (c *collection) rewound(rev int64) *snapshot {
 	now := c.snap.Load()
 	tree := now.tree.Copy()
 	c.mu.Unlock()
+	before := now.before
 	for i := len(changes) - 1; i >= 0; i-- {
+		before -= int64(changes[i].weight())
 		if prev := changes[i].prev; prev != nil {
 			tree.Set(prev)
 		} else {
 			tree.Delete(changes[i].entry)
 		}
 	}
-	return &snapshot{rev: rev, tree: tree, brokens: now.brokens}
+	return &snapshot{rev: rev, before: before, tree: tree, brokens: now.brokens}
 }

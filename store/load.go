@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"hyperkube/store/backend"
@@ -81,12 +82,18 @@ func (c *collection) page(ctx context.Context, r backend.Range) (backend.Page, e
 	return p, err
 }
 
+// owns is the key of a value, unless it belongs to a collection with a longer prefix, or
+// to none.
+func (c *collection) owns(path []byte) (Key, bool) {
+	if o := c.store.locate(path); o != nil && o != c && len(o.prefix) > len(c.prefix) {
+		return Key{}, false
+	}
+	return c.key(path)
+}
+
 // adopt puts a value that was read where it belongs in s.
 func (c *collection) adopt(s *snapshot, kv *backend.KV) {
-	if o := c.store.locate(kv.Key); o != nil && o != c && len(o.prefix) > len(c.prefix) {
-		return // belongs to a longer prefix
-	}
-	key, ok := c.key(kv.Key)
+	key, ok := c.owns(kv.Key)
 	if !ok {
 		return
 	}
@@ -107,5 +114,6 @@ func (c *collection) replace(s *snapshot) {
 	c.ring.reset(s.rev)
 	c.snap.Store(c.snapshot(s.rev))
 	c.mu.Unlock()
+	c.store.kept.drop(c, math.MaxInt64) // they share nothing with what is here now
 	c.endWatchers(ErrExpired)
 }

@@ -71,6 +71,7 @@ type Store struct {
 	flight   flight
 	waiters  waiters
 	turns    turns
+	past     historians
 	applied  atomic.Int64 // every change up to here is in the snapshots
 
 	mu       sync.RWMutex // guards the four below
@@ -117,6 +118,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.keys = o.Keys
 	rev, local := b.Current()
 	s.exclusive = local && rev == 0
+	s.past = make(historians, bounds.PastReads)
 	s.turns.init(bounds.WatchTurns * runtime.GOMAXPROCS(0))
 	s.pendings.byKey = map[string]*pending{}
 	if s.metrics, err = newMetrics(s, o.Registerer); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -98,8 +99,9 @@ const (
 )
 
 // kept are snapshots that later pages will ask for. They share all they can
-// with the present ones; the oldest goes when there are too many, and all go
-// when nobody asked for a while.
+// with the present ones; the oldest goes when there are too many, those go that
+// would be all that keeps more than bounds.HistoryBytes of a collection's past,
+// and all go when nobody asked for a while. Pages are read from etcd then.
 type kept struct {
 	mu    sync.Mutex
 	list  []keptSnapshot // least recently used first
@@ -126,6 +128,13 @@ func (k *kept) put(c *collection, rev int64, s *snapshot) {
 	if k.timer == nil {
 		k.timer = time.AfterFunc(keptSpan, k.expire)
 	}
+}
+
+// drop forgets the snapshots of a collection from before so many of its bytes were replaced.
+func (k *kept) drop(c *collection, before int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.list = slices.DeleteFunc(k.list, func(s keptSnapshot) bool { return s.c == c && s.snap.before < before })
 }
 
 func (k *kept) get(c *collection, rev int64) *snapshot {

@@ -15,6 +15,7 @@ import (
 // changed; the loop that makes snapshots copies the nodes it touches.
 type snapshot struct {
 	rev     int64
+	before  int64 // bytes that were replaced or deleted in the collection until then
 	tree    *btree.BTreeG[*Entry]
 	indexes []indexTree
 	brokens *brokens // what is stored and cannot be read

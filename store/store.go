@@ -193,6 +193,8 @@ type Watcher interface {
 	// slice is valid until the next call. It fails with ctx.Err(), ErrSlow,
 	// ErrExpired or ErrClosed.
 	Next(ctx context.Context) ([]Event, error)
+	// Ended says that Next will fail: what it returned last need not be delivered.
+	Ended() bool
 	Stop()
 }
 

@@ -60,6 +60,7 @@ const (
 	turnWaiting
 	turnHeld
 	turnOver // the moment is over, Next was not called again
+	turnGone // stopped: it never gets another
 )
 
 func (t *turns) init(most int) {
@@ -87,7 +88,7 @@ func (t *turns) wake(ws []*watcher) {
 
 func (t *turns) askLocked(w *watcher) bool {
 	switch w.turn.state {
-	case turnWaiting:
+	case turnWaiting, turnGone:
 		return false
 	case turnHeld, turnOver:
 		return true
@@ -127,9 +128,22 @@ func (t *turns) delivers(w *watcher) bool {
 func (t *turns) done(w *watcher) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.doneLocked(w)
+}
+
+// leave does so for good: a change that it was queued for may still be about to wake it,
+// and nobody would end that turn.
+func (t *turns) leave(w *watcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doneLocked(w)
+	w.turn.state = turnGone
+}
+
+func (t *turns) doneLocked(w *watcher) {
 	l := w.turn.line
 	switch w.turn.state {
-	case turnNone:
+	case turnNone, turnGone:
 		return
 	case turnWaiting:
 		l.waiting.cut(w)

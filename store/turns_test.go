@@ -77,6 +77,24 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// TestTurnOfNobody: a watcher that has just stopped when a change wakes it gets no turn,
+// which nobody would end.
+func TestTurnOfNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *collection) {
+		tu := &c.store.turns
+		w := watchAs(t, c, "a", "a").(*watcher)
+		w.Stop()
+		tu.wake([]*watcher{w})
+		if tu.held != 0 || len(tu.lines) != 0 || tu.holders.first != nil {
+			t.Errorf("%d turns, %d lines stay", tu.held, len(tu.lines))
+		}
+		if _, err := w.Next(t.Context()); err == nil {
+			t.Error("a stopped watch goes on")
+		}
+		w.Stop()
+	})
+}
+
 func watchAs(t *testing.T, c *collection, account, namespace string, from ...int64) Watcher {
 	t.Helper()
 	o := WatchOptions{Account: account, Filter: Filter{Namespace: namespace}}

@@ -321,7 +321,9 @@ func (r *run) exact(t *rapid.T) {
 			}
 		}
 	}
-	l, err := c.List(r.ctx(), ListOptions{Filter: f.f, Freshness: Freshness{Exact: rev}})
+	ctx, done := context.WithCancel(r.ctx()) // a request's
+	defer done()
+	l, err := c.List(ctx, ListOptions{Filter: f.f, Freshness: Freshness{Exact: rev}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +352,9 @@ func (r *run) page(t *rapid.T) {
 }
 
 func (r *run) nextPage(p *pager, server int) {
-	l, err := r.servers[server].List(r.ctx(), ListOptions{Filter: p.filter.f, Limit: 2, Continue: p.next})
+	ctx, done := context.WithCancel(r.ctx()) // a request's
+	defer done()
+	l, err := r.servers[server].List(ctx, ListOptions{Filter: p.filter.f, Limit: 2, Continue: p.next})
 	if err != nil {
 		r.t.Fatal(err)
 	}

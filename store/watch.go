@@ -28,6 +28,7 @@ type watcher struct {
 	c       *collection
 	account string
 	turn    turn // of the store's turns
+	early   pinned
 	filter  Filter
 	value   func(Object) string
 	from    int64 // changes up to here are known to the watcher
@@ -96,6 +97,9 @@ func (c *collection) Watch(ctx context.Context, o WatchOptions) (Watcher, error)
 	}
 	c.watchers.add(w)
 	c.m.watchers.Inc()
+	if w.state != nil || w.backlog != nil {
+		c.early.add(w, c.replaced)
+	}
 	if o.Bookmarks {
 		w.schedule(ctx)
 	}
@@ -126,7 +130,7 @@ func (w *watcher) Next(ctx context.Context) ([]Event, error) {
 			if evs := w.first(); len(evs) > 0 {
 				return evs, nil
 			}
-			w.begun = true
+			w.begin()
 		}
 		if evs, err := w.swap(); len(evs) > 0 || err != nil {
 			return evs, err
@@ -305,12 +309,10 @@ func (w *watcher) end(err error) {
 // Stop implements Watcher.
 func (w *watcher) Stop() {
 	w.c.mu.Lock()
-	if w.c.watchers.remove(w) {
-		w.c.m.watchers.Dec()
-	}
+	w.c.forgetWatcher(w)
 	w.c.mu.Unlock()
 	w.end(ErrClosed)
-	w.c.store.turns.done(w)
+	w.c.store.turns.leave(w)
 }
 
 // schedule sets the timer of the bookmarks; a watch whose context has a

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -24,6 +25,7 @@ type Store struct {
 	cols  map[string]*Collection
 	rev   int64
 	moved chan struct{} // closed and replaced with every write
+	slow  atomic.Bool   // all watches were too slow
 }
 
 var _ store.Reader = (*Store)(nil)
@@ -317,6 +319,9 @@ func (w *watcher) Next(ctx context.Context) ([]store.Event, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if w.Ended() {
+			return nil, store.ErrSlow
+		}
 		if out := w.first; len(out) > 0 {
 			w.first = nil
 			return out, nil
@@ -331,6 +336,12 @@ func (w *watcher) Next(ctx context.Context) ([]store.Event, error) {
 		}
 	}
 }
+
+// Ended is true after EndWatches.
+func (w *watcher) Ended() bool { return w.c.s.slow.Load() }
+
+// EndWatches makes all watches fail as those do that are too slow.
+func (s *Store) EndWatches() { s.slow.Store(true) }
 
 func (w *watcher) collect() ([]store.Event, <-chan struct{}) {
 	w.c.s.mu.Lock()

@@ -108,7 +108,7 @@ func (e endpoint) startNow(ctx context.Context, o *metav1.ListOptions, wo *store
 // a buffer only while it sends. A client that does not take a piece in time is cut
 // off: it would keep what the store holds for it without end.
 func (c *call) stream(ctx context.Context, w store.Watcher, frames *codec.Frames, flusher http.Flusher) error {
-	out := &pieces{call: c, guard: stall.New(c.w, c.WatchStall), flusher: flusher}
+	out := &pieces{call: c, watcher: w, guard: stall.New(c.w, c.WatchStall), flusher: flusher}
 	defer out.guard.Close()
 	for {
 		events, err := w.Next(ctx)
@@ -131,6 +131,7 @@ func (c *call) stream(ctx context.Context, w store.Watcher, frames *codec.Frames
 // pieces writes a watch.
 type pieces struct {
 	*call
+	watcher store.Watcher
 	guard   *stall.Guard
 	flusher http.Flusher
 }
@@ -147,7 +148,9 @@ func (o *pieces) batch(events []store.Event, frames *codec.Frames) (encoding, se
 			if sending = o.send(buf); sending != nil {
 				return nil, sending
 			}
-			buf = buf[:0]
+			if buf = buf[:0]; o.watcher.Ended() { // whoever reads a little at a time keeps all of events
+				break
+			}
 		}
 	}
 	*p = buf

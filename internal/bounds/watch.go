@@ -20,6 +20,11 @@ const (
 	WatchCrowd = 256
 	WatchPace  = 5 * time.Second
 	// HistoryBytes is how much of what was replaced or deleted (as stored) a
-	// resource keeps for watches that resume.
+	// resource keeps for watches that resume, and for lists that go on.
 	HistoryBytes = 64 << 20
+	// PastBytes is how many bytes (as stored) a list may go through that only etcd's history
+	// has, PastReads how many such lists there are at the same time: a page of 500 objects
+	// that is read slowly, by somebody who paused for more than a minute.
+	PastBytes = 16 << 20
+	PastReads = 8
 )

@@ -14,6 +14,7 @@ import (
 	"hyperkube/apiserver/admission/defaultstorageclass"
 	"hyperkube/apiserver/admission/defaulttolerationseconds"
 	"hyperkube/apiserver/admission/denyserviceexternalips"
+	"hyperkube/apiserver/admission/deviceadminaccess"
 	"hyperkube/apiserver/admission/limitranger"
 	"hyperkube/apiserver/admission/namespacelifecycle"
 	"hyperkube/apiserver/admission/noderestriction"
@@ -74,6 +75,9 @@ func Default(d Deps) []admission.Plugin {
 	list = slices.DeleteFunc(list, func(p admission.Plugin) bool {
 		return slices.Contains(d.Disabled, p.Name()) || slices.Contains(OffByDefault(), p.Name()) && !slices.Contains(d.Enabled, p.Name())
 	})
+	if d.Reader != nil { // else the list is only asked for names
+		list = append(list, deviceadminaccess.New(d.Reader))
+	}
 	if d.RBAC != nil {
 		list = append(list, rbacescalation.New(d.Reader, d.RBAC, d.Authorizer))
 	}

@@ -57,6 +57,8 @@ var types = map[string]struct {
 	"CSINode":                   {"csinodes.storage.k8s.io", false, func() store.Object { return &storagev1.CSINode{} }},
 	"Lease":                     {"leases.coordination.k8s.io", true, func() store.Object { return &coordinationv1.Lease{} }},
 	"ResourceSlice":             {"resourceslices.resource.k8s.io", false, func() store.Object { return &resourcev1.ResourceSlice{} }},
+	"ResourceClaim":             {"resourceclaims.resource.k8s.io", true, func() store.Object { return &resourcev1.ResourceClaim{} }},
+	"ResourceClaimTemplate":     {"resourceclaimtemplates.resource.k8s.io", true, func() store.Object { return &resourcev1.ResourceClaimTemplate{} }},
 	"CertificateSigningRequest": {"certificatesigningrequests.certificates.k8s.io", false, func() store.Object { return &certificatesv1.CertificateSigningRequest{} }},
 	"Deployment":                {"deployments.apps", true, func() store.Object { return &appsv1.Deployment{} }},
 	"PriorityClass":             {"priorityclasses.scheduling.k8s.io", false, func() store.Object { return &schedulingv1.PriorityClass{} }},
