@@ -44,7 +44,7 @@ func (n *node) startDNS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the DNS address: %w", err)
 	}
-	upstreams := dns.Upstreams(os.ReadFile)
+	upstreams := dns.Upstreams(os.ReadFile, addr)
 	if !anyReached(servers(upstreams, os.ReadFile), routed) {
 		fmt.Println("  DNS has no upstream: pods resolve names of the cluster only (/etc/resolv.conf names no server to which there is a route)")
 	}

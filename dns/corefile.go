@@ -3,6 +3,7 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -63,12 +64,13 @@ const (
 
 // Upstreams finds the name servers of this host that a pod can use. A pod with
 // dnsPolicy Default gets the host's resolv.conf, so that file is used as it is unless
-// it names servers on the host's loopback: those a pod does not reach, or they would
-// send queries in a circle.
-func Upstreams(read func(path string) ([]byte, error)) []string {
+// it names servers on the host's loopback, or own, the cluster's name server, as a host
+// does that resolves the cluster's names: those a pod does not reach, or they would send
+// queries in a circle, which ends the name server as soon as it notices.
+func Upstreams(read func(path string) ([]byte, error), own ...netip.Addr) []string {
 	raw, err := read(resolvConf)
 	if err == nil {
-		all, remote := nameServers(raw)
+		all, remote := nameServers(raw, own)
 		if len(remote) > 0 && len(remote) == len(all) {
 			return []string{resolvConf}
 		}
@@ -77,15 +79,15 @@ func Upstreams(read func(path string) ([]byte, error)) []string {
 		}
 	}
 	if raw, err = read(systemdConf); err == nil {
-		_, remote := nameServers(raw)
+		_, remote := nameServers(raw, own)
 		return remote
 	}
 	return nil
 }
 
-// nameServers are the addresses in a resolv.conf, and those that are not on the host
-// itself.
-func nameServers(raw []byte) (all, remote []string) {
+// nameServers are the addresses in a resolv.conf, and those that are neither on the host
+// itself nor the cluster's own.
+func nameServers(raw []byte, own []netip.Addr) (all, remote []string) {
 	for line := range strings.Lines(string(raw)) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 || fields[0] != "nameserver" {
@@ -96,7 +98,7 @@ func nameServers(raw []byte) (all, remote []string) {
 			continue
 		}
 		all = append(all, fields[1])
-		if !a.IsLoopback() && !a.IsUnspecified() && a.Zone() == "" {
+		if !a.IsLoopback() && !a.IsUnspecified() && a.Zone() == "" && !slices.Contains(own, a.Unmap()) {
 			remote = append(remote, fields[1])
 		}
 	}

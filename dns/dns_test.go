@@ -181,13 +181,16 @@ func TestUpstreams(t *testing.T) {
 		"only loopback": {map[string]string{resolvConf: "nameserver ::1\n"}, nil},
 		"empty":         {map[string]string{resolvConf: ""}, nil},
 		"no file":       {nil, nil},
+		"the cluster's": {map[string]string{resolvConf: "nameserver 10.96.0.10\nsearch svc.cluster.local\n"}, nil},
+		"both":          {map[string]string{resolvConf: "nameserver 10.96.0.10\nnameserver 192.0.2.1\n"}, []string{"192.0.2.1"}},
+		"behind a stub": {map[string]string{resolvConf: "nameserver 127.0.0.53\n", systemdConf: "nameserver ::ffff:10.96.0.10\nnameserver 192.0.2.1\n"}, []string{"192.0.2.1"}},
 	} {
 		got := Upstreams(func(p string) ([]byte, error) {
 			if s, ok := c.files[p]; ok {
 				return []byte(s), nil
 			}
 			return nil, os.ErrNotExist
-		})
+		}, netip.MustParseAddr("10.96.0.10"))
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

@@ -59,6 +59,13 @@ type Changes struct {
 	replaced      map[string]bool // sets
 }
 
+// joins reports whether chains that are new are made part of what packets pass already. They have to be there before
+// anything leads to them: a packet that is on its way while a transaction is put in may see the new elements of a map
+// and the rules of chains as they were, and those of a new chain were none, so that it falls through.
+func (c *Changes) joins() bool {
+	return !c.AddTable && len(c.AddChains) > 0 && !slices.ContainsFunc(c.AddChains, func(ch *Chain) bool { return ch.Hook != nil })
+}
+
 // ElementChanges is a change of the elements of one set that is there already.
 func ElementChanges(s *Set, add, del []Element) *Changes {
 	return &Changes{AddElems: add, DelElems: del, setSpecs: map[string]*Set{s.Name: s}}

@@ -66,6 +66,9 @@ func (k *Kernel) Apply(c *Changes) error {
 	defer k.mu.Unlock()
 	w := &writer{kernel: k, batch: k.newBatch()}
 	w.create(c)
+	if c.joins() {
+		w.flush()
+	}
 	if c.replaces() {
 		w.replace(c)
 	} else {

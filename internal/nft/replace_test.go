@@ -284,3 +284,50 @@ func oneOf(have *Installed, states ...*Fragment) error {
 	}
 	return fmt.Errorf("read a mixture:\n%s", diffs)
 }
+
+// TestNewChainIsThereFirst: a chain that is new has its rules before anything leads to it, in a transaction of its own;
+// a packet that is on its way would fall through it. The second transaction fails here, as somebody else has taken the
+// key, and the first has been put in all the same.
+func TestNewChainIsThereFirst(t *testing.T) {
+	inNamespace(t, func() {
+		k, err := Open(Table{IPv4, "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer k.Close()
+		set := Set{Name: "ips", Key: []Type{Addr}, Data: []Type{Verdicts}}
+		key := Key(netip.MustParseAddr("10.96.0.1"))
+		want := NewDesired(k.Table())
+		want.Put("base", &Fragment{Sets: []Set{set}, Chains: []Chain{
+			{Name: "out", Hook: &Hook{"nat", unix.NF_INET_LOCAL_OUT, -100, ""}, Rules: []Rule{{VerdictMap("ips", Daddr)}}}}})
+		if err := k.Apply(want.PlanAll(&Installed{})); err != nil {
+			t.Fatal(err)
+		}
+		have, err := k.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Apply(ElementChanges(&set, []Element{{Set: "ips", Key: key, Value: Drop()}}, nil)); err != nil {
+			t.Fatal(err)
+		}
+		svc := Chain{Name: "svc", Rules: []Rule{{DNATToAny([]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:80")})}}}
+		want.Put("svc", &Fragment{Chains: []Chain{svc}, Elements: []Element{{Set: "ips", Key: key, Value: Goto("svc")}}})
+		if err := k.Apply(want.PlanAll(have)); err == nil {
+			t.Fatal("a key that has another value was taken")
+		}
+		if have, err = k.Read(); err != nil {
+			t.Fatal(err)
+		}
+		alone := NewDesired(k.Table())
+		alone.Put("svc", &Fragment{Chains: []Chain{svc}})
+		if c := alone.PlanAll(have); len(c.AddChains)+len(c.SetChains) != 0 {
+			t.Errorf("the new chain was not there whole: %d missing, %d with other rules", len(c.AddChains), len(c.SetChains))
+		}
+		if err := k.Apply(want.PlanAll(have)); err != nil { // as after every error
+			t.Fatal(err)
+		}
+		if have, err = k.Read(); err != nil || !want.PlanAll(have).Empty() {
+			t.Errorf("not put right afterwards: %v", err)
+		}
+	})
+}

@@ -259,6 +259,7 @@ func (a *Agent) tryRegister(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.takeOver(&have.Status)
 	a.mu.Lock()
 	a.node, a.gone = have, false
 	a.mu.Unlock()

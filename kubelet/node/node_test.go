@@ -34,7 +34,10 @@ type agentBed struct {
 	stop    func()
 }
 
-func newBed(t *testing.T) *agentBed {
+func newBed(t *testing.T) *agentBed { return newBedOn(t, func(*agentBed) {}) }
+
+// newBedOn prepares what the agent finds when it starts.
+func newBedOn(t *testing.T, prepare func(*agentBed)) *agentBed {
 	b := &agentBed{t: t, api: fake.NewClientset(), state: RuntimeState{Version: "containerd://2"}}
 	revise := func(o runtime.Object) {
 		b.rv++
@@ -58,6 +61,7 @@ func newBed(t *testing.T) *agentBed {
 		t.Fatal(err)
 	}
 	b.a = a
+	prepare(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	w, err := b.api.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -221,6 +225,69 @@ func TestRuntimeAway(t *testing.T) {
 			t.Errorf("without a network ready is %v", got)
 		}
 	})
+}
+
+// TestTakenOver: a kubelet that starts beside a runtime that is just starting, too, does not say so while its node
+// is known as ready: its pods would go out of their services. It says so when the runtime stays away, when the node
+// was not ready before, and when the machine has booted since.
+func TestTakenOver(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		ready  v1.ConditionStatus
+		booted bool
+		err    error // of the runtime; without it answers that it has no network
+		early  v1.ConditionStatus
+	}{
+		{"starts beside it", v1.ConditionTrue, false, errors.New("server is not initialized yet"), v1.ConditionTrue},
+		{"has no network yet", v1.ConditionTrue, false, nil, v1.ConditionTrue},
+		{"was not ready", v1.ConditionFalse, false, nil, v1.ConditionFalse},
+		{"was not heard of", v1.ConditionUnknown, false, nil, v1.ConditionFalse},
+		{"has booted", v1.ConditionTrue, true, nil, v1.ConditionFalse},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen []v1.ConditionStatus
+				b := newBedOn(t, func(b *agentBed) {
+					have := b.a.initial()
+					have.UID = "u"
+					have.Status.NodeInfo = b.a.machine.info("v1", "containerd://2")
+					if x.booted {
+						have.Status.NodeInfo.BootID = "before"
+					}
+					have.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, Status: x.ready}}
+					if err := b.api.Tracker().Add(have); err != nil {
+						t.Fatal(err)
+					}
+					b.answers("cni plugin not initialized", x.err)
+				})
+				defer b.stop()
+				for range 20 {
+					pass(time.Second)
+					seen = append(seen, b.ready())
+				}
+				for _, got := range seen {
+					if got != x.early {
+						t.Fatalf("ready in the first seconds: %v, want %v", seen, x.early)
+					}
+				}
+				pass(15 * time.Second)
+				if got := b.ready(); got != v1.ConditionFalse {
+					t.Errorf("after 35 s ready is %v", got)
+				}
+				b.answers("", nil)
+				pass(2 * time.Second)
+				if got := b.ready(); got != v1.ConditionTrue {
+					t.Errorf("with the runtime well ready is %v", got)
+				}
+				b.answers("cni config gone", nil)
+				b.a.Poke()
+				pass(time.Second)
+				if got := b.ready(); got != v1.ConditionFalse {
+					t.Errorf("without a network ready is %v", got)
+				}
+			})
+		})
+	}
 }
 
 // TestLost: a node that was deleted is there again.

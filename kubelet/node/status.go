@@ -88,6 +88,18 @@ func (a *Agent) patient(gone, well bool) bool {
 	return !a.since.IsZero() && time.Since(a.since) < patience
 }
 
+// takeOver has a runtime that was well when an earlier kubelet ended count as well for as long as it may be away:
+// whoever started both again starts the runtime beside the kubelet, and containers ran on. Told at once, it would
+// take all the node's pods out of their services. After a boot nothing runs, and the runtime is believed.
+func (a *Agent) takeOver(s *v1.NodeStatus) {
+	c := find(s.Conditions, v1.NodeReady)
+	if a.told.Version != "" || c == nil || c.Status != v1.ConditionTrue || s.NodeInfo.BootID != a.machine.BootID {
+		return
+	}
+	a.told = RuntimeState{Version: s.NodeInfo.ContainerRuntimeVersion, Handlers: s.RuntimeHandlers, Features: s.Features}
+	a.since = time.Now()
+}
+
 // ownConditions are those of every kubelet.
 var ownConditions = []v1.NodeConditionType{v1.NodeMemoryPressure, v1.NodeDiskPressure, v1.NodePIDPressure, v1.NodeReady}
 
