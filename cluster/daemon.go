@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,9 @@ import (
 const (
 	upTimeout   = 3 * time.Minute
 	downTimeout = 30 * time.Second
+	// A cluster that says it is ready is asked, for so long at a time and in all, whether it is.
+	answerSoon = time.Second
+	answerLate = 5 * time.Second
 	// Lines by which the daemon tells its starter more than what to print: the API and the
 	// node are there, and all is.
 	servingLine = "serving"
@@ -89,6 +93,7 @@ func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err e
 	tick := time.NewTicker(lockPoll)
 	defer tick.Stop()
 	waits := ""
+	var silent time.Time // since when one that is ready does not answer
 	for first := true; ; first = false {
 		busy, err := held(p.Lock)
 		if err != nil || !busy {
@@ -97,11 +102,24 @@ func awaitOther(ctx context.Context, p Paths, out io.Writer) (serves bool, err e
 		// Versions before neither named the lock's holder nor said when they are ready.
 		lock, err := os.Stat(p.Lock)
 		if named(p.Ready, p.Lock) != 0 || isReady(p.Lock) || named(p.PID, p.Lock) != 0 && err == nil && lock.Size() == 0 {
-			fmt.Fprintf(out, "The cluster is up already (kubeconfig %s).\n", p.Kubeconfig)
-			if !kept(p) {
-				fmt.Fprintln(out, unkept)
+			// One that was just killed holds its locks for a moment still.
+			once, cancel := context.WithTimeout(ctx, answerSoon)
+			_, _, err := answers(once, p.Kubeconfig)
+			cancel()
+			if silent.IsZero() {
+				silent = time.Now()
 			}
-			return true, nil
+			var unheard *url.Error
+			if !errors.As(err, &unheard) || time.Since(silent) > answerLate {
+				fmt.Fprintf(out, "The cluster is up already (kubeconfig %s).\n", p.Kubeconfig)
+				if err != nil {
+					fmt.Fprintf(out, "It does not answer now (%v): see `hyperkube status`.\n", err)
+				}
+				if !kept(p) {
+					fmt.Fprintln(out, unkept)
+				}
+				return true, nil
+			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			if all := owners(p.Lock); running(all) != 0 {

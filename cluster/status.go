@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"hyperkube/internal/regular"
@@ -72,23 +73,27 @@ func GetStatus(ctx context.Context, dataDir string) (*Status, error) {
 	return s, nil
 }
 
-func (s *Status) ask(ctx context.Context) {
-	text, err := regular.ReadFile(s.Kubeconfig)
+// answers asks the API server of a kubeconfig whether it is ready.
+func answers(ctx context.Context, kubeconfig string) (*kubernetes.Clientset, *rest.Config, error) {
+	text, err := regular.ReadFile(kubeconfig)
 	if err != nil {
-		s.add("API server", false, "%v", err)
-		return
+		return nil, nil, err
 	}
 	cfg, err := clientcmd.RESTConfigFromKubeConfig(text)
 	if err != nil {
-		s.add("API server", false, "%v", err)
-		return
+		return nil, nil, err
 	}
 	kube, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
-		s.add("API server", false, "%v", err)
-		return
+		return nil, nil, err
 	}
-	if _, err := kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
+	_, err = kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return kube, cfg, err
+}
+
+func (s *Status) ask(ctx context.Context) {
+	kube, cfg, err := answers(ctx, s.Kubeconfig)
+	if err != nil {
 		s.add("API server", false, "%v", err)
 		if ip := s.Identity.NodeIP; !hasAddress(ip) {
 			s.add("address", false, "this machine has not %s any more, with which the cluster was started: `hyperkube down` and `hyperkube up` give it the one there is now (pods go on meanwhile)", ip)
