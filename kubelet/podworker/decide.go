@@ -15,9 +15,9 @@ import (
 )
 
 // drain covers the way of a deletion through endpoint slices to the nodes' rules,
-// which takes tens of milliseconds on a quiet cluster. The pod's grace period
+// which takes tens of milliseconds on a quiet cluster and ten times as many on a busy one. The pod's grace period
 // runs meanwhile.
-const drain = 300 * time.Millisecond
+const drain = 500 * time.Millisecond
 
 const sandboxChanged = "Pod sandbox changed, it will be killed and re-created."
 
