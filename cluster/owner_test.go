@@ -187,8 +187,10 @@ func TestOthersAreNotAsked(t *testing.T) {
 	l, err := lock(path)
 	must(t, err)
 	start := func(word string) int {
-		child := exec.Command("sh", "-c", "while :; do sleep 1 3>&-; done", word)
+		child := exec.Command("sh", "-c", "read _", word) // it forks nobody, who would hold it, too
 		child.ExtraFiles = []*os.File{l}
+		_, err := child.StdinPipe()
+		must(t, err)
 		must(t, child.Start())
 		t.Cleanup(func() { child.Process.Kill(); child.Wait() })
 		return child.Process.Pid
