@@ -41,8 +41,10 @@ func TestFilesAreLost(t *testing.T) {
 			must(t, os.MkdirAll(p.Run, 0o700))
 			defer os.RemoveAll(p.Run)
 			must(t, (&Identity{}).write(dir))
-			child := exec.Command("sh", "-c", "while :; do sleep 1; done", "--foreground")
+			child := exec.Command("sh", "-c", "read _", "--foreground")
 			child.ExtraFiles = []*os.File{l}
+			_, err = child.StdinPipe() // it waits, and forks nobody who would hold the lock, too
+			must(t, err)
 			must(t, child.Start())
 			ended := make(chan error, 1)
 			go func() { ended <- child.Wait() }()
@@ -112,8 +114,10 @@ func TestLockIsRemoved(t *testing.T) {
 	l, _, err := enter(dir)
 	must(t, err)
 	must(t, (&Identity{}).write(dir))
-	child := exec.Command("sh", "-c", "while :; do sleep 1; done", "--foreground")
+	child := exec.Command("sh", "-c", "read _", "--foreground")
 	child.ExtraFiles = []*os.File{l}
+	_, err = child.StdinPipe() // it waits, and forks nobody who would hold the lock, too
+	must(t, err)
 	must(t, child.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
