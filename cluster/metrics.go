@@ -29,12 +29,12 @@ type registries struct {
 }
 
 func newRegistries() *registries {
-	return &registries{process: processRegistry(), roles: map[string]*prometheus.Registry{}}
+	return &registries{process: ProcessRegistry(), roles: map[string]*prometheus.Registry{}}
 }
 
-// processRegistry tells of the process itself: memory, descriptors, goroutines. A role that serves its own
+// ProcessRegistry tells of the process itself: memory, descriptors, goroutines. A role that serves its own
 // registry and is a process of its own starts from it.
-func processRegistry() *prometheus.Registry {
+func ProcessRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r

@@ -139,7 +139,7 @@ func RunKubelet(ctx context.Context, c Client, healthz string, o kubelet.Options
 		return err
 	}
 	if o.Registry == nil {
-		o.Registry = processRegistry()
+		o.Registry = ProcessRegistry()
 	}
 	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Registry)))
 	k, err := kubelet.New(o)
@@ -160,7 +160,7 @@ func RunProxy(ctx context.Context, c Client, o proxy.Options) error {
 		return err
 	}
 	if o.Metrics == nil {
-		o.Metrics = processRegistry()
+		o.Metrics = ProcessRegistry()
 	}
 	o.Kube, o.Informers = r.Kube, kit.NewInformers(r.Source, o.Log, kit.Failures(trouble.Metric(o.Metrics)))
 	p, err := proxy.New(o)

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +25,7 @@ import (
 	"hyperkube/apiserver/authn"
 	"hyperkube/apiserver/authz"
 	"hyperkube/apiserver/authz/abac"
+	"hyperkube/cluster"
 	"hyperkube/internal/pki"
 	"hyperkube/internal/resident"
 	"hyperkube/internal/trouble"
@@ -65,7 +65,7 @@ func apiserverCommand() *cobra.Command {
 	)
 	c, f := roleCommand("apiserver", "Run the API server (kube-apiserver)", func(c *cobra.Command) error {
 		o.Log = roleLog("apiserver", v.verbosity)
-		o.Version, o.Registry = version+"+"+buildMeta, prometheus.NewRegistry()
+		o.Version, o.Registry = version+"+"+buildMeta, cluster.ProcessRegistry()
 		o.EtcdWait = true
 		if err := v.fill(c.Flags(), &o); err != nil {
 			return err

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -273,7 +272,7 @@ func (v *kubeletFlags) fillTLS(o *kubelet.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	o.Registry = prometheus.NewRegistry()
+	o.Registry = cluster.ProcessRegistry()
 	o.TLS, err = p.WithClients(&tls.Config{MinVersion: max(tls.VersionTLS12, uint16(v.tls)), GetCertificate: cert}, o.Log, trouble.Metric(o.Registry))
 	return err
 }
