@@ -41,15 +41,7 @@ func TestFilesAreLost(t *testing.T) {
 			must(t, os.MkdirAll(p.Run, 0o700))
 			defer os.RemoveAll(p.Run)
 			must(t, (&Identity{}).write(dir))
-			child := exec.Command("sh", "-c", "read _", "--foreground")
-			child.ExtraFiles = []*os.File{l}
-			_, err = child.StdinPipe() // it waits, and forks nobody who would hold the lock, too
-			must(t, err)
-			must(t, child.Start())
-			ended := make(chan error, 1)
-			go func() { ended <- child.Wait() }()
-			defer child.Process.Kill()
-			must(t, l.Close())
+			child, ended := standIn(t, l)
 			looker := exec.Command("sleep", "60") // has the lock open, as `tail -f` would
 			looks, err := os.Open(p.Lock)
 			must(t, err)
@@ -114,15 +106,7 @@ func TestLockIsRemoved(t *testing.T) {
 	l, _, err := enter(dir)
 	must(t, err)
 	must(t, (&Identity{}).write(dir))
-	child := exec.Command("sh", "-c", "read _", "--foreground")
-	child.ExtraFiles = []*os.File{l}
-	_, err = child.StdinPipe() // it waits, and forks nobody who would hold the lock, too
-	must(t, err)
-	must(t, child.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-	defer child.Process.Kill()
-	must(t, l.Close())
+	child, ended := standIn(t, l)
 	must(t, os.Remove(p.Lock))
 	if pid, busy, err := runningPID(p); pid != child.Process.Pid || !busy || err != nil {
 		t.Errorf("status: process %d, busy %t, %v; want %d", pid, busy, err, child.Process.Pid)
@@ -220,4 +204,20 @@ func TestOthersAreNotAsked(t *testing.T) {
 		t.Errorf("the lock is gone: found %v, want %d", got, starter)
 	}
 	must(t, l.Close())
+}
+
+// standIn is a process that has taken over a cluster's lock, and looks like the cluster's. It waits, and forks nobody
+// who would hold the lock, too.
+func standIn(t *testing.T, l *os.File) (*exec.Cmd, chan error) {
+	t.Helper()
+	child := exec.Command("sh", "-c", "read _", "--foreground")
+	child.ExtraFiles = []*os.File{l}
+	_, err := child.StdinPipe()
+	must(t, err)
+	must(t, child.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	t.Cleanup(func() { child.Process.Kill() })
+	must(t, l.Close())
+	return child, ended
 }
