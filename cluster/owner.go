@@ -27,7 +27,7 @@ const readyByte = 1 << 20
 // holds reports whether a process has a file open that holds the lock, and not only looks at
 // it. Of a lock that was removed, want is nil.
 func holds(pid int, lock string, want os.FileInfo) bool {
-	if want == nil && !sameMounts(pid) { // not a pod's, which may have any number of files
+	if want == nil && !runtime.SameMounts(pid) { // not a pod's, which may have any number of files
 		return false
 	}
 	fds := fmt.Sprintf("/proc/%d/fd/", pid)
@@ -51,13 +51,6 @@ func holds(pid int, lock string, want os.FileInfo) bool {
 		}
 	}
 	return false
-}
-
-// sameMounts tells whether a process means the same by a path.
-func sameMounts(pid int) bool {
-	mine, err := os.Readlink("/proc/self/ns/mnt")
-	its, err2 := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
-	return err == nil && err2 == nil && mine == its
 }
 
 // owner is one of the processes that hold the lock.

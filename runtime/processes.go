@@ -51,15 +51,19 @@ func hostProcesses(proc, pods string, match func(args []string) bool) ([]Process
 // SameFolder says whether a path means the same folder to another process; one that is gone
 // does when both see the same mounts.
 func SameFolder(pid int, dir string) bool {
-	proc := "/proc/" + strconv.Itoa(pid)
 	ours, err := os.Stat(dir)
-	theirs, err2 := os.Stat(filepath.Join(proc, "root", dir))
+	theirs, err2 := os.Stat(filepath.Join("/proc", strconv.Itoa(pid), "root", dir))
 	if err == nil && err2 == nil {
 		return os.SameFile(ours, theirs)
 	}
-	a, err := os.Readlink("/proc/self/ns/mnt")
-	b, err2 := os.Readlink(proc + "/ns/mnt")
-	return err == nil && err2 == nil && a == b
+	return SameMounts(pid)
+}
+
+// SameMounts tells whether a process means the same by a path.
+func SameMounts(pid int) bool {
+	mine, err := os.Readlink("/proc/self/ns/mnt")
+	its, err2 := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	return err == nil && err2 == nil && mine == its
 }
 
 // EndProcess sends SIGTERM and, after grace, SIGKILL to a process that need not
@@ -91,11 +95,17 @@ func EndProcess(ctx context.Context, pid int, grace time.Duration) error {
 
 // dead reports whether a process has ended and is only waited for.
 func dead(pid int) bool {
+	w, err := statWords(pid)
+	return err == nil && len(w) > 0 && (w[0] == "Z" || w[0] == "X")
+}
+
+// statWords is what the kernel says of a process, from its state on.
+func statWords(pid int) ([]string, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return nil, err
 	}
 	// The name in parentheses may hold anything.
 	_, rest, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
-	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+	return strings.Fields(rest), nil
 }

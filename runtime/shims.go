@@ -187,15 +187,12 @@ func shimID(args []string, socket string) (string, bool) {
 
 // procStat is when a process started, in the kernel's ticks, and who its parent is.
 func procStat(pid int) (started string, parent int, err error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	w, err := statWords(pid)
 	if err != nil {
 		return "", 0, err
 	}
-	// The name in parentheses may hold anything.
-	_, rest, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
-	w := strings.Fields(rest)
 	if len(w) < 20 {
-		return "", 0, fmt.Errorf("reading process %d: %q", pid, b)
+		return "", 0, fmt.Errorf("reading process %d: %q", pid, w)
 	}
 	parent, err = strconv.Atoi(w[1])
 	return w[19], parent, err
